@@ -1,0 +1,73 @@
+"""What a long-running job may say while it runs, and how it is told to stop.
+
+A job is a plain function ``job(ctx, request)``. It runs unchanged on the command line, in a thread, or in a spawned
+worker process: arguments, partial results and the return value are picklable frozen dataclasses.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Protocol, TextIO
+
+
+class Cancelled(Exception):
+    """Raised by :meth:`JobContext.check_cancelled`; unwinds a job that was asked to stop."""
+
+
+class JobContext(Protocol):
+    """How a job reports, and learns that it should stop."""
+
+    def progress(self, done: int, total: int | None, message: str = "") -> None:
+        """Report ``done`` of ``total`` units (``None``: unknown) and, in words, what is being done."""
+        ...
+
+    def partial(self, result: object) -> None:
+        """Hand over a partial result, a picklable frozen dataclass; its type says what it is."""
+        ...
+
+    def check_cancelled(self) -> None:
+        """Raise :class:`Cancelled` if the job should stop. Ask once per micro-batch and decoding step."""
+        ...
+
+
+class QuietContext:
+    """A context that reports nowhere and is never cancelled: for tests and nested calls."""
+
+    def progress(self, done: int, total: int | None, message: str = "") -> None:
+        pass
+
+    def partial(self, result: object) -> None:
+        pass
+
+    def check_cancelled(self) -> None:
+        pass
+
+
+class ConsoleContext:
+    """Progress as one rewritten line on a terminal, or a line now and then in a log; stdout stays clean."""
+
+    def __init__(self, stream: TextIO | None = None, every_s: float = 0.2, quiet_every_s: float = 10.0) -> None:
+        self._stream = stream or sys.stderr
+        self._live = self._stream.isatty()
+        self._every = every_s if self._live else quiet_every_s
+        self._last = 0.0
+        self._message = ""
+
+    def progress(self, done: int, total: int | None, message: str = "") -> None:
+        now = time.monotonic()
+        new_message = message != self._message
+        finished = total is not None and done >= total
+        if not new_message and not finished and now - self._last < self._every:
+            return
+        self._last, self._message = now, message
+        count = f"{done}/{total}" if total is not None else str(done)
+        line = f"{message} {count}".strip()
+        self._stream.write(f"\r\x1b[K{line}" + ("\n" if finished else "") if self._live else line + "\n")
+        self._stream.flush()
+
+    def partial(self, result: object) -> None:
+        pass
+
+    def check_cancelled(self) -> None:
+        pass

@@ -1,0 +1,45 @@
+"""Where Seedcap keeps things. ``SEEDCAP_HOME`` moves everything below one folder (tests, portable installs)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+APP = "seedcap"
+
+
+def _base(kind: str) -> Path:
+    home = os.environ.get("SEEDCAP_HOME")
+    if home:
+        return Path(home) / kind
+    return Path(getattr(platformdirs, f"user_{kind}_dir")(APP, appauthor=False))
+
+
+def data_dir() -> Path:
+    """Libraries made by ``open FOLDER`` live here."""
+    return _base("data")
+
+
+def cache_dir() -> Path:
+    """Thumbnails and exported starter bundles: safe to delete."""
+    return _base("cache")
+
+
+def config_dir() -> Path:
+    return _base("config")
+
+
+def log_dir() -> Path:
+    return _base("log")
+
+
+def resources_dir() -> Path:
+    """The ``resources`` folder, beside the packages in a checkout and inside the wheel alike."""
+    return Path(__file__).resolve().parent.parent / "resources"
+
+
+def starter_dir() -> Path:
+    """The embedded models: ``encoder/`` (open_clip folder), ``lm/`` (transformers folder), ``captioner/`` (checkpoint)."""
+    return resources_dir() / "starter"
