@@ -1,0 +1,211 @@
+"""The command line: finds the command, imports its module and nothing else, runs it, reports.
+
+Exit status: 0 done, 1 some items failed (they are listed), 2 wrong usage or input, 130 stopped by Ctrl-C.
+An exception that is not a :class:`UserError` is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import importlib.util
+import io
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Protocol, cast
+
+from core.commands.result import CommandResult, to_json
+from core.errors import UserError
+from core.jobs import Cancelled, ConsoleContext, JobContext
+from core.version import version
+
+STOPPED = 130  # what a shell expects of a program that ended by Ctrl-C
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A command's module under ``core.commands`` and its line in the overview."""
+
+    module: str
+    summary: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "open": Entry("open", "open the app, with the library that holds FOLDER"),
+    "demo": Entry("demo", "the whole journey on sample scenes: seeds, training, ranking, bundle, captions"),
+    "import": Entry("import_", "scan a folder of photos into a library, and take in captions"),
+    "suggest": Entry("suggest", "say which photos to caption next"),
+    "train": Entry("train", "learn from the seeds: both stages, with a report"),
+    "bundle": Entry("bundle", "export a trained model to ONNX, with a check of parity"),
+    "caption": Entry("caption", "caption a folder or a library"),
+    "rank": Entry("rank", "score every caption of a library and sort"),
+    "search": Entry("search", "find photos by words"),
+    "export": Entry("export", "write captions out for other programs"),
+    "evaluate": Entry("evaluate", "measure captions against references"),
+    "models": Entry("models", "list, download and remove model files"),
+    "doctor": Entry("doctor", "say what this machine can do, with minutes for 500 photos"),
+    "bench": Entry("bench", "run a benchmark"),
+    "build-starter": Entry("build_starter", "make the starter models again"),
+}
+
+
+class CommandModule(Protocol):
+    """What a module in ``core.commands`` offers."""
+
+    HELP: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, args: argparse.Namespace, ctx: JobContext) -> CommandResult: ...
+
+
+class TerminalContext(ConsoleContext):
+    """Progress on stderr; the first Ctrl-C lets the job end at its next safe point, the second one ends it at once."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self._cancelled = False
+
+    def check_cancelled(self) -> None:
+        if self._cancelled:
+            raise Cancelled
+
+    def clear_line(self) -> None:
+        """Remove a half-written progress line, so that what follows begins at the margin."""
+        if self._live and self._message:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+            self._message = ""
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        previous = signal.signal(signal.SIGINT, self._interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        if self._cancelled:
+            raise KeyboardInterrupt
+        self._cancelled = True
+        self.clear_line()
+        self._stream.write("Stopping at the next safe point. Press Ctrl-C again to stop at once.\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and give back the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    _make_streams_forgiving()
+    ctx = TerminalContext()
+    try:
+        with ctx.interruptible():
+            return _dispatch(arguments, ctx)
+    except SystemExit as exit_:  # argparse: --help, --version, wrong usage
+        return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None) * 2
+    except UserError as error:
+        ctx.clear_line()
+        print(f"seedcap: {error}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, Cancelled):
+        ctx.clear_line()
+        print("Stopped. What was finished is saved.", file=sys.stderr)
+        return STOPPED
+    except BrokenPipeError:  # `seedcap search ... | head`: the reader has gone, there is nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def parse(argv: Sequence[str]) -> tuple[CommandModule, argparse.Namespace]:
+    """The command's module and its parsed arguments; leaves through ``SystemExit`` as argparse does."""
+    if not argv or argv[0].startswith("-"):
+        parser = _overview()
+        parser.parse_args(list(argv))
+        parser.error("no command given")
+    name = argv[0]
+    if name not in available():
+        close = difflib.get_close_matches(name, available(), n=1)
+        hint = f"did you mean '{close[0]}'?" if close else "'seedcap --help' lists the commands."
+        _overview().error(f"there is no command '{name}'; {hint}")
+    module = cast(CommandModule, importlib.import_module(f"core.commands.{COMMANDS[name].module}"))
+    parser = argparse.ArgumentParser(prog=f"seedcap {name}", description=module.HELP)
+    module.add_arguments(parser)
+    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the result to FILE as JSON")
+    return module, parser.parse_args(list(argv[1:]))
+
+
+def available() -> list[str]:
+    """The commands there are, in the order of the work."""
+    return [name for name, entry in COMMANDS.items() if importlib.util.find_spec(f"core.commands.{entry.module}")]
+
+
+def _dispatch(argv: list[str], ctx: TerminalContext) -> int:
+    module, args = parse(argv)
+    json_file: Path | None = args.json
+    if json_file is not None:
+        _check_writable(json_file)
+    result = module.run(args, ctx)
+    ctx.clear_line()
+    if json_file is not None:
+        _write_atomically(json_file, to_json(result.data))
+    if result.text:
+        print(result.text)
+        sys.stdout.flush()
+    return 1 if result.failed else 0
+
+
+def _overview() -> argparse.ArgumentParser:
+    names = available()
+    width = max((len(name) for name in names), default=0)
+    lines = [f"  {name:<{width}}  {COMMANDS[name].summary}" for name in names]
+    parser = argparse.ArgumentParser(
+        prog="seedcap",
+        usage="seedcap [COMMAND] [arguments]\n       seedcap COMMAND --help",
+        description="Caption a handful of photos, press one button, and every photo gets a caption in your words.",
+        epilog="commands (none: open the app):\n" + "\n".join(lines),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"seedcap {version()}")
+    return parser
+
+
+def _check_writable(file: Path) -> None:
+    """Hours of training must not end in a missing folder."""
+    folder = file.absolute().parent
+    if not folder.is_dir():
+        raise UserError(f"The folder of --json {file} does not exist.", f"Make {folder} first, or name another file.")
+    if file.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f"--json {file} cannot be written.", "Name a file in a folder that you may write to.")
+
+
+def _write_atomically(file: Path, content: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=file.absolute().parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        Path(name).chmod(0o666 & ~_umask())
+        Path(name).replace(file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _make_streams_forgiving() -> None:
+    """A file name that the terminal cannot show must not end a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,0 +1,46 @@
+"""Starts Seedcap: the app where it is asked for and there is a display, the command line for everything else."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+
+def has_display() -> bool:
+    """Whether a person can see a window. Linux says so in the environment; Windows and macOS always can."""
+    if sys.platform.startswith("linux"):
+        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return True
+
+
+def wants_app(argv: Sequence[str]) -> bool:
+    """Nothing, ``open`` and ``demo`` mean the app, unless there is no display or only help is wanted.
+
+    A Qt platform named in the environment (``offscreen``, ``linuxfb``) counts as a display for ``open``, which can do
+    nothing else; ``demo`` goes headless instead of showing itself to nobody.
+    """
+    options = {argument.split("=")[0] for argument in argv}
+    if options & {"--help", "-h", "--headless", "--json"}:
+        return False
+    if not argv or argv[0] == "open":
+        return has_display() or bool(os.environ.get("QT_QPA_PLATFORM"))
+    return argv[0] == "demo" and has_display()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    # Nothing leaves the computer: set before any model library is imported, inherited by the worker processes.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    if wants_app(arguments):
+        from gui.app import main as run_app
+
+        return run_app(arguments)
+    from core.cli import main as run_command
+
+    return run_command(arguments or ["open"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
