@@ -1,0 +1,410 @@
+"""The one adapter between core jobs and the window.
+
+A job is ``job(ctx, request)``. By default it runs in a spawned worker process (the window never stalls on its imports
+or its Python-heavy steps; a crash takes the job, not the app; memory is given back), supervised by a QThread; with
+``in_process=True`` in that QThread itself. Reports become signals, at most 20 a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+
+from PySide6.QtCore import QObject, QThread, QTimer, Signal
+
+from core.errors import UserError
+from core.paths import log_dir
+from gui.worker import Failure, Finished, Job, Message, Report, Started, Stopped, perform, worker_main
+
+_log = logging.getLogger(__name__)
+
+POLL_S = 0.05
+CANCEL_GRACE_S = 8.0  # a job that has not stopped by then is ended
+KEEP_WARM_MS = 120_000  # how long a worker that is kept between jobs waits for the next one
+LOG_TAIL = 6_000
+
+
+class WorkerDied(Exception):
+    def __init__(self, exit_code: int | None, log: str) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+        self.log = log
+
+
+class WorkerProcess:
+    """A spawned process that runs jobs; every method belongs to the thread that made it."""
+
+    def __init__(self) -> None:
+        folder = log_dir()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._log = folder / f"worker-{os.getpid()}-{time.monotonic_ns()}.log"
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        self._pipe: Connection = ours
+        self._process: SpawnProcess = context.Process(
+            target=worker_main, args=(theirs, self._log), name="seedcap-worker", daemon=False
+        )
+        self._process.start()
+        theirs.close()  # or its end would never be seen here
+
+    @property
+    def alive(self) -> bool:
+        return self._process.is_alive()
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid
+
+    def run(self, payload: bytes) -> None:
+        self._say(("run", payload))
+
+    def cancel(self) -> None:
+        self._say(("cancel",))
+
+    def receive(self, timeout_s: float) -> Message | None:
+        """The next message, or None after ``timeout_s``. Raises :class:`WorkerDied` when there will be none."""
+        try:
+            return self._pipe.recv() if self._pipe.poll(timeout_s) else None
+        except (EOFError, OSError):
+            self._process.join(2.0)
+            raise WorkerDied(self._process.exitcode, self._read_log()) from None
+
+    def close(self, grace_s: float = 2.0) -> None:
+        """Let the process end by itself, then make it; removes its log."""
+        self._pipe.close()
+        self._process.join(grace_s)
+        if self._process.is_alive():
+            self._process.terminate()
+            self._process.join(2.0)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join(2.0)
+        self._process.close()
+        with contextlib.suppress(OSError):
+            self._log.unlink()
+
+    def _say(self, message: tuple[object, ...]) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # receive() tells why
+            self._pipe.send(message)
+
+    def _read_log(self) -> str:
+        try:
+            return self._log.read_text("utf-8", "replace")[-LOG_TAIL:].strip()
+        except OSError:
+            return ""
+
+
+def death_notice(exit_code: int | None, log: str) -> Failure:
+    """What happened to a worker that ended without a word, as a sentence."""
+    details = f"The worker process ended with exit status {exit_code}.\n{log}".strip()
+    if exit_code is not None and -exit_code == getattr(signal, "SIGKILL", 9):
+        return Failure(
+            "The system ended this work, most likely because memory ran out.",
+            "Close other programs or work on fewer photos, then start again; what was finished is kept.",
+            details,
+        )
+    return Failure(
+        "The worker that did this stopped unexpectedly. The app and your captions are safe.",
+        "Start again; if it happens again, copy the details into a report.",
+        details,
+    )
+
+
+class RunningJob(QObject):
+    """One job from start to end. Exactly one of ``finished``, ``failed`` and ``cancelled`` is emitted, then ``ended``."""
+
+    progress = Signal(object)  # gui.worker.Progress, the newest
+    partials = Signal(object)  # tuple of partial results, in order, none left out
+    finished = Signal(object)  # the job's result
+    failed = Signal(object)  # gui.worker.Failure
+    cancelled = Signal()
+    ended = Signal()
+
+    def __init__(self, title: str, kind: str, supervisor: _Supervisor, parent: QObject) -> None:
+        super().__init__(parent)
+        self.title = title
+        self.kind = kind
+        self.cancelling = False
+        self._supervisor = supervisor
+
+    def cancel(self) -> None:
+        """Ask the job to stop; answered by ``cancelled`` (or by ``finished``, when it was done already)."""
+        self.cancelling = True
+        self._supervisor.cancel()
+
+
+class _Supervisor(QThread):
+    message = Signal(object)
+
+    def __init__(self, job: Job, request: object, worker: _WorkerSlot | None) -> None:
+        super().__init__()
+        self._job = job
+        self._request = request
+        self._slot = worker
+        self._cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+    def run(self) -> None:
+        try:
+            if self._slot is None:
+                outcome = perform(self._job, self._request, self.message.emit, self._cancelled)
+            else:
+                outcome = self._supervise(self._slot)
+        except Exception as error:  # noqa: BLE001 - the bridge: a thread that dies silently would leave the window waiting
+            _log.exception("supervising a job failed")
+            outcome = Failure(f"This work could not be started: {error}", "", repr(error))
+        self.message.emit(outcome)
+
+    def _supervise(self, slot: _WorkerSlot) -> Message:
+        payload = pickle.dumps((self._job, self._request))
+        worker = slot.take()
+        healthy = False
+        try:
+            worker.run(payload)
+            outcome = self._listen(worker)
+            healthy = outcome is not None
+            return outcome or Stopped()
+        except WorkerDied as death:
+            return Stopped() if self._cancelled.is_set() else death_notice(death.exit_code, death.log)
+        finally:
+            slot.put_back(worker, healthy)
+
+    def _listen(self, worker: WorkerProcess) -> Message | None:
+        """Hand messages on until the job ends; None: it was asked to stop and is to be ended."""
+        begun = False
+        asked_at: float | None = None
+        while True:
+            if self._cancelled.is_set():
+                if not begun:
+                    return None
+                if asked_at is None:
+                    asked_at = time.monotonic()
+                    worker.cancel()
+                elif time.monotonic() - asked_at > CANCEL_GRACE_S:
+                    return None
+            message = worker.receive(POLL_S)
+            if isinstance(message, Started):
+                begun = True
+            elif isinstance(message, Report):
+                self.message.emit(message)
+            elif message is not None:
+                return message
+
+
+class _WorkerSlot:
+    """Holds a runner's worker process between jobs, or a fresh one for each job."""
+
+    def __init__(self, keep: bool) -> None:
+        self._keep = keep
+        self._idle: WorkerProcess | None = None
+
+    def take(self) -> WorkerProcess:
+        worker, self._idle = self._idle, None
+        if worker is not None and not worker.alive:
+            worker.close()
+            worker = None
+        return worker or WorkerProcess()
+
+    def put_back(self, worker: WorkerProcess, healthy: bool) -> None:
+        if self._keep and healthy and worker.alive:
+            self._idle = worker
+        else:
+            worker.close(2.0 if healthy else 0.0)
+
+    def release(self) -> None:
+        worker, self._idle = self._idle, None
+        if worker is not None:
+            worker.close()
+
+
+class JobRunner(QObject):
+    """Runs one job at a time. ``keep_worker`` keeps the process (and the models it has loaded) for a while."""
+
+    started = Signal(object)  # RunningJob
+    idle = Signal()
+
+    def __init__(
+        self,
+        parent: QObject | None = None,
+        *,
+        in_process: bool = False,
+        keep_worker: bool = False,
+    ) -> None:
+        super().__init__(parent)
+        self._slot = None if in_process else _WorkerSlot(keep_worker)
+        self._current: RunningJob | None = None
+        self._supervisor: _Supervisor | None = None
+        self._cooling = QTimer(self, singleShot=True, interval=KEEP_WARM_MS)
+        self._cooling.timeout.connect(self.release)
+
+    @property
+    def current(self) -> RunningJob | None:
+        return self._current
+
+    def start(self, job: Job, request: object, *, title: str, kind: str = "") -> RunningJob:
+        """Start ``job(ctx, request)``; raises :class:`UserError` while another one runs."""
+        if self._current is not None:
+            raise UserError(
+                f"“{self._current.title}” is still running.", "Wait until it is done, or cancel it, and try again."
+            )
+        self._cooling.stop()
+        supervisor = _Supervisor(job, request, self._slot)
+        running = RunningJob(title, kind, supervisor, self)
+        self._current, self._supervisor = running, supervisor
+        supervisor.message.connect(self._receive)
+        supervisor.finished.connect(self._thread_ended)
+        self._outcome: Message | None = None
+        supervisor.start()
+        self.started.emit(running)
+        return running
+
+    def release(self) -> None:
+        """Give back the kept worker's memory, unless it is at work."""
+        if self._slot is not None and self._current is None:
+            self._slot.release()
+
+    def _receive(self, message: Message) -> None:
+        job = self._current
+        if job is None:
+            return
+        if isinstance(message, Report):
+            if message.progress is not None:
+                job.progress.emit(message.progress)
+            if message.partials:
+                job.partials.emit(message.partials)
+        else:
+            self._outcome = message
+
+    def _thread_ended(self) -> None:
+        """Tell the outcome only now: whoever starts the next job on hearing it finds the runner free."""
+        job, supervisor, outcome = self._current, self._supervisor, self._outcome
+        if job is None or supervisor is None:
+            return
+        self._current = self._supervisor = None
+        supervisor.wait()
+        supervisor.deleteLater()
+        self._cooling.start()
+        if isinstance(outcome, Finished):
+            job.finished.emit(outcome.result)
+        elif isinstance(outcome, Stopped):
+            job.cancelled.emit()
+        else:
+            job.failed.emit(outcome or Failure("This work ended without a result.", "Start it again."))
+        job.ended.emit()
+        job.deleteLater()
+        if self._current is None:
+            self.idle.emit()
+
+
+class Lane(QThread):
+    """Short calls, one after another, off the GUI thread: every read and write of the library.
+
+    ``submit(call, then)`` runs ``call()`` in the lane and ``then(result)`` in the GUI thread. Calls with the same ``key``
+    replace one another while they wait, and only the newest one's result is delivered: what nobody waits for any more
+    is not answered.
+    """
+
+    failed = Signal(object)  # Failure
+    _done = Signal(object)
+
+    def __init__(self, name: str, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName(name)
+        self._calls: list[_Call] = []
+        self._wake = threading.Condition()
+        self._busy = False
+        self._closing = False
+        self._newest: dict[str, int] = {}
+        self._count = 0
+        self._done.connect(self._deliver)
+
+    def submit(
+        self, call: Callable[[], object], then: Callable[..., None] | None = None, *, key: str | None = None
+    ) -> None:
+        with self._wake:
+            self._count += 1
+            if key is not None:
+                self._calls = [waiting for waiting in self._calls if waiting.key != key]
+                self._newest[key] = self._count
+            self._calls.append(_Call(self._count, key, call, then))
+            self._wake.notify_all()
+        if not self.isRunning():
+            self.start()
+
+    def drain(self, timeout_s: float = 10.0) -> bool:
+        """Wait until every call so far has run; False if that took too long. Results are delivered later as usual."""
+        with self._wake:
+            return self._wake.wait_for(lambda: not self._calls and not self._busy, timeout_s)
+
+    def stop(self) -> None:
+        """Run what waits, then end the thread."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify_all()
+        self.wait()
+        self._closing = False
+
+    def run(self) -> None:
+        while True:
+            with self._wake:
+                self._busy = False
+                self._wake.notify_all()
+                self._wake.wait_for(lambda: bool(self._calls) or self._closing)
+                if not self._calls:
+                    return
+                call = self._calls.pop(0)
+                self._busy = True
+            call.perform()
+            self._done.emit(call)
+
+    def _deliver(self, call: _Call) -> None:
+        if call.key is not None and self._newest.get(call.key) != call.number:
+            return
+        if call.failure is not None:
+            self.failed.emit(call.failure)
+        elif call.then is not None:
+            call.then(call.result)
+
+
+class _Call:
+    def __init__(
+        self, number: int, key: str | None, call: Callable[[], object], then: Callable[..., None] | None
+    ) -> None:
+        self.number = number
+        self.key = key
+        self.then = then
+        self.result: object = None
+        self.failure: Failure | None = None
+        self._call = call
+
+    def perform(self) -> None:
+        try:
+            self.result = self._call()
+        except UserError as error:
+            self.failure = Failure(error.message, error.next_step)
+        except Exception as error:  # noqa: BLE001 - the bridge: shown with its details, and the lane goes on
+            import traceback
+
+            _log.exception("a call to the library failed")
+            self.failure = Failure(f"Something went wrong inside Seedcap: {error}", "", traceback.format_exc())
+
+
+def remove_old_logs(folder: Path, keep_days: float = 7.0) -> None:
+    """Forget the logs of workers that were killed with their app."""
+    limit = time.time() - keep_days * 86_400
+    for log in folder.glob("worker-*.log"):
+        with contextlib.suppress(OSError):
+            if log.stat().st_mtime < limit:
+                log.unlink()

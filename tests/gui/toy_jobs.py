@@ -1,0 +1,66 @@
+"""Small jobs for the bridge's tests: importable by a spawned worker."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from core.errors import UserError
+from core.jobs import JobContext
+
+
+@dataclass(frozen=True)
+class Step:
+    number: int
+
+
+def count(ctx: JobContext, request: int) -> int:
+    """Report ``request`` steps as fast as it can."""
+    for number in range(request):
+        ctx.check_cancelled()
+        ctx.progress(number + 1, request, "counting")
+        ctx.partial(Step(number))
+    return request
+
+
+def endless(ctx: JobContext, request: Any) -> None:
+    while True:
+        ctx.check_cancelled()
+        ctx.progress(0, None, "waiting")
+        time.sleep(0.01)
+
+
+def deaf(ctx: JobContext, request: Any) -> None:
+    """Never asks whether to stop."""
+    ctx.progress(0, None, "deaf")
+    time.sleep(600)
+
+
+def refuse(ctx: JobContext, request: str) -> None:
+    raise UserError(f"There are no photos in {request}.", "Choose another folder.")
+
+
+def break_down(ctx: JobContext, request: Any) -> None:
+    raise KeyError("a bug")
+
+
+def die(ctx: JobContext, request: int) -> None:
+    sys.stderr.write("last words\n")
+    sys.stderr.flush()
+    os.kill(os.getpid(), request)
+    time.sleep(60)
+
+
+def unpicklable(ctx: JobContext, request: Any) -> object:
+    return lambda: None
+
+
+def process_id(ctx: JobContext, request: Any) -> tuple[int, int, bool]:
+    return os.getpid(), os.nice(0), "PySide6" in sys.modules
+
+
+def disk_full(ctx: JobContext, request: Any) -> None:
+    raise OSError(28, "No space left on device")
