@@ -41,5 +41,9 @@ def resources_dir() -> Path:
 
 
 def starter_dir() -> Path:
-    """The embedded models: ``encoder/`` (open_clip folder), ``lm/`` (transformers folder), ``captioner/`` (checkpoint)."""
-    return resources_dir() / "starter"
+    """The embedded models: ``encoder/`` (open_clip folder), ``lm/`` (transformers folder), ``captioner/`` (checkpoint).
+
+    ``SEEDCAP_STARTER`` names another folder laid out the same way (tests, a starter of one's own).
+    """
+    other = os.environ.get("SEEDCAP_STARTER")
+    return Path(other) if other else resources_dir() / "starter"

@@ -1,0 +1,230 @@
+"""open_clip models as encoders: the embedded starter, a folder, a published checkpoint, or a model repository."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from core import paths
+from core.errors import UserError
+from core.images.preprocess import Preprocess
+
+PROMPT = "A photo depicts "
+_NAMES = "starter, open_clip:ARCH/PRETRAINED, open_clip:hf-hub:REPO or open_clip:local-dir:PATH"
+_TRIMMED_POOLS = ("argmax", "eos")
+_TEXT_BATCH = 256
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What open_clip is asked for: a model name and, for its own architectures, which pretrained weights."""
+
+    model: str
+    pretrained: str | None = None
+
+
+class OpenClipEncoder:
+    """A frozen open_clip model in float32; implements :class:`core.encoders.encoder.Encoder`.
+
+    ``id`` is the name it was asked for by; ``fingerprint`` identifies weights and preprocessing, whatever the name.
+    """
+
+    def __init__(self, name: str, model: nn.Module, tokenizer: Any, device: str | torch.device = "cpu") -> None:  # noqa: ANN401
+        self.id = name
+        self.device = torch.device(device)
+        self.model = model.to(self.device, torch.float32).eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.prompt = PROMPT
+        self.preprocess = _preprocess_of(model)
+        self.fingerprint = _fingerprint(model, self.preprocess)
+        self.context_length = int(getattr(tokenizer, "context_length", 77) or 77)
+        self._text = _text_tower(model)
+        self._trims = _can_trim(self._text)
+        with torch.inference_mode():
+            self.dim = int(self.text_embeddings(self._tokens(["a"])).shape[1])
+
+    def encode_images(self, pixels: np.ndarray) -> np.ndarray:
+        """Unit rows float32 ``[B, dim]`` of preprocessed pictures float32 ``[B, 3, H, W]``."""
+        if len(pixels) == 0:
+            return np.zeros((0, self.dim), np.float32)
+        with torch.inference_mode():
+            return self.image_embeddings(torch.from_numpy(np.ascontiguousarray(pixels, np.float32))).cpu().numpy()
+
+    def encode_texts(self, texts: Sequence[str], prompt: bool = True) -> np.ndarray:
+        """Unit rows float32 ``[n, dim]``; ``prompt`` puts the encoder's prompt before each text, as scores do.
+
+        Texts are batched by length and cut at the longest of their batch, so short captions cost little. What is
+        longer than the context is cut by the tokenizer; :meth:`count_too_long` counts it.
+        """
+        result = np.zeros((len(texts), self.dim), np.float32)
+        full = [self.prompt + text if prompt else text for text in texts]
+        order = sorted(range(len(full)), key=lambda i: len(full[i]))
+        with torch.inference_mode():
+            for start in range(0, len(order), _TEXT_BATCH):
+                rows = order[start : start + _TEXT_BATCH]
+                ids = self._tokens([full[i] for i in rows])
+                result[rows] = self.text_embeddings(ids).cpu().numpy()
+        return result
+
+    def count_too_long(self, texts: Sequence[str], prompt: bool = True) -> int:
+        """How many of ``texts`` have more tokens than the text tower reads; their ends do not count in any score."""
+        full = [self.prompt + text if prompt else text for text in texts]
+        inner = getattr(self.tokenizer, "tokenizer", None)
+        if inner is not None:
+            lengths = [len(ids) for ids in inner(full, truncation=False, verbose=False).input_ids] if full else []
+        else:  # open_clip's own BPE leaves out the start and the end token here
+            lengths = [len(self.tokenizer.encode(text)) + 2 for text in full]
+        return sum(length > self.context_length for length in lengths)
+
+    def image_embeddings(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Unit rows ``[B, dim]`` of ``[B, 3, H, W]``, differentiable and traceable."""
+        encode = cast(Any, self.model).encode_image
+        return F.normalize(encode(pixels.to(self.device)).float(), dim=-1)
+
+    def text_embeddings(self, token_ids: torch.Tensor) -> torch.Tensor:
+        """Unit rows ``[B, dim]`` of token ids ``[B, L]``, L at most the context length; differentiable and traceable.
+
+        open_clip's towers want the whole context; those that pool at the end token under a causal mask give the same
+        vector without the padding behind it, so only L positions are run.
+        """
+        ids = token_ids.to(self.device)
+        if not self._trims:
+            return F.normalize(cast(Any, self.model).encode_text(ids).float(), dim=-1)
+        text, length = cast(Any, self._text), ids.shape[1]
+        hidden = text.token_embedding(ids) + text.positional_embedding[:length]
+        hidden = text.ln_final(text.transformer(hidden, attn_mask=text.attn_mask[:length, :length]))
+        pooled = hidden[torch.arange(ids.shape[0], device=ids.device), self._end_positions(ids)]
+        projection = text.text_projection
+        if projection is not None:
+            pooled = projection(pooled) if isinstance(projection, nn.Linear) else pooled @ projection
+        return F.normalize(pooled.float(), dim=-1)
+
+    def _tokens(self, texts: list[str]) -> torch.Tensor:
+        ids = self.tokenizer(texts)
+        return ids[:, : int(self._end_positions(ids).max()) + 1] if self._trims else ids
+
+    def _end_positions(self, ids: torch.Tensor) -> torch.Tensor:
+        if _pool_type(self._text) == "argmax":
+            return ids.argmax(dim=-1)
+        eos = getattr(self._text, "text_eos_id", getattr(self._text, "eos_id", None))
+        return (ids == eos).int().argmax(dim=-1)
+
+
+def load_encoder(name: str, device: str | torch.device = "cpu") -> OpenClipEncoder:
+    """Load ``starter``, ``open_clip:ARCH/PRETRAINED``, ``open_clip:hf-hub:REPO[@REV]`` or ``open_clip:local-dir:PATH``.
+
+    Raises:
+        UserError: the name is not understood, or the model is missing or damaged; weights must be safetensors where
+            they come from a folder (a pickle can run code).
+    """
+    import open_clip
+
+    try:
+        source = _source(name)
+        model = open_clip.create_model(
+            source.model, pretrained=source.pretrained, device="cpu", precision="fp32", require_pretrained=True
+        )
+        tokenizer = open_clip.get_tokenizer(source.model)
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"The encoder '{name}' could not be loaded: {error}", f"Use one of: {_NAMES}.") from error
+    return OpenClipEncoder(name, model, tokenizer, device)
+
+
+def _source(name: str) -> _Source:
+    if name == "starter":
+        folder = paths.starter_dir() / "encoder"
+        _check_folder(folder, "The starter encoder is not there", "Install Seedcap again, or run 'build-starter'.")
+        return _Source(f"local-dir:{folder}")
+    scheme, _, rest = name.partition(":")
+    if scheme != "open_clip" or not rest:
+        raise UserError(f"'{name}' does not name an encoder.", f"Use one of: {_NAMES}.")
+    if rest.startswith("local-dir:"):
+        folder = Path(rest.removeprefix("local-dir:")).expanduser()
+        _check_folder(folder, f"{folder} holds no open_clip model", "Name a folder with open_clip_config.json in it.")
+        return _Source(f"local-dir:{folder}")
+    if rest.startswith("hf-hub:"):
+        return _Source(f"local-dir:{_downloaded(rest.removeprefix('hf-hub:'))}")
+    architecture, _, pretrained = rest.partition("/")
+    if not pretrained:
+        raise UserError(
+            f"'{name}' does not say which weights.", "Write open_clip:ARCH/PRETRAINED, e.g. ViT-B-32/laion2b_s34b_b79k."
+        )
+    return _Source(architecture, pretrained)
+
+
+def _downloaded(repository: str) -> Path:
+    """The folder of a model repository, downloaded once: settings, tokenizer and safetensors, nothing that can run."""
+    from huggingface_hub import snapshot_download
+
+    name, _, revision = repository.partition("@")
+    patterns = ["*.json", "*.txt", "*.model", "*.safetensors"]
+    folder = Path(snapshot_download(name, revision=revision or None, allow_patterns=patterns))
+    _check_folder(folder, f"{name} is not an open_clip repository", "Choose a repository with open_clip_config.json.")
+    return folder
+
+
+def _check_folder(folder: Path, problem: str, next_step: str) -> None:
+    """Refuse what is not an open_clip folder with safetensors, before anything of it is read."""
+    config = folder / "open_clip_config.json"
+    if not config.is_file():
+        raise UserError(f"{problem}: {config} is missing.", next_step)
+    if not any(folder.glob("*.safetensors")):
+        raise UserError(
+            f"{folder} holds no weights in the safetensors format.",
+            "Save the model as open_clip_model.safetensors; other formats can run code and are not opened.",
+        )
+    try:
+        json.loads(config.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{config} is damaged: {error}", next_step) from error
+
+
+def _preprocess_of(model: nn.Module) -> Preprocess:
+    """The model's own preprocessing settings; anything that Seedcap's one path does not do is refused."""
+    config = cast(dict[str, Any], cast(Any, model).visual.preprocess_cfg)
+    size = config["size"]
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    mode, interpolation = config.get("resize_mode", "shortest"), config.get("interpolation", "bicubic")
+    if sides[0] != sides[-1] or mode not in ("squash", "shortest") or interpolation not in ("bicubic", "bilinear"):
+        raise UserError(
+            f"This encoder prepares pictures in a way Seedcap does not know: {size}, {mode}, {interpolation}.",
+            "Choose an encoder that takes square pictures, squashed or cropped at the centre.",
+        )
+    return Preprocess(sides[0], tuple(config["mean"]), tuple(config["std"]), mode, interpolation)
+
+
+def _fingerprint(model: nn.Module, preprocess: Preprocess) -> str:
+    """sha256 over every tensor (name, shape, bytes as float32) and the preprocessing.
+
+    Hashing tensors rather than the file gives one answer for one model wherever its weights came from.
+    """
+    digest = hashlib.sha256(preprocess.key().encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        array = tensor.detach().cpu().contiguous().numpy()
+        digest.update(f"{name}{array.shape}{array.dtype}".encode())
+        digest.update(memoryview(np.atleast_1d(array)).cast("B"))
+    return digest.hexdigest()
+
+
+def _text_tower(model: nn.Module) -> nn.Module:
+    """Where token embedding, transformer and projection live: in ``CLIP`` itself, or in the ``text`` of a custom one."""
+    return cast(nn.Module, getattr(model, "text", model))
+
+
+def _pool_type(text: nn.Module) -> str | None:
+    return cast(str | None, getattr(text, "text_pool_type", getattr(text, "pool_type", None)))
+
+
+def _can_trim(text: nn.Module) -> bool:
+    causal = getattr(text, "attn_mask", None) is not None
+    plain = getattr(text, "cls_emb", None) is None and hasattr(text, "token_embedding")
+    return causal and plain and _pool_type(text) in _TRIMMED_POOLS
