@@ -23,7 +23,16 @@ RELATIONS = ("left", "right", "front", "behind", "top")
 HALF_WIDTH = {"small": 0.31, "medium": 0.48, "large": 0.68}
 """Radius of the circle that a thing of this size stands in."""
 
-HEIGHT = {"ball": 2.0, "cube": 1.5, "cone": 2.3, "cylinder": 2.0, "ring": 2.0, "pyramid": 1.75, "mug": 1.75, "star": 2.05}
+HEIGHT = {
+    "ball": 2.0,
+    "cube": 1.5,
+    "cone": 2.3,
+    "cylinder": 2.0,
+    "ring": 2.0,
+    "pyramid": 1.75,
+    "mug": 1.75,
+    "star": 2.05,
+}
 """Height of each shape, in half-widths."""
 
 FLAT_TOP = ("cube", "cylinder")
@@ -174,7 +183,9 @@ def _sample_kinds(draw: random.Random, number: int, ground: str) -> list[Kind]:
     kinds, left = [], _MAX_THINGS
     for i, (shape, colour) in enumerate(zip(shapes, colours, strict=True)):
         # Colourless glass would have no colour to name, and white stripes no second one.
-        materials = [m for m in MATERIALS if colour not in {"glass": ("white", "black"), "striped": ("white",)}.get(m, ())]
+        materials = [
+            m for m in MATERIALS if colour not in {"glass": ("white", "black"), "striped": ("white",)}.get(m, ())
+        ]
         count = draw.choices((1, 2, 3, 4), weights=(58, 24, 13, 5))[0]
         count = max(1, min(count, left - (number - 1 - i)))
         size = draw.choices(SIZES, weights=(25, 55, 20) if count < 3 else (45, 55, 0))[0]
@@ -217,9 +228,7 @@ _ALONE = (-1.0, 1.0, -0.9, 0.9)
 _OTHERS = (-1.8, 1.8, -1.3, 2.2)
 
 
-def _place(
-    draw: random.Random, kinds: list[Kind], relation: str | None, camera: Camera
-) -> tuple[Thing, ...] | None:
+def _place(draw: random.Random, kinds: list[Kind], relation: str | None, camera: Camera) -> tuple[Thing, ...] | None:
     """Things that do not touch, stay in the picture and hide little of each other; None when they do not fit."""
     placed: list[list[Thing]] = [[] for _ in kinds]
     order = [1, 0, *range(2, len(kinds))] if relation == "top" else range(len(kinds))

@@ -108,7 +108,8 @@ def _wood(noise: np.random.RandomState) -> Array:
     grain, streak = _smooth(noise, 128, 32), _smooth(noise, 256, 64)
     wave = np.sin(_smooth(noise, 16, 8) * 3.2 + rows[:, None] * 0.22).astype(np.float32)
     grain, streak, wave = (
-        np.concatenate([np.roll(f[plank == i], int(shift[i]), axis=1) for i in range(planks)]) for f in (grain, streak, wave)
+        np.concatenate([np.roll(f[plank == i], int(shift[i]), axis=1) for i in range(planks)])
+        for f in (grain, streak, wave)
     )
     colour = _tint(linear(176, 124, 78), (grain, 0.10), (streak, 0.07), (wave, 0.10)) * tone[..., None]
     seam = (rows % (TEXTURE // planks)) < 2
@@ -117,7 +118,9 @@ def _wood(noise: np.random.RandomState) -> Array:
 
 
 def _grass(noise: np.random.RandomState) -> Array:
-    colour = _tint(linear(92, 134, 58), (_smooth(noise, 8), 0.13), (_smooth(noise, 64), 0.14), (_smooth(noise, 256), 0.16))
+    colour = _tint(
+        linear(92, 134, 58), (_smooth(noise, 8), 0.13), (_smooth(noise, 64), 0.14), (_smooth(noise, 256), 0.16)
+    )
     canvas = Image.new("L", (TEXTURE, TEXTURE), 128)
     draw = ImageDraw.Draw(canvas)
     for _ in range(5200):
@@ -133,7 +136,9 @@ def _sand(noise: np.random.RandomState) -> Array:
     rows = np.arange(TEXTURE, dtype=np.float32)[:, None]
     ripple = np.sin(rows * (2 * math.pi * 11 / TEXTURE) + _smooth(noise, 8) * 1.1)
     grain = noise.normal(size=(TEXTURE, TEXTURE)).astype(np.float32)
-    return _tint(linear(222, 192, 142), (ripple, 0.055), (_smooth(noise, 8), 0.05), (_smooth(noise, 128), 0.04), (grain, 0.05))
+    return _tint(
+        linear(222, 192, 142), (ripple, 0.055), (_smooth(noise, 8), 0.05), (_smooth(noise, 128), 0.04), (grain, 0.05)
+    )
 
 
 def _tiles(noise: np.random.RandomState) -> Array:
@@ -196,9 +201,9 @@ def _wall(ground: str, light: str, draw: random.Random, width: int, height: int)
     side, lift = draw.choice((-1, 1)) * draw.uniform(0.2, 0.8), draw.uniform(0.2, 0.9)
     pool = np.exp(-(((columns - side) / 0.75) ** 2) - ((rows - lift) / 0.8) ** 2)
     strength = {"day": 0.30, "sunset": 0.55, "night": 0.34}[light]
-    light_here = np.array(lamp.ambient, np.float32) * 0.95 + np.array(lamp.sun, np.float32) * (0.16 + strength * pool) * (
-        0.45 if light == "night" else 1.0
-    )
+    light_here = np.array(lamp.ambient, np.float32) * 0.95 + np.array(lamp.sun, np.float32) * (
+        0.16 + strength * pool
+    ) * (0.45 if light == "night" else 1.0)
     picture = np.broadcast_to(wall, (height, width, 3)) * light_here
     if draw.random() < 0.6:
         picture = _window_light(picture, lamp, draw, 0.07 if light == "night" else 0.22)
@@ -260,7 +265,9 @@ def _hills(picture: Array, ground: str, light: str, draw: random.Random) -> Arra
     """Two soft ridges at the horizon; on sand the far one is the sea and lies flat."""
     height, width, _ = picture.shape
     lamp = LIGHTS[light]
-    shine = np.array(lamp.ambient, np.float32) * 0.8 + np.array(lamp.sun, np.float32) * (0.08 if light == "night" else 0.42)
+    shine = np.array(lamp.ambient, np.float32) * 0.8 + np.array(lamp.sun, np.float32) * (
+        0.08 if light == "night" else 0.42
+    )
     x = np.linspace(0, 2 * math.pi, width, dtype=np.float32)
     below = np.arange(height, 0, -1, dtype=np.float32)[:, None] / height
     for layer in (1, 0):
@@ -269,8 +276,14 @@ def _hills(picture: Array, ground: str, light: str, draw: random.Random) -> Arra
         if ground == "sand" and layer:
             crest = np.full(width, 0.34, np.float32)
         else:
-            crest = 0.16 + 0.16 * layer + (0.05 + 0.05 * layer) * (
-                np.sin(x * draw.uniform(0.6, 1.3) + draw.uniform(0, 6)) + 0.5 * np.sin(x * draw.uniform(2, 3.4) + draw.uniform(0, 6))
+            crest = (
+                0.16
+                + 0.16 * layer
+                + (0.05 + 0.05 * layer)
+                * (
+                    np.sin(x * draw.uniform(0.6, 1.3) + draw.uniform(0, 6))
+                    + 0.5 * np.sin(x * draw.uniform(2, 3.4) + draw.uniform(0, 6))
+                )
             )
         cover = np.clip((crest[None] - below) * height / 1.5 + 0.5, 0, 1)[..., None]
         picture = picture + (base - picture) * cover

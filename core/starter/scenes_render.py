@@ -78,9 +78,13 @@ def _setting(scene: Scene) -> _Setting:
     side = draw.choice((-1, 1))
     turn = side * draw.uniform(0.55, 1.05)
     height = light.elevation + draw.uniform(-0.05, 0.05)
-    sun = np.array([math.sin(turn) * math.cos(height), math.sin(height), -math.cos(turn) * math.cos(height)], np.float32)
+    sun = np.array(
+        [math.sin(turn) * math.cos(height), math.sin(height), -math.cos(turn) * math.cos(height)], np.float32
+    )
     middle = np.mean([t.position for t in scene.things], axis=0)
-    return _Setting(scene.camera, light, sun, ground_texture(scene.ground).mean, scene.things, (float(middle[0]), float(middle[2])))
+    return _Setting(
+        scene.camera, light, sun, ground_texture(scene.ground).mean, scene.things, (float(middle[0]), float(middle[2]))
+    )
 
 
 def _back_to_front(things: Iterable[Thing], camera: Camera) -> list[Thing]:
@@ -94,7 +98,16 @@ def _clutter(scene: Scene) -> tuple[Thing, ...]:
     for _ in range(draw.randint(2, 6)):
         x, z = draw.uniform(-2.4, 2.4), draw.uniform(-2.0, 3.2)
         if all(math.dist((x, z), t.position[::2]) > t.half_width + 0.2 for t in scene.things):
-            pebbles.append(Thing("pebble", draw.choice(("grey", "brown")), "matte", draw.choice(("0.06", "0.08", "0.11")), (x, 0.0, z), 0.0))
+            pebbles.append(
+                Thing(
+                    "pebble",
+                    draw.choice(("grey", "brown")),
+                    "matte",
+                    draw.choice(("0.06", "0.08", "0.11")),
+                    (x, 0.0, z),
+                    0.0,
+                )
+            )
     return tuple(pebbles)
 
 
@@ -176,7 +189,10 @@ def _shadow_maps(scene: Scene, setting: _Setting, top: int, side: int) -> tuple[
         if thing.position[1] == 0:
             x, _, z = thing.position
             reach = _radius(thing) * {"ring": 0.6, "star": 0.7, "ball": 0.7}.get(thing.shape, 0.95)
-            touch_pen.ellipse([(c - reach) * scale for c in (x - x0, z - z0)] + [(c + reach) * scale for c in (x - x0, z - z0)], fill=190)
+            touch_pen.ellipse(
+                [(c - reach) * scale for c in (x - x0, z - z0)] + [(c + reach) * scale for c in (x - x0, z - z0)],
+                fill=190,
+            )
     softness = {"day": 1.0, "sunset": 1.4, "night": 1.7}[scene.light]
     cast = cast.filter(ImageFilter.GaussianBlur(softness))
     touch = touch.filter(ImageFilter.GaussianBlur(0.13 * scale))
@@ -184,7 +200,9 @@ def _shadow_maps(scene: Scene, setting: _Setting, top: int, side: int) -> tuple[
     rows, half = (side - top + 1) // 2, side // 2
     coefficients = _ground_homography(scene.camera, half, top / 2, scale)
     seen = [
-        np.asarray(m.transform((half, rows), Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BILINEAR), np.float32)
+        np.asarray(
+            m.transform((half, rows), Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BILINEAR), np.float32
+        )
         for m in (cast, touch)
     ]
     sun, sky = (1 - np.repeat(np.repeat(m, 2, 0), 2, 1)[: side - top] / 255 for m in seen)
@@ -229,7 +247,9 @@ def _hull(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     def chain(ordered: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
         line: list[tuple[float, float]] = []
         for p in ordered:
-            while len(line) > 1 and (line[-1][0] - line[-2][0]) * (p[1] - line[-2][1]) <= (line[-1][1] - line[-2][1]) * (p[0] - line[-2][0]):
+            while len(line) > 1 and (line[-1][0] - line[-2][0]) * (p[1] - line[-2][1]) <= (
+                line[-1][1] - line[-2][1]
+            ) * (p[0] - line[-2][0]):
                 line.pop()
             line.append(p)
         return line[:-1]
@@ -266,7 +286,12 @@ def _window(thing: Thing, camera: Camera, side: int) -> tuple[int, int, int, int
     seen = [camera.project(*corner) for corner in _to_world(corners, thing)]
     columns = [(x + 1) * side / 2 for x, _, _ in seen]
     rows = [(1 - y) * side / 2 for _, y, _ in seen]
-    window = (max(int(min(rows)), 0), min(int(max(rows)) + 1, side), max(int(min(columns)), 0), min(int(max(columns)) + 1, side))
+    window = (
+        max(int(min(rows)), 0),
+        min(int(max(rows)) + 1, side),
+        max(int(min(columns)), 0),
+        min(int(max(columns)) + 1, side),
+    )
     return window if window[0] < window[1] and window[2] < window[3] else None
 
 
@@ -294,7 +319,13 @@ def _draw_thing(canvas: _Canvas, thing: Thing, setting: _Setting) -> None:
     rays, t = rays[hit], t[hit]
     local = local_eye + local_rays[hit] * t[:, None]
     normal = scenes_shapes.unit((normals(local, hit).astype(np.float32) / stretch) @ axes)
-    colour = _shade(thing, setting, _Surface(local, eye + rays * t[:, None], normal, scenes_shapes.unit(rays)), canvas, (hit, window))
+    colour = _shade(
+        thing,
+        setting,
+        _Surface(local, eye + rays * t[:, None], normal, scenes_shapes.unit(rays)),
+        canvas,
+        (hit, window),
+    )
     rows, columns = hit // shape[1] + r0, hit % shape[1] + c0
     canvas.colour[rows, columns] = colour
     canvas.depth[rows, columns] = t
@@ -334,7 +365,11 @@ def _shade(
     if thing.material in ("matte", "striped"):
         return diffuse + (0.05 * gleam**12 * open_to_sun * pool)[:, None] * sun_colour
     around = _environment(mirror, setting, pool)
-    spot = (2.6 * np.clip((gleam - 0.955) * 60, 0, 1) * open_to_sun + 0.25 * gleam**20)[:, None] * sun_colour * pool[:, None]
+    spot = (
+        (2.6 * np.clip((gleam - 0.955) * 60, 0, 1) * open_to_sun + 0.25 * gleam**20)[:, None]
+        * sun_colour
+        * pool[:, None]
+    )
     if thing.material == "shiny":
         tint = 0.35 + 0.65 * albedo
         return diffuse * 0.72 + around * tint * (0.26 + 0.6 * fresnel)[:, None] * occlusion[:, None] + spot

@@ -115,7 +115,9 @@ def mug(o: Array, d: Array) -> tuple[Array, Normals]:
         flat = np.broadcast_to(np.array([0, 1, 0], np.float32), p.shape)
         radial = p * np.array([1, 0, 1], np.float32)
         inner = np.where(p[:, 1:2] > MUG_FLOOR + 1e-3, -radial, flat)
-        return unit(np.select([part == 0, part == 1, part == 2], [radial, flat, inner], _torus_normals(p - grip, HANDLE_RADIUS)))
+        return unit(
+            np.select([part == 0, part == 1, part == 2], [radial, flat, inner], _torus_normals(p - grip, HANDLE_RADIUS))
+        )
 
     return t, normals
 
@@ -154,7 +156,9 @@ def outline(shape: str) -> tuple[Array, Array | None]:
         return _star_points(), None
     if shape == "ring":
         rim, hole = RING_RADIUS + RING_TUBE, RING_RADIUS - RING_TUBE
-        tube = [np.stack([cosine * RING_RADIUS, 1 + sine * RING_RADIUS, nought + z], 1) for z in (-RING_TUBE, RING_TUBE)]
+        tube = [
+            np.stack([cosine * RING_RADIUS, 1 + sine * RING_RADIUS, nought + z], 1) for z in (-RING_TUBE, RING_TUBE)
+        ]
         return (
             np.concatenate([np.stack([cosine * rim, 1 + sine * rim, nought], 1), *tube]),
             np.stack([cosine * hole, 1 + sine * hole, nought], 1),
