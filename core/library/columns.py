@@ -1,0 +1,57 @@
+"""Column types: paths kept exactly, times in UTC."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Dialect, String, TypeDecorator
+
+
+class PathText(TypeDecorator[str]):
+    """A path as ``str``, also one whose bytes are not valid Unicode.
+
+    Text when it is Unicode; otherwise the file system's own bytes, as a BLOB, which read back to the very same ``str``
+    (with Python's surrogate escapes). SQLite never mistakes one for the other.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else stored_path(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+        return path_from_stored(value)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A point in time, kept as ISO text in UTC so that it sorts and reads well."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
+        return None if value is None else value.astimezone(UTC).isoformat(timespec="milliseconds")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        return None if value is None else datetime.fromisoformat(value)
+
+
+def stored_path(path: str) -> str | bytes:
+    """What the database holds for ``path``."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return os.fsencode(path)
+    return path
+
+
+def path_from_stored(value: Any) -> Any:
+    """The reverse of :func:`stored_path`."""
+    return os.fsdecode(value) if isinstance(value, bytes) else value
+
+
+def now() -> datetime:
+    return datetime.now(UTC)

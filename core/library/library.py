@@ -1,0 +1,177 @@
+"""A library: a folder ``NAME.seedcap/`` with the database, the vectors, the runs and the bundles."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy.orm import Session
+
+from core import paths
+from core.errors import UserError
+from core.library import db
+from core.library.columns import path_from_stored
+from core.library.lock import InstanceLock
+
+SUFFIX = ".seedcap"
+DATABASE = "library.db"
+
+
+class Library:
+    """An open library. Any thread may use it; sessions are short and belong to the thread that opened them.
+
+    ``exclusive=True`` is for the application that owns the library for a while (the window, a command that changes
+    it); its worker processes and mere readers open without it. See :mod:`core.library.lock`.
+    """
+
+    def __init__(self, folder: Path, *, exclusive: bool = False) -> None:
+        """Use :meth:`open`, :meth:`create` or :meth:`open_or_create`."""
+        self.path = folder
+        self._lock = InstanceLock(folder / "lock") if exclusive else None
+        try:
+            db.prepare(folder / DATABASE, self.name)
+            self._engine = db.make_engine(folder / DATABASE)
+            self._writer = db.writing_engine(self._engine)
+            if exclusive:
+                self._after_a_crash()
+        except BaseException:
+            if self._lock:
+                self._lock.release()
+            raise
+
+    @classmethod
+    def create(cls, folder: Path, *, exclusive: bool = False) -> Self:
+        """A new library in ``folder`` (``.seedcap`` is added to its name if missing); refuses an existing one."""
+        folder = _with_suffix(folder)
+        if (folder / DATABASE).exists():
+            raise UserError(f"There is already a library at {folder}.", "Open it, or choose another name.")
+        if folder.is_dir() and any(folder.iterdir()):
+            raise UserError(f"{folder} is not empty.", "Choose a new name for the library.")
+        try:
+            for part in (folder, folder / "vectors", folder / "runs", folder / "bundles"):
+                part.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"The library cannot be made at {folder}: {error.strerror}.", "Choose another place."
+            ) from error
+        return cls(folder, exclusive=exclusive)
+
+    @classmethod
+    def open(cls, folder: Path, *, exclusive: bool = False) -> Self:
+        """The library at ``folder``; migrated first, after a backup, when an older program made it."""
+        place = folder if (folder / DATABASE).exists() else _with_suffix(folder)
+        if not (place / DATABASE).exists():
+            raise UserError(f"There is no library at {folder}.", "Make one with: seedcap import LIB FOLDER")
+        return cls(place, exclusive=exclusive)
+
+    @classmethod
+    def open_or_create(cls, folder: Path, *, exclusive: bool = False) -> Self:
+        place = folder if (folder / DATABASE).exists() else _with_suffix(folder)
+        opener = cls.open if (place / DATABASE).exists() else cls.create
+        return opener(place, exclusive=exclusive)
+
+    @classmethod
+    def for_photos(cls, folder: Path, *, exclusive: bool = False) -> Self:
+        """The library in the data folder that holds ``folder`` or a folder above it; made when there is none yet."""
+        folder = absolute(folder)
+        if not folder.is_dir():
+            raise UserError(f"There is no folder {folder}.", "Check its name.")
+        found = _library_holding(folder)
+        if found is not None:
+            return cls.open(found, exclusive=exclusive)
+        name = re.sub(r"[^\w .-]", "_", folder.name).strip(" .") or "photos"
+        mark = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
+        return cls.open_or_create(libraries_dir() / f"{name[:80]}-{mark}{SUFFIX}", exclusive=exclusive)
+
+    @property
+    def name(self) -> str:
+        return self.path.name.removesuffix(SUFFIX)
+
+    @property
+    def vectors_dir(self) -> Path:
+        return self.path / "vectors"
+
+    @property
+    def runs_dir(self) -> Path:
+        return self.path / "runs"
+
+    @property
+    def bundles_dir(self) -> Path:
+        return self.path / "bundles"
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session for reading: everything in it sees one state of the library."""
+        with Session(self._engine) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A session that writes: commits at the end, rolls back on any exception. Keep it short: writers take turns."""
+        with Session(self._writer) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        """Close the database and give the lock up. Closing twice is fine."""
+        self._engine.dispose()
+        if self._lock:
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _after_a_crash(self) -> None:
+        """Nobody else can be at work here now: what still claims to be running has been cut off."""
+        with self.writing() as session:
+            connection = session.connection()
+            for table, column in (("run", "status"), ("job", "state")):
+                connection.exec_driver_sql(f"UPDATE {table} SET {column} = 'interrupted' WHERE {column} = 'running'")
+
+
+def absolute(path: Path) -> Path:
+    """``path`` made absolute without following links: a person knows a folder by the name they gave."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - Path.absolute() keeps "..", Path.resolve() follows links
+
+
+def libraries_dir() -> Path:
+    """Where the libraries lie that ``open FOLDER`` makes."""
+    return paths.data_dir() / "libraries"
+
+
+def _with_suffix(folder: Path) -> Path:
+    return folder if folder.name.endswith(SUFFIX) else folder.with_name(folder.name + SUFFIX)
+
+
+def _library_holding(folder: Path) -> Path | None:
+    wanted = {str(folder), *(str(parent) for parent in folder.parents)}
+    best: tuple[int, Path] | None = None
+    for database in sorted(libraries_dir().glob(f"*{SUFFIX}/{DATABASE}")):
+        for held in _folders_of(database):
+            if held in wanted and (best is None or len(held) > best[0]):
+                best = (len(held), database.parent)
+    return best[1] if best else None
+
+
+def _folders_of(database: Path) -> list[str]:
+    try:
+        connection = sqlite3.connect(database)
+    except sqlite3.Error:
+        return []
+    try:
+        return [path_from_stored(row[0]) for row in connection.execute("SELECT path FROM folder")]
+    except sqlite3.Error:
+        return []  # a damaged one is reported when it is opened, not while looking for another
+    finally:
+        connection.close()

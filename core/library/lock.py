@@ -1,0 +1,74 @@
+"""One application at a time changes a library.
+
+Three kinds of opener:
+
+* an *application* (the window; the commands that change a library) opens with ``exclusive=True`` and holds this lock;
+* its *worker processes* open the same library without it: they belong to an application that has it;
+* *readers* (``search``, ``export``) open without it too. SQLite keeps every single transaction safe in all cases.
+
+The operating system drops the lock when its holder dies, however it dies, so a stale lock cannot exist.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from core.errors import UserError
+
+
+class InstanceLock:
+    """An operating-system lock on a file; the file also names the holder, for the message to the second one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("a+b")
+        try:
+            _lock(self._file.fileno())
+        except OSError:
+            self._file.close()
+            raise UserError(
+                f"The library {path.parent.name.removesuffix('.seedcap')} is open in another Seedcap{self._holder()}.",
+                "Close that window, or wait until that command has finished, and try again.",
+            ) from None
+        self._file.truncate(0)
+        self._file.write(str(os.getpid()).encode())
+        self._file.flush()
+
+    def _holder(self) -> str:
+        try:
+            number = self._path.read_bytes()[:20].decode("ascii")
+        except (OSError, UnicodeDecodeError):
+            return ""
+        return f" (process {number})" if number.isdigit() else ""
+
+    def release(self) -> None:
+        """Give the lock up; the file stays, since removing it would let two openers lock different files."""
+        if not self._file.closed:
+            _unlock(self._file.fileno())
+            self._file.close()
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    # Windows locks a byte, and a locked byte cannot be read: one far behind the holder's number is used.
+    _BYTE = 1 << 20
+
+    def _lock(descriptor: int) -> None:
+        os.lseek(descriptor, _BYTE, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+    def _unlock(descriptor: int) -> None:
+        os.lseek(descriptor, _BYTE, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
