@@ -1,0 +1,69 @@
+"""What holds for every test: no display, no network, a home of its own, nothing left running."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")  # the models here are tiny; more threads would only get in each other's way
+
+import pytest  # noqa: E402
+
+from tests import leftovers  # noqa: E402
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(autouse=True)
+def seedcap_home(tmp_path_factory, monkeypatch):
+    """A data, cache, config and log folder for this test alone; worker processes inherit it."""
+    home = tmp_path_factory.mktemp("seedcap-home")
+    monkeypatch.setenv("SEEDCAP_HOME", str(home))
+    return home
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """A connection to another machine fails at once, here and not only where there is no network."""
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        local = not isinstance(address, tuple) or str(address[0]) in ("127.0.0.1", "::1", "localhost")
+        if not local:
+            raise OSError(f"tests have no network; something wanted to reach {address}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running():
+    """Fail a test that leaves a thread, a QThread or a child process behind, and say where it is."""
+    threads = {thread.ident for thread in threading.enumerate() if thread.ident is not None}
+    processes = set(leftovers.children())
+    qt = leftovers.QtThreads()
+    with qt.watch():
+        yield
+
+    def look() -> list[str]:
+        new = [f"child process {pid}: {what}" for pid, what in leftovers.children().items() if pid not in processes]
+        return leftovers.new_threads(threads) + qt.running() + qt.pool_is_busy() + new
+
+    left = leftovers.settle(look)
+    for process_id in set(leftovers.children()) - processes:
+        leftovers.end(process_id)
+    if left:
+        pytest.fail("the test left this running:\n" + "\n".join(left), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def few_torch_threads():
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)

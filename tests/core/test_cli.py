@@ -1,0 +1,220 @@
+"""The command line's own behaviour, with a command that the test makes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import types
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import main as program
+from core import cli
+from core.commands.result import CommandResult, to_json
+from core.errors import UserError
+from core.jobs import Cancelled
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Adds a command ``probe`` whose body the test gives; returns a function that runs it."""
+
+    def use(body, arguments=("probe",)):
+        module = types.ModuleType("core.commands.probe_for_tests")
+        module.HELP = "A probe."
+        module.add_arguments = lambda parser: parser.add_argument("--times", type=int, default=1)
+        module.run = body
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        module.__spec__ = types.SimpleNamespace(name=module.__name__)
+        monkeypatch.setitem(cli.COMMANDS, "probe", cli.Entry("probe_for_tests", "probe things"))
+        return cli.main(list(arguments))
+
+    return use
+
+
+def test_result_goes_to_stdout_and_json(command, tmp_path, capsys):
+    out = tmp_path / "out.json"
+    status = command(
+        lambda args, ctx: CommandResult({"times": args.times}, "three rows"),
+        ["probe", "--times", "3", "--json", str(out)],
+    )
+    assert status == 0
+    assert json.loads(out.read_text()) == {"times": 3}
+    assert capsys.readouterr().out == "three rows\n"
+    assert [f.name for f in tmp_path.iterdir()] == ["out.json"], "a temporary file stayed"
+
+
+def test_failed_items_make_status_1(command):
+    assert command(lambda args, ctx: CommandResult({}, "", failed=2)) == 1
+
+
+def test_user_error_is_said_in_words_and_makes_status_2(command, capsys):
+    def body(args, ctx):
+        raise UserError("cat.jpg is empty.", "Leave it out.")
+
+    assert command(body) == 2
+    captured = capsys.readouterr()
+    assert "cat.jpg is empty. Leave it out." in captured.err
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+
+
+def test_a_bug_is_not_swallowed(command):
+    def body(args, ctx):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        command(body)
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, Cancelled])
+def test_stopping_is_said_and_has_its_own_status(command, capsys, raised):
+    def body(args, ctx):
+        raise raised
+
+    assert command(body) == cli.STOPPED
+    assert "Stopped" in capsys.readouterr().err
+
+
+def test_first_ctrl_c_waits_for_a_safe_point_second_does_not(command):
+    seen = []
+
+    def polite(args, ctx):
+        os.kill(os.getpid(), signal.SIGINT)
+        seen.append("went on")
+        ctx.check_cancelled()
+        seen.append("never")
+
+    def deaf(args, ctx):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        seen.append("never")
+
+    before = signal.getsignal(signal.SIGINT)
+    assert command(polite) == cli.STOPPED
+    assert command(deaf) == cli.STOPPED
+    assert seen == ["went on"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_missing_json_folder_is_refused_before_the_work(command, tmp_path, capsys):
+    ran = []
+    out = tmp_path / "nowhere" / "out.json"
+    assert command(lambda args, ctx: ran.append(1), ["probe", "--json", str(out)]) == 2
+    assert ran == []
+    assert "nowhere" in capsys.readouterr().err
+
+
+def test_json_file_that_is_a_folder_is_refused(command, tmp_path):
+    assert command(lambda args, ctx: CommandResult({}), ["probe", "--json", str(tmp_path)]) == 2
+
+
+@pytest.mark.parametrize("argv", [["prob"], ["--nonsense"], ["probe", "--times", "many"], []])
+def test_wrong_usage_is_status_2(command, capsys, argv):
+    assert command(lambda args, ctx: CommandResult({}), argv) == 2
+    assert "seedcap" in capsys.readouterr().err
+
+
+def test_a_near_miss_is_named(command, capsys):
+    command(lambda args, ctx: CommandResult({}), ["prob"])
+    assert "did you mean 'probe'" in capsys.readouterr().err
+
+
+def test_version_is_that_of_the_project(capsys):
+    assert cli.main(["--version"]) == 0
+    assert f'version = "{capsys.readouterr().out.split()[1]}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_every_listed_command_can_be_loaded_and_explains_itself(capsys):
+    for name in cli.available():
+        assert cli.main([name, "--help"]) == 0, name
+        assert f"seedcap {name}" in capsys.readouterr().out
+
+
+def test_the_table_and_the_folder_of_commands_are_equal():
+    files = {f.stem for f in (ROOT / "core" / "commands").glob("*.py")} - {"__init__", "result"}
+    files = {name for name in files if not name.startswith("_")}
+    assert {entry.module for entry in cli.COMMANDS.values()} == files
+
+
+@dataclass(frozen=True)
+class Point:
+    x: float
+    where: Path
+
+
+def test_json_holds_dataclasses_numpy_and_odd_numbers():
+    data = {"p": Point(float("nan"), Path("a/b")), "n": np.float32(0.5), "v": np.arange(2), "t": (1, None, True)}
+    assert json.loads(to_json(data)) == {
+        "p": {"x": None, "where": "a/b"},
+        "n": 0.5,
+        "v": [0, 1],
+        "t": [1, None, True],
+    }
+
+
+def test_json_keeps_a_name_that_is_not_unicode():
+    name = os.fsdecode(b"caf\xe9.jpg")
+    assert json.loads(to_json({"file": name}))["file"] == name
+    assert "é".encode() in to_json({"file": "é"})
+
+
+def test_json_refuses_what_it_cannot_say():
+    with pytest.raises(TypeError):
+        to_json({"f": object()})
+
+
+@pytest.mark.parametrize(
+    ("argv", "environment", "app"),
+    [
+        ([], {"DISPLAY": ":0"}, True),
+        (["open", "photos"], {"WAYLAND_DISPLAY": "wayland-0"}, True),
+        (["demo"], {"DISPLAY": ":0"}, True),
+        (["demo", "--headless"], {"DISPLAY": ":0"}, False),
+        (["demo", "--json=f"], {"DISPLAY": ":0"}, False),
+        (["demo"], {}, False),
+        (["demo"], {"QT_QPA_PLATFORM": "offscreen"}, False),
+        (["open"], {"QT_QPA_PLATFORM": "offscreen"}, True),
+        (["open"], {}, False),
+        (["open", "--help"], {"DISPLAY": ":0"}, False),
+        (["caption", "open"], {"DISPLAY": ":0"}, False),
+    ],
+)
+def test_what_starts_the_app(monkeypatch, argv, environment, app):
+    monkeypatch.setattr(sys, "platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert program.wants_app(argv) is app
+
+
+def test_without_a_display_the_app_says_what_to_do_instead():
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "main.py")], env=environment, capture_output=True, text=True, check=False
+    )
+    if sys.platform.startswith("linux"):
+        assert done.returncode == 2
+        assert "display" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_progress_stays_off_stdout(command, capsys):
+    def body(args: argparse.Namespace, ctx):
+        ctx.progress(1, 2, "captioning")
+        return CommandResult({}, "done")
+
+    assert command(body) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "done\n"
+    assert "captioning 1/2" in captured.err
