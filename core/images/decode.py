@@ -103,6 +103,9 @@ def probe(path: Path) -> ImageInfo:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
+    if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+        # Opening a pipe would wait for ever for somebody to write into it.
+        raise ImageError("This is not a file but a pipe, a socket or a device.", "Remove it from the photo folder.")
     with path.open("rb") as file:
         head = file.read(4096)
         _refuse_by_content(head)

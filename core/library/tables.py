@@ -67,8 +67,6 @@ class Image(Base):
     height: Mapped[int] = mapped_column(default=0)
     missing_since: Mapped[datetime | None] = mapped_column(UtcTime)
     error: Mapped[str | None]
-    seen: Mapped[int] = mapped_column(default=0)
-    """The number of the last scan that found this file."""
 
 
 class Caption(Base):

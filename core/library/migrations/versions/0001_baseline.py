@@ -89,7 +89,6 @@ def upgrade() -> None:
         sa.Column("height", sa.Integer(), nullable=False),
         sa.Column("missing_since", sa.String(), nullable=True),
         sa.Column("error", sa.String(), nullable=True),
-        sa.Column("seen", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(
             ["folder_id"], ["folder.id"], name=op.f("fk_image_folder_id_folder"), ondelete="CASCADE"
         ),
