@@ -15,7 +15,6 @@ import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -34,7 +33,7 @@ KEEP_WARM_MS = 120_000  # how long a worker that is kept between jobs waits for 
 LOG_TAIL = 6_000
 
 
-class WorkerDied(Exception):
+class WorkerDiedError(Exception):
     def __init__(self, exit_code: int | None, log: str) -> None:
         super().__init__(exit_code)
         self.exit_code = exit_code
@@ -72,12 +71,12 @@ class WorkerProcess:
         self._say(("cancel",))
 
     def receive(self, timeout_s: float) -> Message | None:
-        """The next message, or None after ``timeout_s``. Raises :class:`WorkerDied` when there will be none."""
+        """The next message, or None after ``timeout_s``. Raises :class:`WorkerDiedError` when there will be none."""
         try:
             return self._pipe.recv() if self._pipe.poll(timeout_s) else None
         except (EOFError, OSError):
             self._process.join(2.0)
-            raise WorkerDied(self._process.exitcode, self._read_log()) from None
+            raise WorkerDiedError(self._process.exitcode, self._read_log()) from None
 
     def close(self, grace_s: float = 2.0) -> None:
         """Let the process end by itself, then make it; removes its log."""
@@ -121,7 +120,7 @@ def death_notice(exit_code: int | None, log: str) -> Failure:
 
 
 class RunningJob(QObject):
-    """One job from start to end. Exactly one of ``finished``, ``failed`` and ``cancelled`` is emitted, then ``ended``."""
+    """One job from start to end: one of ``finished``, ``failed`` and ``cancelled`` is emitted, then ``ended``."""
 
     progress = Signal(object)  # gui.worker.Progress, the newest
     partials = Signal(object)  # tuple of partial results, in order, none left out
@@ -176,7 +175,7 @@ class _Supervisor(QThread):
             outcome = self._listen(worker)
             healthy = outcome is not None
             return outcome or Stopped()
-        except WorkerDied as death:
+        except WorkerDiedError as death:
             return Stopped() if self._cancelled.is_set() else death_notice(death.exit_code, death.log)
         finally:
             slot.put_back(worker, healthy)
@@ -306,99 +305,6 @@ class JobRunner(QObject):
         job.deleteLater()
         if self._current is None:
             self.idle.emit()
-
-
-class Lane(QThread):
-    """Short calls, one after another, off the GUI thread: every read and write of the library.
-
-    ``submit(call, then)`` runs ``call()`` in the lane and ``then(result)`` in the GUI thread. Calls with the same ``key``
-    replace one another while they wait, and only the newest one's result is delivered: what nobody waits for any more
-    is not answered.
-    """
-
-    failed = Signal(object)  # Failure
-    _done = Signal(object)
-
-    def __init__(self, name: str, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName(name)
-        self._calls: list[_Call] = []
-        self._wake = threading.Condition()
-        self._busy = False
-        self._closing = False
-        self._newest: dict[str, int] = {}
-        self._count = 0
-        self._done.connect(self._deliver)
-
-    def submit(
-        self, call: Callable[[], object], then: Callable[..., None] | None = None, *, key: str | None = None
-    ) -> None:
-        with self._wake:
-            self._count += 1
-            if key is not None:
-                self._calls = [waiting for waiting in self._calls if waiting.key != key]
-                self._newest[key] = self._count
-            self._calls.append(_Call(self._count, key, call, then))
-            self._wake.notify_all()
-        if not self.isRunning():
-            self.start()
-
-    def drain(self, timeout_s: float = 10.0) -> bool:
-        """Wait until every call so far has run; False if that took too long. Results are delivered later as usual."""
-        with self._wake:
-            return self._wake.wait_for(lambda: not self._calls and not self._busy, timeout_s)
-
-    def stop(self) -> None:
-        """Run what waits, then end the thread."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify_all()
-        self.wait()
-        self._closing = False
-
-    def run(self) -> None:
-        while True:
-            with self._wake:
-                self._busy = False
-                self._wake.notify_all()
-                self._wake.wait_for(lambda: bool(self._calls) or self._closing)
-                if not self._calls:
-                    return
-                call = self._calls.pop(0)
-                self._busy = True
-            call.perform()
-            self._done.emit(call)
-
-    def _deliver(self, call: _Call) -> None:
-        if call.key is not None and self._newest.get(call.key) != call.number:
-            return
-        if call.failure is not None:
-            self.failed.emit(call.failure)
-        elif call.then is not None:
-            call.then(call.result)
-
-
-class _Call:
-    def __init__(
-        self, number: int, key: str | None, call: Callable[[], object], then: Callable[..., None] | None
-    ) -> None:
-        self.number = number
-        self.key = key
-        self.then = then
-        self.result: object = None
-        self.failure: Failure | None = None
-        self._call = call
-
-    def perform(self) -> None:
-        try:
-            self.result = self._call()
-        except UserError as error:
-            self.failure = Failure(error.message, error.next_step)
-        except Exception as error:  # noqa: BLE001 - the bridge: shown with its details, and the lane goes on
-            import traceback
-
-            _log.exception("a call to the library failed")
-            self.failure = Failure(f"Something went wrong inside Seedcap: {error}", "", traceback.format_exc())
 
 
 def remove_old_logs(folder: Path, keep_days: float = 7.0) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import os
 import pickle
 import sys
@@ -201,6 +202,8 @@ def _run_one(pipe: Connection, payload: bytes, cancelled: threading.Event) -> No
 
     try:
         job, request = pickle.loads(payload)  # our own bytes, from our own parent
+        for module in getattr(job, "needs", ()):  # seconds, for torch; the job itself has not begun
+            importlib.import_module(module)
     except Exception as error:  # noqa: BLE001 - an import that fails in the worker is reported, not lost
         send(Failure(f"This work could not be started: {error}", "", traceback.format_exc()))
         return

@@ -12,7 +12,8 @@ from PySide6.QtCore import QThread
 
 from core.errors import UserError
 from gui import bridge
-from gui.bridge import JobRunner, Lane
+from gui.bridge import JobRunner
+from gui.lane import Lane
 from gui.worker import Failure, Progress
 from tests.gui import toy_jobs
 

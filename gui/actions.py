@@ -1,0 +1,108 @@
+"""Every action and shortcut of the window in one table; menus, buttons, tips and the shortcut list come from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from PySide6.QtCore import QCoreApplication, QObject, Qt
+from PySide6.QtGui import QAction, QKeySequence
+
+from gui.icons import icon
+
+WINDOW = "Anywhere"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """``where`` names the place in which the keys work; text with an ampersand names the menu key."""
+
+    name: str
+    text: str
+    keys: tuple[str, ...] = ()
+    icon: str = ""
+    where: str = WINDOW
+    tip: str = ""
+    checkable: bool = False
+
+
+SPECS: tuple[Spec, ...] = (
+    Spec("open", "&Open a folder or library…", ("Ctrl+O",), "folder", tip="Open a folder of photos"),
+    Spec("add_folder", "&Add folder…", ("Ctrl+Shift+O",), "folder-add", tip="Add another folder to this library"),
+    Spec("rescan", "&Look for changes", ("F5",), "refresh", tip="Look for new, changed and missing photos"),
+    Spec("sample", "Open the &sample library", (), "images", tip="Rendered scenes to try everything on"),
+    Spec("quit", "&Quit", ("Ctrl+Q",)),
+    Spec("undo", "&Undo", ("Ctrl+Z",), "undo"),
+    Spec("redo", "&Redo", ("Ctrl+Shift+Z", "Ctrl+Y"), "redo"),
+    Spec("go_library", "&Library", ("Ctrl+1",), "library", tip="All photos and their captions"),
+    Spec("go_seed", "&Seed", ("Ctrl+2",), "seed", tip="Write captions for a handful of photos"),
+    Spec("go_train", "&Train", ("Ctrl+3",), "train", tip="Teach Seedcap your wording"),
+    Spec("go_review", "&Review", ("Ctrl+4",), "review", tip="Accept, edit or reject what was suggested"),
+    Spec("go_deliver", "&Deliver", ("Ctrl+5",), "deliver", tip="Caption everything and take it with you"),
+    Spec("theme_system", "Follow the &system", (), "system", checkable=True),
+    Spec("theme_light", "&Light", (), "sun", checkable=True),
+    Spec("theme_dark", "&Dark", (), "moon", checkable=True),
+    Spec("next_theme", "Switch between system, light and dark", ("Ctrl+Shift+L",), "system"),
+    Spec("cancel_job", "&Cancel the running work", ("Ctrl+.",), "stop"),
+    Spec("shortcuts", "&Keyboard shortcuts", ("F1",), "keyboard"),
+    Spec("about", "&About Seedcap", (), "app"),
+    Spec("filter", "Filter", ("Ctrl+F",), "filter", "Library"),
+    Spec("find", "Find by words", ("Ctrl+K",), "search", "Library", "Find photos by what they show"),
+    Spec("zoom_in", "Larger photos", ("Ctrl+=", "Ctrl++"), "", "Library"),
+    Spec("zoom_out", "Smaller photos", ("Ctrl+-",), "", "Library"),
+    Spec("open_photo", "Write a caption for this photo", ("Return",), "seed", "Library"),
+    Spec("accept_selected", "Accept the captions of the selected photos", ("Ctrl+Return",), "check", "Library"),
+    Spec("reveal", "Show the file in its folder", ("Ctrl+Shift+R",), "folder", "Library"),
+    Spec("save_next", "Save and go on", ("Ctrl+Return",), "check", "Seed", "Save this caption and show the next photo"),
+    Spec("another", "Another caption for this photo", ("Ctrl+Shift+Return",), "plus", "Seed"),
+    Spec("seed_previous", "Previous photo", ("Ctrl+Up", "PgUp"), "previous", "Seed"),
+    Spec("seed_next", "Next photo", ("Ctrl+Down", "PgDown"), "next", "Seed"),
+    Spec("next_uncaptioned", "Next photo without your caption", ("Ctrl+J",), "seed", "Seed"),
+    Spec("suggest", "Choose photos for me", ("Ctrl+L",), "suggest", "Seed", "Pick photos that cover the library"),
+    Spec("use_suggestion", "Start from the suggestion", ("Ctrl+E",), "edit", "Seed"),
+    Spec("train", "Train", ("Ctrl+Return",), "train", "Train"),
+    Spec("accept", "Accept and go on", ("Ctrl+Return",), "check", "Review"),
+    Spec("edit", "Edit", ("Return", "F2"), "edit", "Review"),
+    Spec("reject", "Reject", ("Delete",), "trash", "Review", "Reject every suggestion for this photo"),
+    Spec("review_previous", "Previous photo", ("Ctrl+Up", "Left"), "previous", "Review"),
+    Spec("review_next", "Next photo", ("Ctrl+Down", "Right"), "next", "Review"),
+    *(Spec(f"pick_{n}", f"Choose suggestion {n}", (str(n),), "", "Review") for n in range(1, 10)),
+)
+
+
+class Actions(QObject):
+    """The table as QActions. A place's actions work while that place has the focus."""
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._actions: dict[str, QAction] = {}
+        for spec in SPECS:
+            self._actions[spec.name] = self._make(spec)
+
+    def __getitem__(self, name: str) -> QAction:
+        return self._actions[name]
+
+    def of(self, where: str) -> list[QAction]:
+        return [self._actions[spec.name] for spec in SPECS if spec.where == where]
+
+    def table(self) -> Iterator[tuple[str, str, str]]:
+        """(place, what it does, keys) of every action that has keys, in the table's order."""
+        for spec in SPECS:
+            shortcuts = self._actions[spec.name].shortcuts()
+            if shortcuts:
+                native = QKeySequence.SequenceFormat.NativeText
+                keys = ", ".join(shortcut.toString(native) for shortcut in shortcuts)
+                yield spec.where, self._actions[spec.name].text().replace("&", ""), keys
+
+    def _make(self, spec: Spec) -> QAction:
+        action = QAction(QCoreApplication.translate("actions", spec.text), self)
+        action.setObjectName(spec.name)
+        action.setShortcuts([QKeySequence(keys) for keys in spec.keys])
+        action.setCheckable(spec.checkable)
+        if spec.icon:
+            action.setIcon(icon(spec.icon))
+        if spec.tip:
+            action.setToolTip(QCoreApplication.translate("actions", spec.tip))
+        if spec.where != WINDOW:
+            action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        return action

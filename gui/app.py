@@ -1,0 +1,140 @@
+"""Starts the app: one QApplication, the theme, the session and the window; and the last resort for bugs."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from types import TracebackType
+
+from PySide6.QtCore import QCoreApplication, QSettings, QtMsgType, qInstallMessageHandler
+from PySide6.QtWidgets import QApplication
+
+from core.paths import config_dir, log_dir
+from gui.dialogs import CrashDialog
+from gui.icons import icon
+from gui.main_window import MainWindow
+from gui.session import Session
+from gui.theme import MODES, Theme
+
+_log = logging.getLogger("seedcap")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the app until its window is closed. ``argv``: nothing, ``open [FOLDER]`` or ``demo [--photos DIR]``."""
+    arguments = _parse(argv)
+    app = make_application()
+    settings = open_settings()
+    window = make_window(settings)
+    sys.excepthook = crash_hook(window)
+    window.show()
+    if arguments.command == "demo" and arguments.photos is None:
+        window.open_sample()
+    else:
+        folder = arguments.photos if arguments.command == "demo" else arguments.folder
+        last = settings.value("last_library")
+        if folder is not None:
+            window.open_folder(folder.expanduser().absolute())
+        elif last and Path(str(last)).is_dir():
+            window.session.open(Path(str(last)))
+    return app.exec()
+
+
+run = main
+
+
+def make_application() -> QApplication:
+    existing = QApplication.instance()
+    app = existing if isinstance(existing, QApplication) else QApplication(sys.argv[:1])
+    app.setApplicationName("seedcap")
+    app.setApplicationDisplayName("Seedcap")
+    app.setDesktopFileName("seedcap")
+    return app
+
+
+def open_settings() -> QSettings:
+    """Window state and the like; a file of our own, so that ``SEEDCAP_HOME`` moves it too."""
+    folder = config_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    return QSettings(str(folder / "window.ini"), QSettings.Format.IniFormat)
+
+
+def make_window(settings: QSettings, *, in_process: bool = False) -> MainWindow:
+    start_logging()
+    app = QApplication.instance()
+    if not isinstance(app, QApplication):
+        raise RuntimeError("make_window() needs a QApplication")
+    mode = str(settings.value("theme", "system"))
+    if app.findChild(Theme) is None:
+        Theme(app, next((known for known in MODES if known == mode), "system"))
+    app.setWindowIcon(icon("app", "accent"))
+    return MainWindow(Session(in_process=in_process), settings)
+
+
+def crash_hook(
+    window: MainWindow,
+) -> Callable[[type[BaseException], BaseException, TracebackType | None], None]:
+    """What an exception that nobody caught becomes: a log entry and a window that can be copied from."""
+    shown: list[CrashDialog] = []
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            QCoreApplication.quit()
+            return
+        details = "".join(traceback.format_exception(kind, error, trace))
+        _log.error("uncaught exception\n%s", details)
+        if any(dialog.isVisible() for dialog in shown):
+            return  # one bug in a paint event must not open a hundred windows
+        dialog = CrashDialog(f"{kind.__name__}: {error}", details, window)
+        shown[:] = [dialog]
+        dialog.destroyed.connect(shown.clear)
+        dialog.show()
+
+    return hook
+
+
+def start_logging() -> None:
+    """Our log and Qt's messages in one rotating file; the console stays quiet."""
+    root = logging.getLogger()
+    if any(isinstance(handler, RotatingFileHandler) for handler in root.handlers):
+        return
+    folder = log_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    handler = RotatingFileHandler(folder / "seedcap.log", maxBytes=1_000_000, backupCount=3, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+
+
+def log_qt_messages() -> None:
+    levels = {
+        QtMsgType.QtDebugMsg: logging.DEBUG,
+        QtMsgType.QtInfoMsg: logging.INFO,
+        QtMsgType.QtWarningMsg: logging.WARNING,
+        QtMsgType.QtCriticalMsg: logging.ERROR,
+        QtMsgType.QtFatalMsg: logging.CRITICAL,
+    }
+
+    def handle(kind: QtMsgType, context: object, message: str) -> None:
+        logging.getLogger("qt").log(levels.get(kind, logging.WARNING), message)
+
+    qInstallMessageHandler(handle)
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="seedcap", description="Open the app.")
+    commands = parser.add_subparsers(dest="command")
+    opening = commands.add_parser("open", help="open the library that holds FOLDER, or make one")
+    opening.add_argument("folder", nargs="?", type=Path)
+    demo = commands.add_parser("demo", help="open the sample library")
+    demo.add_argument("--photos", type=Path)
+    demo.add_argument("--seeds", type=int, default=24)
+    arguments = parser.parse_args(list(argv))
+    for name in ("folder", "photos"):
+        if not hasattr(arguments, name):
+            setattr(arguments, name, None)
+    return arguments

@@ -1,0 +1,94 @@
+"""What a person does to the library: calls in the writing lane. Undo and redo are the library's own, and saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from PySide6.QtCore import QObject, Signal
+
+from gui.lane import Lane
+from gui.services import LibraryService
+
+
+class Draft:
+    """A caption being typed. It has an id once it has been written; the order of the lane makes that safe."""
+
+    def __init__(self, image_id: int, caption_id: int | None = None, text: str = "") -> None:
+        self.image_id = image_id
+        self.caption_id = caption_id
+        self.saved = text
+
+
+class Commands(QObject):
+    changed = Signal(str)  # what has been done, in words; empty for the typing of a caption
+    undone = Signal(str)
+
+    def __init__(self, lane: Lane, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._lane = lane
+        self._service: LibraryService | None = None
+
+    def use(self, service: LibraryService | None) -> None:
+        self._service = service
+
+    def save_draft(self, draft: Draft, text: str, then: Callable[[], None] | None = None) -> None:
+        """Keep what has been typed so far; an emptied caption is taken back."""
+        text = " ".join(text.split())
+        if text == draft.saved:
+            if then is not None:
+                then()
+            return
+        draft.saved = text
+
+        def write(service: LibraryService) -> None:
+            if text:
+                draft.caption_id = service.write_seed(draft.image_id, draft.caption_id, text)
+            elif draft.caption_id is not None:
+                service.remove(draft.caption_id)
+                draft.caption_id = None
+
+        self._run(write, "", then)
+
+    def accept(self, caption_ids: Sequence[int], then: Callable[[], None] | None = None) -> None:
+        self._run(lambda service: service.accept(caption_ids), self.tr("Accepted"), then)
+
+    def reject(self, caption_ids: Sequence[int], then: Callable[[], None] | None = None) -> None:
+        self._run(lambda service: service.reject(caption_ids), self.tr("Rejected"), then)
+
+    def edit(self, caption_id: int, text: str, then: Callable[[], None] | None = None) -> None:
+        self._run(lambda service: service.edit(caption_id, text), self.tr("Edited and accepted"), then)
+
+    def remove(self, caption_id: int, then: Callable[[], None] | None = None) -> None:
+        self._run(lambda service: service.remove(caption_id), self.tr("Caption removed"), then)
+
+    def undo(self) -> None:
+        self._step(lambda service: service.undo(), self.tr("Undone: {label}"), self.tr("Nothing to undo."))
+
+    def redo(self) -> None:
+        self._step(lambda service: service.redo(), self.tr("Done again: {label}"), self.tr("Nothing to redo."))
+
+    def _run(
+        self, call: Callable[[LibraryService], object], label: str, then: Callable[[], None] | None = None
+    ) -> None:
+        service = self._service
+        if service is None:
+            return
+
+        def done(_result: object) -> None:
+            if service is self._service:
+                if then is not None:
+                    then()
+                self.changed.emit(label)
+
+        self._lane.submit(lambda: call(service), done)
+
+    def _step(self, call: Callable[[LibraryService], str | None], said: str, nothing: str) -> None:
+        service = self._service
+        if service is None:
+            return
+
+        def done(label: str | None) -> None:
+            if service is self._service:
+                self.undone.emit(said.format(label=label) if label else nothing)
+
+        self._lane.submit(lambda: call(service), done)

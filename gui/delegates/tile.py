@@ -1,0 +1,122 @@
+"""Paints a photo of the grid: picture, caption, state and score."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QRect, QRectF, QSize, Qt
+from PySide6.QtGui import QFontMetrics, QPainter, QPen
+from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
+
+from gui import theme, words
+from gui.icons import paint_icon
+from gui.models.image_list_model import ImageListModel
+from gui.paint import draw_lines, draw_rounded, fit
+from gui.theme import colour, scaled_font
+from gui.thumbnails import Thumbnails
+
+if TYPE_CHECKING:
+    from gui.services import Photo
+
+PADDING = theme.S
+CAPTION_LINES = 2
+DOT = 8
+
+
+class TileDelegate(QStyledItemDelegate):
+    """``side``: the tile's width; the height follows from the font."""
+
+    def __init__(self, thumbnails: Thumbnails, parent: QObject | None = None, *, captions: bool = True) -> None:
+        super().__init__(parent)
+        self._thumbnails = thumbnails
+        self._captions = captions
+        self.side = 184
+
+    def tile_size(self) -> QSize:
+        return QSize(self.side, self._picture_height() + self._text_height() + 2 * PADDING)
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
+        return self.tile_size()
+
+    def _picture_height(self) -> int:
+        return round((self.side - 2 * PADDING) * (0.8 if self._captions else 1.0))
+
+    def _text_height(self) -> int:
+        if not self._captions:
+            return 0
+        body, small = QFontMetrics(scaled_font(theme.BODY)), QFontMetrics(scaled_font(theme.SMALL))
+        return theme.S + CAPTION_LINES * body.height() + theme.XS + small.height()
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        cell: QRect = option.rect  # type: ignore[attr-defined]
+        tile = QRect(0, 0, min(self.side, cell.width()) - 4, self.tile_size().height() - 4)
+        tile.moveCenter(cell.center())
+        state = option.state  # type: ignore[attr-defined]
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        self._paint_ground(painter, tile, state)
+        photo: Photo | None = index.data(ImageListModel.PhotoRole)
+        inner = tile.adjusted(PADDING, PADDING, -PADDING, -PADDING)
+        picture = QRect(inner.left(), inner.top(), inner.width(), self._picture_height())
+        self._paint_picture(painter, picture, photo)
+        if photo is not None and self._captions:
+            room = QRect(inner.left(), picture.bottom() + theme.S, inner.width(), self._text_height() - theme.S)
+            self._paint_text(painter, room, photo)
+        painter.restore()
+
+    def _paint_ground(self, painter: QPainter, tile: QRect, state: QStyle.StateFlag) -> None:
+        selected = bool(state & QStyle.StateFlag.State_Selected)
+        hovered = bool(state & QStyle.StateFlag.State_MouseOver)
+        painter.setBrush(colour("accent_soft" if selected else "surface"))
+        pen = QPen(colour("accent" if selected else "outline" if hovered else "border"))
+        pen.setWidthF(2.0 if selected else 1.0)
+        painter.setPen(pen)
+        painter.drawRoundedRect(QRectF(tile).adjusted(1, 1, -1, -1), 8, 8)
+        if state & QStyle.StateFlag.State_HasFocus and not selected:
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(colour("accent"), 2.0))
+            painter.drawRoundedRect(QRectF(tile).adjusted(1, 1, -1, -1), 8, 8)
+
+    def _paint_picture(self, painter: QPainter, room: QRect, photo: Photo | None) -> None:
+        pixmap = self._thumbnails.pixmap(photo.image) if photo is not None else None
+        if pixmap is not None:
+            draw_rounded(painter, pixmap, fit(pixmap.size(), room), 4)
+            return
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(colour("sunken"))
+        painter.drawRoundedRect(QRectF(room), 4, 4)
+        if photo is not None and (photo.image.error or photo.image.missing):
+            mark = QRectF(0, 0, 28, 28)
+            mark.moveCenter(QRectF(room).center())
+            paint_icon(painter, "broken", mark, colour("muted"))
+
+    def _paint_text(self, painter: QPainter, room: QRect, photo: Photo) -> None:
+        caption = photo.best
+        state = words.state_of(caption)
+        body, small = scaled_font(theme.BODY), scaled_font(theme.SMALL)
+        trouble = photo.image.error or (words.tr("The file is no longer there.") if photo.image.missing else "")
+        # What the model says looks different from what a person has said until it is accepted.
+        painter.setPen(colour("text" if caption is not None and state in ("seed", "accepted") else "muted"))
+        text = trouble or (caption.text if caption is not None else photo.image.path.name)
+        draw_lines(painter, text, room, body, CAPTION_LINES)
+        metrics = QFontMetrics(small)
+        baseline = room.bottom() - metrics.descent()
+        painter.setFont(small)
+        right = ""
+        if caption is not None and caption.score is not None:
+            right = f"{caption.score.clip_s:.2f}"
+        painter.setPen(colour("muted"))
+        painter.drawText(room.right() - metrics.horizontalAdvance(right), baseline, right)
+        if trouble:
+            return
+        dot = QRectF(room.left(), baseline - metrics.xHeight() / 2 - DOT / 2, DOT, DOT)
+        tint = colour(words.STATE_COLOURS[state])
+        painter.setPen(QPen(tint, 1.5))
+        painter.setBrush(tint if state != "none" else Qt.BrushStyle.NoBrush)
+        painter.drawEllipse(dot)
+        painter.setPen(colour("muted"))
+        space = room.width() - DOT - theme.S - metrics.horizontalAdvance(right) - theme.S
+        label = metrics.elidedText(words.state_word(state), Qt.TextElideMode.ElideRight, space)
+        painter.drawText(room.left() + DOT + theme.S, baseline, label)

@@ -1,0 +1,124 @@
+"""Windows beside the window: shortcuts, about, and the report of a bug. None of them blocks what is running."""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+from PySide6.QtCore import Qt, qVersion
+from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
+from PySide6.QtWidgets import (
+    QDialog,
+    QHeaderView,
+    QLineEdit,
+    QPlainTextEdit,
+    QTableWidget,
+    QTableWidgetItem,
+    QWidget,
+)
+
+from core.version import version
+from gui import theme
+from gui.actions import Actions
+from gui.icons import icon
+from gui.widgets.basics import button, column, label, row
+
+
+class _Beside(QDialog):
+    def __init__(self, title: str, parent: QWidget | None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(title)
+        self.setModal(False)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        QShortcut(QKeySequence("Ctrl+W"), self, self.close)
+
+
+class ShortcutsDialog(_Beside):
+    """Every key, searchable."""
+
+    def __init__(self, actions: Actions, parent: QWidget | None = None) -> None:
+        super().__init__(self.tr("Keyboard shortcuts"), parent)
+        self.resize(560, 560)
+        self.box = QLineEdit()
+        self.box.setPlaceholderText(self.tr("Search by what it does, or by key"))
+        self.box.setAccessibleName(self.tr("Search shortcuts"))
+        self.box.setClearButtonEnabled(True)
+        rows = list(actions.table())
+        self.table = QTableWidget(len(rows), 3)
+        self.table.setHorizontalHeaderLabels([self.tr("Where"), self.tr("What"), self.tr("Keys")])
+        self.table.verticalHeader().hide()
+        self.table.setShowGrid(False)
+        self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+        self.table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
+        header = self.table.horizontalHeader()
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        for at, cells in enumerate(rows):
+            for place, text in enumerate(cells):
+                self.table.setItem(at, place, QTableWidgetItem(text))
+        self.box.textChanged.connect(self._filter)
+        layout = column(self.box, self.table, spacing=theme.M, margin=theme.L)
+        self.setLayout(layout)
+
+    def _filter(self, text: str) -> None:
+        wanted = text.casefold().split()
+        for at in range(self.table.rowCount()):
+            items = [self.table.item(at, place) for place in range(3)]
+            line = " ".join(item.text() for item in items if item is not None).casefold()
+            self.table.setRowHidden(at, not all(word in line for word in wanted))
+
+
+class AboutDialog(_Beside):
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(self.tr("About Seedcap"), parent)
+        picture = label("")
+        picture.setPixmap(icon("app", "accent").pixmap(56, 56))
+        text = label(
+            self.tr("Caption a handful of photos, press one button, and every photo gets a caption in your words."),
+            wrap=True,
+        )
+        text.setMinimumWidth(320)
+        small = label(
+            self.tr("Version {version}. Nothing leaves this computer.").format(version=version()), "muted", wrap=True
+        )
+        copy = button(self.tr("Copy system details"), lambda: _copy(system_details()), icon_name="copy")
+        close = button(self.tr("Close"), self.close, role="primary")
+        words = column(label("Seedcap", "title"), text, small, spacing=theme.S)
+        body = row(picture, words, spacing=theme.L)
+        body.setStretch(1, 1)
+        self.setLayout(column(body, theme.M, row(None, copy, close), spacing=theme.S, margin=theme.XL))
+
+
+class CrashDialog(_Beside):
+    """A bug: what happened, that the captions are safe, and the details to copy."""
+
+    def __init__(self, summary: str, details: str, parent: QWidget | None = None) -> None:
+        super().__init__(self.tr("Something went wrong"), parent)
+        self.resize(640, 420)
+        self.details = f"{system_details()}\n\n{details}"
+        text = QPlainTextEdit(self.details)
+        text.setReadOnly(True)
+        text.setAccessibleName(self.tr("Details"))
+        explanation = label(
+            self.tr("Your captions are safe; you can go on. If it happens again, copy the details into a report."),
+            "muted",
+            wrap=True,
+        )
+        self.copy = button(self.tr("Copy details"), lambda: _copy(self.details), icon_name="copy")
+        close = button(self.tr("Close"), self.close, role="primary")
+        heading = label(summary, "heading", wrap=True)
+        layout = column(heading, explanation, text, row(None, self.copy, close), spacing=theme.M, margin=theme.L)
+        layout.setStretch(2, 1)
+        self.setLayout(layout)
+
+
+def system_details() -> str:
+    return (
+        f"Seedcap {version()} · Python {sys.version.split()[0]} · Qt {qVersion()} ·"
+        f" {platform.platform()} · {QGuiApplication.platformName()}"
+    )
+
+
+def _copy(text: str) -> None:
+    QGuiApplication.clipboard().setText(text)

@@ -1,0 +1,234 @@
+"""Every call from the window into core's library, in one place. Plain dataclasses in and out; no Qt, no model library.
+
+Methods of :class:`LibraryService` read and write the database and are called in a lane (``gui/lane.py``), never in the
+GUI thread. Long work is in ``gui/tasks.py``. Core modules are imported when they are first needed, so that the window
+is there before SQLAlchemy is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from core.paths import data_dir
+from gui.filters import Filter
+
+if TYPE_CHECKING:
+    from core.library.library import Library
+    from core.library.queries import CaptionRow, Counts, ImageRow, RunRow
+
+Sort = Literal["path", "score", "distinctiveness"]
+EXPORT_FORMATS = (
+    ("txt", "A text file beside each photo (.txt)"),
+    ("jsonl", "One file, a line for each photo (.jsonl)"),
+    ("csv", "One table (.csv)"),
+)
+SINGLE_FILE_FORMATS = ("jsonl", "csv")
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo and its captions, the one that stands for it first."""
+
+    image: ImageRow
+    captions: tuple[CaptionRow, ...] = ()
+
+    @property
+    def live(self) -> tuple[CaptionRow, ...]:
+        return tuple(caption for caption in self.captions if caption.state != "rejected")
+
+    @property
+    def best(self) -> CaptionRow | None:
+        live = self.live
+        return live[0] if live else None
+
+    @property
+    def text(self) -> str:
+        best = self.best
+        return best.text if best is not None else ""
+
+    @property
+    def own(self) -> tuple[CaptionRow, ...]:
+        """What the person has written, oldest first."""
+        mine = [caption for caption in self.captions if caption.is_seed and caption.state != "rejected"]
+        return tuple(sorted(mine, key=lambda caption: caption.id))
+
+    @property
+    def candidates(self) -> tuple[CaptionRow, ...]:
+        return tuple(caption for caption in self.captions if caption.state == "candidate")
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which photos the grid shows, in which order. ``found``: only these, in this order (a search by words)."""
+
+    filter: Filter = field(default_factory=Filter)
+    sort: Sort = "path"
+    found: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What the whole window says about the library."""
+
+    name: str
+    counts: Counts
+    folders: tuple[Path, ...]
+    undo: str | None
+    redo: str | None
+    to_review: int  # photos with suggestions that nobody has looked at
+    uncaptioned: int
+    model: str  # which model captions come from, as a sentence
+
+
+@dataclass(frozen=True)
+class ExportRow:
+    """One file of an export: what will happen to it."""
+
+    file: str
+    change: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ExportPlan:
+    summary: str
+    count: int
+    rows: tuple[ExportRow, ...]  # the first of them
+    can_choose: bool  # whether a place is to be chosen, rather than beside the photos
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    sentence: str
+    folder: Path
+
+
+def sample_folder() -> Path:
+    """Where the photos of the sample library are rendered."""
+    return data_dir() / "Sample scenes"
+
+
+class LibraryService:
+    """One open library."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+
+    @classmethod
+    def open(cls, folder: Path) -> LibraryService:
+        """The library in ``folder``, or the one that holds these photos, made when there is none."""
+        from core.library.library import Library
+
+        if folder.suffix == ".seedcap":
+            return cls(Library.open(folder, exclusive=True))
+        return cls(Library.for_photos(folder, exclusive=True))
+
+    def close(self) -> None:
+        self._library.close()
+
+    @property
+    def path(self) -> Path:
+        return self._library.path
+
+    @property
+    def name(self) -> str:
+        return self._library.name
+
+    # -- what is there ----------------------------------------------------------------------------------------------
+
+    def overview(self) -> Overview:
+        from core.library import edits, queries
+
+        return Overview(
+            self.name,
+            queries.counts(self._library),
+            tuple(queries.folders(self._library)),
+            edits.can_undo(self._library),
+            edits.can_redo(self._library),
+        )
+
+    def ids(self, query: Query) -> np.ndarray:
+        from core.library import queries
+
+        wanted = query.filter
+        has_caption = False if wanted.state == "none" else None
+        state = wanted.state if wanted.state not in ("none", "failed") else None
+        return queries.image_ids(
+            self._library,
+            state=state,
+            has_caption=has_caption,
+            text=" ".join(wanted.words) or None,
+            ids=query.found,
+            sort=query.sort,
+        )
+
+    def photos(self, ids: np.ndarray | Sequence[int]) -> list[Photo]:
+        from core.library import queries
+
+        wanted = [int(image_id) for image_id in ids]
+        rows = {row.id: row for row in queries.image_rows(self._library, wanted)}
+        captions = queries.captions_of(self._library, wanted)
+        return [Photo(rows[key], tuple(captions.get(key, ()))) for key in wanted if key in rows]
+
+    def photo(self, image_id: int) -> Photo | None:
+        found = self.photos([image_id])
+        return found[0] if found else None
+
+    def failed(self) -> list[ImageRow]:
+        from core.library import queries
+
+        return queries.failed_images(self._library)
+
+    def to_review(self) -> np.ndarray:
+        """Photos with suggestions nobody has looked at, the lowest score first."""
+        return self.ids(Query(Filter("candidate"), "score"))
+
+    def runs(self) -> list[RunRow]:
+        from core.library import queries
+
+        return queries.runs(self._library)
+
+    # -- what a person does -----------------------------------------------------------------------------------------
+
+    def write_seed(self, image_id: int, caption_id: int | None, text: str) -> int:
+        """Keep what was typed for a photo; returns the id the caption has now."""
+        from core.library import edits
+
+        if caption_id is None:
+            return edits.add_seed(self._library, image_id, text)
+        return edits.edit_caption(self._library, caption_id, text)
+
+    def edit(self, caption_id: int, text: str) -> int:
+        from core.library import edits
+
+        return edits.edit_caption(self._library, caption_id, text, accept=True)
+
+    def accept(self, caption_ids: Sequence[int]) -> None:
+        from core.library import edits
+
+        edits.accept(self._library, caption_ids)
+
+    def reject(self, caption_ids: Sequence[int]) -> None:
+        from core.library import edits
+
+        edits.reject(self._library, caption_ids)
+
+    def remove(self, caption_id: int) -> None:
+        from core.library import edits
+
+        edits.remove_caption(self._library, caption_id)
+
+    def undo(self) -> str | None:
+        from core.library import edits
+
+        return edits.undo(self._library)
+
+    def redo(self) -> str | None:
+        from core.library import edits
+
+        return edits.redo(self._library)

@@ -1,0 +1,182 @@
+"""What the views share: the open library, the lanes that reach it, the job runners, and news of what has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from gui.bridge import JobRunner, RunningJob
+from gui.commands import Commands
+from gui.lane import Lane
+from gui.services import LibraryService, Overview, Photo, Query
+from gui.thumbnails import Thumbnails
+from gui.worker import Failure, Job
+
+REFRESH_MS = 60
+
+
+class Session(QObject):
+    opened = Signal()  # another library, or none
+    overview_changed = Signal(object)  # Overview
+    data_changed = Signal()  # captions or photos have changed: read again what is shown
+    typed = Signal()  # a caption being typed was kept; only counts have changed
+    failed = Signal(object)  # Failure
+    said = Signal(str)  # small good news
+    job_started = Signal(object)  # RunningJob
+
+    def __init__(self, parent: QObject | None = None, *, in_process: bool = False) -> None:
+        super().__init__(parent)
+        self.reads = Lane("reads", self)
+        self.writes = Lane("writes", self)
+        self.pictures = Lane("pictures", self)
+        self.thumbnails = Thumbnails(self)
+        self.commands = Commands(self.writes, self)
+        self.heavy = JobRunner(self, in_process=in_process)  # training, captioning: one at a time
+        self.light = JobRunner(self, in_process=in_process)  # scanning
+        self.words = JobRunner(self, in_process=in_process, keep_worker=True)  # search: the model stays loaded
+        self.service: LibraryService | None = None
+        self.overview: Overview | None = None
+        for lane in (self.reads, self.writes, self.pictures):
+            lane.failed.connect(self.failed)
+        for runner in self.runners:
+            runner.started.connect(self.job_started)
+        self._refresh = QTimer(self, singleShot=True, interval=REFRESH_MS)
+        self._refresh.timeout.connect(self._read_again)
+        self.commands.changed.connect(self._done)
+        self.commands.undone.connect(self._undone)
+
+    @property
+    def runners(self) -> tuple[JobRunner, JobRunner, JobRunner]:
+        return self.heavy, self.light, self.words
+
+    # -- the library ------------------------------------------------------------------------------------------------
+
+    def open(self, folder: Path, then: Callable[[], None] | None = None) -> None:
+        """Open the library in or of ``folder`` instead of the one that is open now."""
+
+        def done(service: LibraryService) -> None:
+            self._use(service)
+            if then is not None:
+                then()
+
+        self.writes.submit(lambda: self._reopen(folder), done, key="open")
+
+    def _reopen(self, folder: Path) -> LibraryService:
+        """In the writing lane, so that everything typed before is kept first."""
+        before = self.service
+        if before is not None and folder in (before.path, before.path.parent):
+            return before
+        return LibraryService.open(folder)
+
+    def _use(self, service: LibraryService) -> None:
+        before, self.service = self.service, service
+        self.commands.use(service)
+        self.thumbnails.clear()
+        if before is not None and before is not service:
+            self.writes.submit(before.close)
+        self.overview = None
+        self.opened.emit()
+        self._read_again()
+
+    def refresh(self) -> None:
+        """Something has changed: tell the views soon, once for many changes."""
+        self._refresh.start()
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def read(self, call: Callable[[LibraryService], object], then: Callable[..., None], *, key: str = "") -> None:
+        """``then(call(service))``, unless the library has been closed meanwhile."""
+        service = self.service
+        if service is None:
+            return
+
+        def done(result: object) -> None:
+            if service is self.service:
+                then(result)
+
+        self.reads.submit(lambda: call(service), done, key=key or None)
+
+    def read_photos(self, ids: np.ndarray, then: Callable[[Sequence[Photo]], None]) -> None:
+        self.read(lambda service: service.photos(ids), then)
+
+    def read_ids(self, query: Query, then: Callable[[np.ndarray], None], *, key: str) -> None:
+        self.read(lambda service: service.ids(query), then, key=key)
+
+    def write(self, call: Callable[[LibraryService], object], then: Callable[..., None]) -> None:
+        """``call(service)`` in the writing lane, where it cannot overtake what a person has done before."""
+        service = self.service
+        if service is None:
+            return
+
+        def done(result: object) -> None:
+            if service is self.service:
+                then(result)
+
+        self.writes.submit(lambda: call(service), done)
+
+    def after_writes(self, then: Callable[[], None]) -> None:
+        """``then()`` when everything written so far is in the database."""
+        self.writes.submit(lambda: None, lambda _: then())
+
+    def _read_again(self) -> None:
+        self.data_changed.emit()
+        self._read_overview()
+
+    def _read_overview(self) -> None:
+        self.read(lambda service: service.overview(), self._set_overview, key="overview")
+
+    def _set_overview(self, overview: Overview) -> None:
+        self.overview = overview
+        self.overview_changed.emit(overview)
+
+    def _done(self, label: str) -> None:
+        if label:
+            self.refresh()
+            self.said.emit(label)
+        else:
+            self._read_overview()
+            self.typed.emit()
+
+    def _undone(self, text: str) -> None:
+        self.refresh()
+        self.said.emit(text)
+
+    # -- jobs -------------------------------------------------------------------------------------------------------
+
+    def start(self, runner: JobRunner, job: Job, request: object, *, title: str, kind: str = "") -> RunningJob | None:
+        """Start a job whose failure is told in the message bar; None when it could not be started."""
+        from core.errors import UserError
+
+        try:
+            running = runner.start(job, request, title=title, kind=kind)
+        except UserError as error:
+            self.failed.emit(Failure(error.message, error.next_step))
+            return None
+        running.failed.connect(self.failed)
+        running.ended.connect(self.refresh)
+        return running
+
+    @property
+    def busy(self) -> bool:
+        return any(runner.current is not None for runner in self.runners)
+
+    def cancel_all(self) -> None:
+        for runner in self.runners:
+            if runner.current is not None:
+                runner.current.cancel()
+
+    def close(self) -> None:
+        """After the jobs have ended: finish writing, then let go of everything."""
+        self._refresh.stop()
+        self.writes.stop()
+        self.reads.stop()
+        self.pictures.stop()
+        self.thumbnails.stop()
+        for runner in self.runners:
+            runner.release()
+        service, self.service = self.service, None
+        if service is not None:
+            service.close()

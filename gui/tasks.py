@@ -1,0 +1,182 @@
+"""The jobs that the window starts: thin functions around core's, run by the bridge in a worker process.
+
+No Qt and no model library is imported here at the top, and every request, partial result and result is a dataclass of
+this module: what crosses the pipe never makes the window's process import torch. ``needs`` names the modules that a
+worker imports before a job counts as begun.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from core.errors import UserError
+from core.jobs import JobContext
+
+J = TypeVar("J", bound=Callable[..., Any])
+Existing = Literal["skip", "add", "replace-model"]
+
+
+def needs(*modules: str) -> Callable[[J], J]:
+    """Modules to import before the job begins: until then cancelling ends the worker at once."""
+
+    def mark(job: J) -> J:
+        job.needs = modules  # type: ignore[attr-defined]
+        return job
+
+    return mark
+
+
+# -- requests and results ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ScanOrder:
+    """``folders``: new ones to look through; none: all that the library knows."""
+
+    library: Path
+    folders: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    found: int
+    added: int
+    changed: int
+    missing: int
+    errors: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class SearchOrder:
+    library: Path
+    text: str
+    count: int
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    text: str
+    image_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SuggestOrder:
+    library: Path
+    count: int
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    image_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TrainOrder:
+    library: Path
+    preset: str = "recommended"
+    limit_minutes: float | None = None
+
+
+@dataclass(frozen=True)
+class StageStarted:
+    stage: int
+    total_steps: int
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    stage: int
+    step: int
+    loss: float | None = None
+    reward: float | None = None
+
+
+@dataclass(frozen=True)
+class Samples:
+    step: int
+    items: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True)
+class GateRow:
+    name: str
+    state: Literal["green", "amber", "red"]
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A line of the evidence: its name in words, and a value for each of ``TrainResult.columns``."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    headline: str
+    because: str
+    columns: tuple[str, ...] = ()
+    measures: tuple[Measure, ...] = ()
+    kept_column: int = -1
+
+
+@dataclass(frozen=True)
+class CaptionOrder:
+    library: Path
+    existing: Existing = "skip"
+    candidates: int = 1
+    only_failed: bool = False
+
+
+@dataclass(frozen=True)
+class CaptionResult:
+    done: int
+    failed: tuple[tuple[str, str], ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class SampleOrder:
+    """Render the sample scenes into ``folder``."""
+
+    folder: Path
+    count: int = 240
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+# -- jobs -------------------------------------------------------------------------------------------------------------
+
+
+@needs("core.library.scan")
+def scan_folders(ctx: JobContext, order: ScanOrder) -> ScanResult:
+    raise UserError("This part of Seedcap is not there yet.", "")
+
+
+@needs("core.onnx.session")
+def search_words(ctx: JobContext, order: SearchOrder) -> SearchResult:
+    raise UserError("This part of Seedcap is not there yet.", "")
+
+
+@needs("core.onnx.session")
+def suggest_photos(ctx: JobContext, order: SuggestOrder) -> Suggestion:
+    raise UserError("This part of Seedcap is not there yet.", "")
+
+
+@needs("core.training.job")
+def train(ctx: JobContext, order: TrainOrder) -> TrainResult:
+    raise UserError("This part of Seedcap is not there yet.", "")
+
+
+@needs("core.batch.runner")
+def caption_photos(ctx: JobContext, order: CaptionOrder) -> CaptionResult:
+    raise UserError("This part of Seedcap is not there yet.", "")
+
+
+def render_samples(ctx: JobContext, order: SampleOrder) -> Path:
+    time.sleep(0)
+    raise UserError("This part of Seedcap is not there yet.", "")

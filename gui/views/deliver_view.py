@@ -1,0 +1,369 @@
+"""Deliver: caption every photo with the model's ONNX bundle, and take the captions to where they are needed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from PySide6.QtCore import Qt, QUrl
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QFileDialog,
+    QHeaderView,
+    QListWidget,
+    QProgressBar,
+    QRadioButton,
+    QScrollArea,
+    QSpinBox,
+    QStackedWidget,
+    QTableWidget,
+    QTableWidgetItem,
+    QWidget,
+)
+
+from gui import theme, words
+from gui.actions import Actions
+from gui.bridge import RunningJob
+from gui.services import EXPORT_FORMATS, SINGLE_FILE_FORMATS, ExportPlan, ExportResult, Overview
+from gui.session import Session
+from gui.tasks import CaptionOrder, CaptionResult, caption_photos
+from gui.widgets.basics import (
+    ComboBox,
+    Disclosure,
+    ElidedLabel,
+    EmptyState,
+    action_button,
+    button,
+    card,
+    column,
+    label,
+    row,
+)
+from gui.widgets.job_bar import Eta
+from gui.worker import Failure, Progress
+
+PREVIEW_ROWS = 200
+
+
+class DeliverView(QWidget):
+    def __init__(self, session: Session, actions: Actions) -> None:
+        super().__init__()
+        self._session = session
+        self._actions = actions
+        self._job: RunningJob | None = None
+        self._eta = Eta()
+        self._began = 0.0
+        self._target: Path | None = None
+        self._build()
+        session.overview_changed.connect(self._apply_overview)
+        session.data_changed.connect(self._preview)
+        session.opened.connect(self._new_library)
+        self._apply_overview(session.overview)
+        self._show_running(False)
+        self.outcome.hide()
+
+    # -- building ---------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        inner = QWidget()
+        content = column(self._caption_card(), self._export_card(), spacing=theme.M)
+        content.setStretch(1, 1)
+        content.setContentsMargins(0, 0, theme.L, theme.L)
+        inner.setLayout(content)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll.setWidget(inner)
+        self.pages = QStackedWidget()
+        self.pages.addWidget(scroll)
+        self.pages.addWidget(
+            EmptyState(
+                "deliver",
+                self.tr("No photos to caption yet"),
+                self.tr("Add a folder of photos first. Captions for all of them are made and exported here."),
+                action_button(self._actions["open"], role="primary", text=self.tr("Choose a folder…")),
+            )
+        )
+        subtitle = self.tr("Caption every photo with the model you trained, then take the captions with you.")
+        layout = column(
+            label(self.tr("Deliver"), "title"), ElidedLabel(subtitle, "muted"), theme.S, self.pages, spacing=2
+        )
+        layout.setStretch(3, 1)
+        layout.setContentsMargins(theme.L, theme.L, 0, 0)
+        self.setLayout(layout)
+
+    def _caption_card(self) -> QWidget:
+        self.left_to_do = label("", "heading", wrap=True)
+        self.model = label("", "muted", wrap=True)
+        self.caption = button("", lambda: self.begin(), role="big", icon_name="play")
+        self.policy = QButtonGroup(self)
+        self.policies = QWidget()
+        options = column(spacing=2)
+        options.setContentsMargins(theme.L, 0, 0, 0)
+        for key, text in (
+            ("skip", self.tr("Only photos that have no caption")),
+            ("add", self.tr("All photos: add a suggestion beside what is there")),
+            ("replace-model", self.tr("All photos: put new suggestions in place of old ones")),
+        ):
+            choice = QRadioButton(text)
+            choice.setProperty("key", key)
+            choice.setChecked(key == "skip")
+            self.policy.addButton(choice)
+            options.addWidget(choice)
+        self.policy.buttonClicked.connect(lambda _button: self._apply_overview(self._session.overview))
+        self.candidates = QSpinBox()
+        self.candidates.setRange(1, 9)
+        self.candidates.setValue(3)
+        self.candidates.setAccessibleName(self.tr("Suggestions for each photo"))
+        options.addLayout(row(label(self.tr("Suggestions for each photo")), self.candidates, None))
+        options.addWidget(label(self.tr("What you have written or accepted is never changed."), "muted"))
+        self.policies.setLayout(options)
+        self.more = Disclosure(self.tr("Which photos, how many suggestions"), self.policies)
+        self.doing = ElidedLabel("", "muted")
+        self.rate = label("", "muted")
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setAccessibleName(self.tr("Captioning progress"))
+        self.stop = button(self.tr("Cancel"), self.cancel, icon_name="stop")
+        state = row(self.doing, self.rate, spacing=theme.M)
+        state.setStretch(0, 1)
+        work = row(column(self.bar, state, spacing=theme.S), self.stop, spacing=theme.L)
+        work.setStretch(0, 1)
+        self.running = QWidget()
+        self.running.setLayout(work)
+        self.result = label("", "strong", wrap=True)
+        self.retry = button(
+            self.tr("Try the failed ones again"), lambda: self.begin(only_failed=True), icon_name="refresh"
+        )
+        self.failures = QListWidget()
+        self.failures.setMaximumHeight(120)
+        self.failures.setWordWrap(True)
+        self.failures.setAccessibleName(self.tr("Photos that could not be captioned"))
+        self.outcome = QWidget()
+        told = row(self.result, self.retry)
+        told.setStretch(0, 1)
+        self.outcome.setLayout(column(told, self.failures, spacing=theme.S))
+        text = column(self.left_to_do, self.model, spacing=theme.XS)
+        top = row(text, self.caption, spacing=theme.L)
+        top.setStretch(0, 1)
+        return card(column(top, self.running, self.outcome, self.more, spacing=theme.M))
+
+    def _export_card(self) -> QWidget:
+        self.format = ComboBox()
+        self.format.setAccessibleName(self.tr("Format"))
+        for key, text in EXPORT_FORMATS:
+            self.format.addItem(text, key)
+        self.which = ComboBox()
+        self.which.setAccessibleName(self.tr("Which captions"))
+        self.which.addItem(self.tr("Yours and accepted"), "accepted")
+        self.which.addItem(self.tr("Also suggestions nobody has looked at"), "all")
+        self.choose = button(self.tr("Choose where…"), self.choose_target, icon_name="folder")
+        self.summary = label("", "muted", wrap=True)
+        self.export = button(self.tr("Export"), self.run_export, role="primary", icon_name="deliver")
+        self.show_target = button(self.tr("Show it"), self._open_target, icon_name="folder")
+        self.show_target.hide()
+        self.preview = QTableWidget(0, 3)
+        self.preview.setHorizontalHeaderLabels([self.tr("File"), self.tr("What will happen"), self.tr("Caption")])
+        self.preview.verticalHeader().hide()
+        self.preview.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+        self.preview.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
+        self.preview.setShowGrid(False)
+        self.preview.setWordWrap(False)
+        self.preview.setMinimumHeight(150)
+        self.preview.setAccessibleName(self.tr("What the export will do"))
+        header = self.preview.horizontalHeader()
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)
+        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Interactive)
+        header.setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
+        header.resizeSection(0, 260)
+        header.resizeSection(1, 170)
+        self.format.currentIndexChanged.connect(lambda _index: self._format_changed())
+        self.which.currentIndexChanged.connect(lambda _index: self._preview())
+        choices = row(self.format, self.which, self.choose, None, self.show_target, self.export)
+        layout = column(
+            label(self.tr("Take the captions with you"), "heading"),
+            choices,
+            self.summary,
+            self.preview,
+            spacing=theme.S,
+        )
+        layout.setStretch(3, 1)
+        return card(layout)
+
+    # -- captioning -------------------------------------------------------------------------------------------------
+
+    @property
+    def existing(self) -> str:
+        chosen = self.policy.checkedButton()
+        return str(chosen.property("key")) if chosen is not None else "skip"
+
+    def _apply_overview(self, overview: Overview | None) -> None:
+        self.pages.setCurrentIndex(0 if overview is not None and overview.counts.photos else 1)
+        if overview is None:
+            return
+        counts = overview.counts
+        todo = overview.uncaptioned if self.existing == "skip" else counts.photos - counts.failed
+        photos = words.counted(todo, self.tr("photo"), self.tr("photos"))
+        if overview.uncaptioned == 0:
+            self.left_to_do.setText(self.tr("Every photo has a caption"))
+        else:
+            self.left_to_do.setText(
+                self.tr("{photos} without a caption").format(
+                    photos=words.counted(overview.uncaptioned, self.tr("photo"), self.tr("photos"))
+                )
+            )
+        self.model.setText(overview.model)
+        self.caption.setText(self.tr("Caption {photos}").format(photos=photos))
+        self.caption.setEnabled(todo > 0 and self._job is None)
+
+    def begin(self, *, only_failed: bool = False) -> None:
+        service = self._session.service
+        if service is None or self._job is not None:
+            return
+        order = CaptionOrder(service.path, self.existing, self.candidates.value(), only_failed)  # type: ignore[arg-type]
+        job = self._session.start(
+            self._session.heavy, caption_photos, order, title=self.tr("Captioning"), kind="caption"
+        )
+        if job is not None:
+            self.watch(job)
+
+    def watch(self, job: RunningJob) -> None:
+        self._job = job
+        self._eta = Eta()
+        self._began = time.monotonic()
+        self.doing.set_text(self.tr("Loading the model…"))
+        self.rate.setText("")
+        self.bar.setRange(0, 0)
+        self.stop.setEnabled(True)
+        self._show_running(True)
+        job.progress.connect(self.show_progress)
+        job.finished.connect(self.show_result)
+        job.cancelled.connect(self._cancelled)
+        job.failed.connect(self._failed)
+        job.ended.connect(self._ended)
+
+    def cancel(self) -> None:
+        if self._job is not None:
+            self.stop.setEnabled(False)
+            self.doing.set_text(self.tr("Stopping; what is captioned is kept…"))
+            self._job.cancel()
+
+    def show_progress(self, progress: Progress) -> None:
+        if self._job is not None and self._job.cancelling:
+            return
+        if progress.total:
+            self.bar.setRange(0, progress.total)
+            self.bar.setValue(min(progress.done, progress.total))
+        else:
+            self.bar.setRange(0, 0)
+        numbers = ""
+        if progress.total:
+            numbers = self.tr("{done} of {total}").format(
+                done=words.count(progress.done), total=words.count(progress.total)
+            )
+        self.doing.set_text(" · ".join(part for part in (progress.message, numbers) if part))
+        left = self._eta.left(progress)
+        rate = self._eta.rate()
+        parts = []
+        if rate:
+            parts.append(self.tr("{rate} photos a second").format(rate=f"{rate:.1f}"))
+        if left is not None:
+            parts.append(self.tr("{time} left").format(time=words.duration(left)))
+        self.rate.setText(" · ".join(parts))
+
+    def show_result(self, result: CaptionResult) -> None:
+        photos = words.counted(result.done, self.tr("photo"), self.tr("photos"))
+        text = self.tr("{photos} captioned in {time}.").format(photos=photos, time=words.duration(result.seconds))
+        if result.done == 0 and not result.failed:
+            text = self.tr("There was nothing to caption: every photo has a caption already.")
+        if result.failed:
+            failed = words.counted(len(result.failed), self.tr("photo"), self.tr("photos"))
+            text += " " + self.tr("{photos} could not be captioned:").format(photos=failed)
+        self._tell(text, result.failed)
+
+    def _tell(self, text: str, failed: Sequence[tuple[str, str]]) -> None:
+        self.result.setText(text)
+        self.failures.clear()
+        self.failures.addItems([f"{name}: {reason}" for name, reason in failed])
+        self.failures.setVisible(bool(failed))
+        self.retry.setVisible(bool(failed))
+        self.outcome.show()
+
+    def _cancelled(self) -> None:
+        self._tell(self.tr("Cancelled. What was captioned is kept; start again to go on from there."), ())
+
+    def _failed(self, failure: Failure) -> None:
+        self._tell(failure.message, ())
+
+    def _ended(self) -> None:
+        self._job = None
+        self._show_running(False)
+        self._apply_overview(self._session.overview)
+
+    def _show_running(self, running: bool) -> None:
+        self.running.setVisible(running)
+        self.caption.setVisible(not running)
+        self.more.setEnabled(not running)
+        if running:
+            self.outcome.hide()
+
+    def _new_library(self) -> None:
+        self.outcome.hide()
+        self.show_target.hide()
+        self._target = None
+        self._preview()
+
+    # -- export -----------------------------------------------------------------------------------------------------
+
+    def _format_changed(self) -> None:
+        self._target = None
+        self.show_target.hide()
+        self._preview()
+
+    def choose_target(self) -> None:
+        kind = self.format.currentData()
+        if kind in SINGLE_FILE_FORMATS:
+            chosen, _ = QFileDialog.getSaveFileName(self, self.tr("Export to"), f"captions.{kind}")
+        else:
+            chosen = QFileDialog.getExistingDirectory(self, self.tr("Export into a folder"))
+        if chosen:
+            self.set_target(Path(chosen))
+
+    def set_target(self, target: Path | None) -> None:
+        self._target = target
+        self._preview()
+
+    def _preview(self) -> None:
+        kind, which, target = self.format.currentData(), self.which.currentData(), self._target
+        self._session.read(
+            lambda service: service.plan_export(kind, which, target, PREVIEW_ROWS), self.show_plan, key="export-plan"
+        )
+
+    def show_plan(self, plan: ExportPlan) -> None:
+        self.summary.setText(plan.summary)
+        self.export.setEnabled(plan.count > 0)
+        self.choose.setVisible(plan.can_choose)
+        self.preview.setRowCount(len(plan.rows))
+        for at, line in enumerate(plan.rows):
+            for place, text in enumerate((line.file, line.change, line.text)):
+                item = QTableWidgetItem(text)
+                item.setToolTip(text)
+                self.preview.setItem(at, place, item)
+
+    def run_export(self) -> None:
+        kind, which, target = self.format.currentData(), self.which.currentData(), self._target
+        self.export.setEnabled(False)
+        self._session.write(lambda service: service.export(kind, which, target), self._exported)
+
+    def _exported(self, result: ExportResult) -> None:
+        self._target_shown = result.folder
+        self.show_target.show()
+        self._session.said.emit(result.sentence)
+        self._preview()
+
+    def _open_target(self) -> None:
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._target_shown)))

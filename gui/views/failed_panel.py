@@ -1,0 +1,54 @@
+"""The files that could not be read, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QListWidget, QListWidgetItem
+
+from gui import theme, words
+from gui.session import Session
+from gui.widgets.basics import column, label, row, tool_button
+
+if TYPE_CHECKING:
+    from core.library.queries import ImageRow
+
+WIDTH = 320
+
+
+class FailedPanel(QFrame):
+    closed = Signal()
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+        self.setFixedWidth(WIDTH)
+        self.setProperty("role", "card")
+        self.setStyleSheet("FailedPanel { border-top-right-radius: 0; border-bottom-right-radius: 0; }")
+        self.list = QListWidget()
+        self.list.setWordWrap(True)
+        self.list.setAccessibleName(self.tr("Files that could not be read"))
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.list.setSpacing(theme.XS)
+        hint = label(
+            self.tr("The rest of the library is not affected. Mend or remove these files, then look for changes."),
+            "muted",
+            wrap=True,
+        )
+        close = tool_button("close", self.tr("Close"), self.closed.emit)
+        layout = column(row(label(self.tr("Could not be read"), "heading"), None, close), hint, self.list)
+        layout.setContentsMargins(theme.L, theme.M, theme.M, theme.M)
+        self.setLayout(layout)
+
+    def reload(self) -> None:
+        self._session.read(lambda service: service.failed(), self.show_files, key="failed")
+
+    def show_files(self, files: Sequence[ImageRow]) -> None:
+        self.list.clear()
+        for image in files:
+            reason = image.error or words.tr("The file is no longer there.")
+            item = QListWidgetItem(f"{image.relative_path}\n{reason}")
+            item.setToolTip(str(image.path))
+            self.list.addItem(item)

@@ -1,0 +1,349 @@
+"""Library: every photo and its caption; find, filter, sort; what could not be read and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PySide6.QtCore import Qt, QTimer, QUrl, Signal
+from PySide6.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent, QKeySequence
+from PySide6.QtWidgets import QFileDialog, QLineEdit, QMenu, QStackedWidget, QWidget
+
+from gui import theme, words
+from gui.actions import Actions
+from gui.filters import STATES, FilterError, parse
+from gui.services import Overview, Query
+from gui.session import Session
+from gui.tasks import ScanOrder, SearchOrder, SearchResult, scan_folders, search_words
+from gui.views.failed_panel import FailedPanel
+from gui.widgets.basics import (
+    ComboBox,
+    ElidedLabel,
+    EmptyState,
+    action_button,
+    button,
+    column,
+    label,
+    row,
+    set_role,
+    tool_button,
+)
+from gui.widgets.photo_grid import SIDES, PhotoGrid
+
+FILTER_PAUSE_MS = 180
+SEARCH_COUNT = 500
+
+
+class LibraryView(QWidget):
+    open_photo = Signal(int)
+    review_photo = Signal(int)
+    message = Signal(str, str)  # what happened, next step
+
+    def __init__(self, session: Session, actions: Actions) -> None:
+        super().__init__()
+        self._session = session
+        self._actions = actions
+        self._query = Query()
+        self.setAcceptDrops(True)
+        self.grid = PhotoGrid(session)
+        self.grid.setAccessibleName(self.tr("Photos"))
+        self.grid.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.failed = FailedPanel(session)
+        self.failed.closed.connect(lambda: self.show_failed(False))
+        self.failed.hide()
+        self._pause = QTimer(self, singleShot=True, interval=FILTER_PAUSE_MS)
+        self._build()
+        self._connect()
+        self._apply_overview(None)
+
+    # -- building ---------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.title = label(self.tr("Library"), "title")
+        self.subtitle = ElidedLabel("", "muted")
+        self.failed_link = button("", lambda: self.show_failed(True), role="link", icon_name="warning")
+        add = action_button(self._actions["add_folder"], icon_name="folder-add", text=self.tr("Add folder"))
+        rescan = action_button(self._actions["rescan"], icon_name="refresh", text=self.tr("Look for changes"))
+        self.search_box = QLineEdit()
+        self.search_box.setPlaceholderText(self.tr("Find photos by what they show, e.g. a dog on a beach"))
+        self.search_box.setAccessibleName(self.tr("Find photos by words"))
+        self.filter_box = QLineEdit()
+        self.filter_box.setPlaceholderText(self.tr("Words in a caption, or state:accepted"))
+        self.filter_box.setAccessibleName(self.tr("Filter by caption and state"))
+        for box in (self.search_box, self.filter_box):
+            box.setClearButtonEnabled(True)
+        self.filter_menu = tool_button("filter", self.tr("Show only…"))
+        set_role(self.filter_menu, "framed")
+        self.sort = ComboBox()
+        self.sort.setAccessibleName(self.tr("Order"))
+        for text, key in (
+            (self.tr("By file name"), "path"),
+            (self.tr("Weakest caption first"), "score"),
+            (self.tr("Least telling first"), "distinctiveness"),
+        ):
+            self.sort.addItem(text, key)
+        self._filter_problem = label("", "bad")
+        self._filter_problem.hide()
+        header = row(column(self.title, self.subtitle, spacing=2), self.failed_link, rescan, add, spacing=theme.S)
+        header.setStretch(0, 1)
+        tools = row(self.search_box, self.filter_box, self.filter_menu, self.sort, spacing=theme.S)
+        tools.setStretch(0, 3)
+        tools.setStretch(1, 2)
+        self._tools = QWidget()
+        boxes = column(tools, self._filter_problem, spacing=theme.XS)
+        boxes.setContentsMargins(0, 0, theme.L, 0)
+        self._tools.setLayout(boxes)
+
+        self.pages = QStackedWidget()
+        self.pages.addWidget(self.grid)
+        self.pages.addWidget(self._no_photos())
+        self.nothing = EmptyState("search", self.tr("No photo fits"), "", button(self.tr("Show all"), self.show_all))
+        self.pages.addWidget(self.nothing)
+        header.setContentsMargins(0, 0, theme.L, 0)
+        body = row(column(self._tools, self.pages, spacing=theme.M), self.failed, spacing=0)
+        body.setStretch(0, 1)
+        layout = column(header, body, spacing=theme.M)
+        layout.setStretch(1, 1)
+        layout.setContentsMargins(theme.L, theme.L, 0, 0)
+        self.setLayout(layout)
+
+    def _no_photos(self) -> EmptyState:
+        return EmptyState(
+            "images",
+            self.tr("Drop a folder of photos here"),
+            self.tr(
+                "Seedcap looks through the folder and everything in it. Your photos stay where they are, unchanged;"
+                " captions are kept beside your other Seedcap libraries until you export them."
+            ),
+            action_button(self._actions["open"], role="primary", text=self.tr("Choose a folder…"), icon_name="folder"),
+            action_button(self._actions["sample"], text=self.tr("Try it on sample scenes")),
+        )
+
+    def _connect(self) -> None:
+        session = self._session
+        session.overview_changed.connect(self._apply_overview)
+        session.data_changed.connect(self.reload)
+        session.opened.connect(self._new_library)
+        self.grid.activated_id.connect(self.open_photo)
+        self.grid.customContextMenuRequested.connect(self._menu)
+        self.grid.photos.count_changed.connect(lambda _count: self._choose_page())
+        self.filter_box.textChanged.connect(lambda _text: self._pause.start())
+        self.filter_box.returnPressed.connect(self._apply_filter)
+        self._pause.timeout.connect(self._apply_filter)
+        self.filter_menu.clicked.connect(self._show_filter_menu)
+        self.search_box.returnPressed.connect(self.search)
+        self.search_box.textChanged.connect(lambda text: None if text.strip() else self._end_search())
+        self.sort.currentIndexChanged.connect(self._apply_sort)
+        for name, handler in (
+            ("filter", lambda: self.filter_box.setFocus(Qt.FocusReason.ShortcutFocusReason)),
+            ("find", lambda: self.search_box.setFocus(Qt.FocusReason.ShortcutFocusReason)),
+            ("zoom_in", lambda: self._zoom(1)),
+            ("zoom_out", lambda: self._zoom(-1)),
+            ("accept_selected", self._accept_selected),
+            ("reveal", self._reveal),
+        ):
+            self._actions[name].triggered.connect(lambda _checked=False, handler=handler: handler())
+            self.addAction(self._actions[name])
+        open_photo = self._actions["open_photo"]
+        open_photo.triggered.connect(lambda: self.grid.activate_current())
+        self.grid.addAction(open_photo)  # Return belongs to the grid: in a box it means "search"
+
+    # -- what is shown ----------------------------------------------------------------------------------------------
+
+    def reload(self) -> None:
+        self._session.read_ids(self._query, self.grid.photos.set_ids, key="library-ids")
+
+    def _new_library(self) -> None:
+        self._query = Query(sort=self._query.sort)
+        for box in (self.search_box, self.filter_box):
+            box.blockSignals(True)
+            box.clear()
+            box.blockSignals(False)
+        self.grid.photos.set_ids(np.empty(0, dtype=np.int64))
+        self.show_failed(False)
+        self._filter_problem.hide()
+
+    def _apply_overview(self, overview: Overview | None) -> None:
+        if overview is None:
+            self.subtitle.set_text(self.tr("No photos yet"))
+            self.failed_link.hide()
+            self._choose_page()
+            return
+        counts = overview.counts
+        parts = [words.counted(counts.photos, self.tr("photo"), self.tr("photos"))]
+        if len(overview.folders) == 1:
+            parts.append(self.tr("in {folder}").format(folder=_short(overview.folders[0])))
+        elif overview.folders:
+            parts.append(self.tr("in {n} folders").format(n=len(overview.folders)))
+        self.subtitle.set_text(" ".join(parts))
+        trouble = counts.failed + counts.missing
+        self.failed_link.setVisible(trouble > 0)
+        self.failed_link.setText(
+            self.tr("1 file could not be read")
+            if trouble == 1
+            else self.tr("{n} files could not be read").format(n=words.count(trouble))
+        )
+        self._choose_page()
+
+    def _choose_page(self) -> None:
+        overview = self._session.overview
+        shown = self.grid.photos.rowCount()
+        filtering = not self._query.filter.empty or self._query.found is not None
+        if shown or (overview is not None and overview.counts.photos and not filtering):
+            self.pages.setCurrentIndex(0)
+        elif filtering:
+            text = self.tr("Nothing here matches what you typed. Try other words, or show everything again.")
+            self.nothing.say(self.tr("No photo fits"), text)
+            self.pages.setCurrentIndex(2)
+        else:
+            self.pages.setCurrentIndex(1)
+        self._tools.setVisible(self.pages.currentIndex() != 1)
+
+    def show_failed(self, shown: bool) -> None:
+        self.failed.setVisible(shown)
+        if shown:
+            self.failed.reload()
+
+    def show_all(self) -> None:
+        self.search_box.clear()
+        self.filter_box.clear()
+        self._apply_filter()
+
+    # -- filter, sort, search ---------------------------------------------------------------------------------------
+
+    def _apply_filter(self) -> None:
+        self._pause.stop()
+        parsed = parse(self.filter_box.text())
+        wrong = isinstance(parsed, FilterError)
+        self.filter_box.setProperty("invalid", "true" if wrong else "false")
+        set_role(self.filter_box, "")
+        self._filter_problem.setVisible(wrong)
+        if isinstance(parsed, FilterError):
+            self._filter_problem.setText(parsed.message)
+            return
+        if parsed.state == "failed":
+            self.show_failed(True)
+            return
+        self._query = replace(self._query, filter=parsed)
+        self.reload()
+
+    def _show_filter_menu(self) -> None:
+        menu = QMenu(self)
+        texts = {
+            "none": self.tr("No caption yet"),
+            "seed": self.tr("Your captions"),
+            "candidate": self.tr("To review"),
+            "accepted": self.tr("Accepted"),
+            "rejected": self.tr("Rejected"),
+            "failed": self.tr("Could not be read"),
+        }
+        menu.addAction(self.tr("All photos"), lambda: self.filter_box.setText(""))
+        menu.addSeparator()
+        for state in STATES:
+            menu.addAction(texts[state], lambda state=state: self.filter_box.setText(f"state:{state}"))
+        menu.exec(self.filter_menu.mapToGlobal(self.filter_menu.rect().bottomLeft()))
+        menu.deleteLater()
+
+    def _apply_sort(self) -> None:
+        self._query = replace(self._query, sort=self.sort.currentData())
+        self.reload()
+
+    def search(self) -> None:
+        """Find photos by words, in a worker that keeps the text model loaded."""
+        text, service = self.search_box.text().strip(), self._session.service
+        if not text or service is None:
+            return
+        runner = self._session.words
+        if runner.current is not None:
+            runner.current.cancel()
+            QTimer.singleShot(100, self.search)
+            return
+        order = SearchOrder(service.path, text, SEARCH_COUNT)
+        job = self._session.start(runner, search_words, order, title=self.tr("Searching"), kind="search")
+        if job is not None:
+            job.finished.connect(self._found)
+
+    def _found(self, result: SearchResult) -> None:
+        if result.text != self.search_box.text().strip():
+            return
+        self._query = replace(self._query, found=result.image_ids)
+        self.reload()
+
+    def _end_search(self) -> None:
+        if self._query.found is not None:
+            self._query = replace(self._query, found=None)
+            self.reload()
+
+    # -- doing ------------------------------------------------------------------------------------------------------
+
+    def scan(self, folders: Sequence[Path] = ()) -> None:
+        """Look through new folders, or all known ones again."""
+        service = self._session.service
+        if service is None:
+            return
+        order = ScanOrder(service.path, tuple(folders))
+        self._session.start(self._session.light, scan_folders, order, title=self.tr("Reading photos"), kind="scan")
+
+    def ask_for_folder(self, title: str) -> Path | None:
+        chosen = QFileDialog.getExistingDirectory(self, title)
+        return Path(chosen) if chosen else None
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if any(url.isLocalFile() for url in event.mimeData().urls()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
+        self.drop(paths)
+        event.acceptProposedAction()
+
+    dropped = Signal(object)  # list of folders
+
+    def drop(self, paths: Sequence[Path]) -> None:
+        """Folders as they are; for single files, the folders they lie in."""
+        folders = list(dict.fromkeys(path if path.is_dir() else path.parent for path in paths))
+        if folders:
+            self.dropped.emit(folders)
+
+    def _zoom(self, step: int) -> None:
+        nearest = min(range(len(SIDES)), key=lambda at: abs(SIDES[at] - self.grid.side))
+        self.grid.set_side(SIDES[max(0, min(len(SIDES) - 1, nearest + step))])
+
+    def _accept_selected(self) -> None:
+        ids = self.grid.selected_ids()
+        if not ids:
+            return
+
+        def accept(photos: Sequence) -> None:
+            captions = [photo.candidates[0].id for photo in photos if photo.candidates]
+            if captions:
+                self._session.commands.accept(captions)
+
+        self._session.read_photos(np.array(ids, dtype=np.int64), accept)
+
+    def _reveal(self) -> None:
+        index = self.grid.currentIndex()
+        photo = self.grid.photos.photo(index.row()) if index.isValid() else None
+        if photo is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(photo.image.path.parent)))
+
+    def _menu(self, position: object) -> None:
+        image_id = self.grid.current_id()
+        if image_id is None:
+            return
+        menu = QMenu(self)
+        menu.addAction(self._actions["open_photo"])
+        review = menu.addAction(self.tr("Review its suggestions"), lambda: self.review_photo.emit(image_id))
+        review.setShortcut(QKeySequence())
+        menu.addAction(self._actions["accept_selected"])
+        menu.addSeparator()
+        menu.addAction(self._actions["reveal"])
+        menu.exec(self.grid.viewport().mapToGlobal(position))  # type: ignore[arg-type]
+        menu.deleteLater()
+
+
+def _short(folder: Path) -> str:
+    home = Path.home()
+    return str(Path("~") / folder.relative_to(home)) if folder.is_relative_to(home) else str(folder)

@@ -1,0 +1,266 @@
+"""Review: what was suggested for a photo, ranked, each with a sentence that can be checked; accept, edit or reject."""
+
+from __future__ import annotations
+
+import numpy as np
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QWidget
+
+from gui import theme, words
+from gui.actions import Actions
+from gui.delegates.candidate import CandidateDelegate
+from gui.models.candidate_model import CandidateModel
+from gui.services import Photo
+from gui.session import Session
+from gui.widgets.basics import ElidedLabel, EmptyState, action_button, button, column, label, row, tool_button
+from gui.widgets.candidate_list import CandidateList
+from gui.widgets.caption_edit import CaptionEdit
+from gui.widgets.photo_view import PhotoView
+
+
+class ReviewView(QWidget):
+    go_deliver = Signal()
+    go_train = Signal()
+
+    def __init__(self, session: Session, actions: Actions) -> None:
+        super().__init__()
+        self._session = session
+        self._actions = actions
+        self._queue = np.empty(0, dtype=np.int64)
+        self._photo: Photo | None = None
+        self._at = 0
+        self._editing: int | None = None
+        self._build()
+        self._connect()
+        self._set_queue(self._queue)
+
+    # -- building ---------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.picture = PhotoView(self._session.pictures)
+        self.name = ElidedLabel("", "muted")
+        self.left = label("", "muted")
+        self.model = CandidateModel(self)
+        self.list = CandidateList(self.model, CandidateDelegate(self))
+        self.list.setAccessibleName(self.tr("Suggestions, the best first"))
+        self.editor = CaptionEdit(self.tr("Write the caption as it should be"))
+        self.editor.setAccessibleName(self.tr("Edit the caption"))
+        self.keys = label("", "small", wrap=True)
+        previous = tool_button("previous", self.tr("Previous photo"), self._actions["review_previous"].trigger)
+        following = tool_button("next", self.tr("Next photo"), self._actions["review_next"].trigger)
+        head = row(previous, following, self.name, self.left, spacing=theme.XS)
+        head.setStretch(2, 1)
+        photo = column(head, self.picture, spacing=theme.S)
+        photo.setStretch(1, 1)
+        self.accept_button = action_button(self._actions["accept"], role="primary", text=self.tr("Accept and next"))
+        self.edit_button = action_button(self._actions["edit"], text=self.tr("Edit"), icon_name="edit")
+        self.reject_button = action_button(self._actions["reject"], text=self.tr("Reject"), icon_name="trash")
+        buttons = row(self.reject_button, self.edit_button, None, self.accept_button)
+        right = column(
+            label(self.tr("Suggestions"), "heading"), self.list, self.editor, buttons, self.keys, spacing=theme.S
+        )
+        right.setStretch(1, 1)
+        panel = QWidget()
+        panel.setLayout(right)
+        panel.setMinimumWidth(340)
+        panel.setMaximumWidth(520)
+        body = QHBoxLayout()
+        body.setSpacing(theme.L)
+        body.addLayout(photo, 3)
+        body.addWidget(panel, 2)
+        body.setContentsMargins(0, 0, theme.L, theme.L)
+        work = QWidget()
+        work.setLayout(body)
+        self.deliver = button(self.tr("Go to Deliver"), self.go_deliver.emit, role="primary", icon_name="deliver")
+        self.train = button(self.tr("Go to Train"), self.go_train.emit, icon_name="train")
+        self.nothing = EmptyState("review", "", "", self.train, self.deliver)
+        self.pages = QStackedWidget()
+        self.pages.addWidget(work)
+        self.pages.addWidget(self.nothing)
+        subtitle = self.tr("Weakest captions first. Your edits become seeds: the next training learns from them.")
+        layout = column(
+            label(self.tr("Review"), "title"), ElidedLabel(subtitle, "muted"), theme.S, self.pages, spacing=2
+        )
+        layout.setStretch(3, 1)
+        layout.setContentsMargins(theme.L, theme.L, 0, 0)
+        self.setLayout(layout)
+        self.editor.hide()
+        self._tell_keys()
+
+    def _connect(self) -> None:
+        self._session.data_changed.connect(self.reload)
+        self._session.opened.connect(self._new_library)
+        self.editor.submitted.connect(self._finish_edit)
+        self.editor.escaped.connect(self._leave_edit)
+        self.list.doubleClicked.connect(lambda _index: self.edit())
+        for name, handler in (
+            ("accept", self.accept),
+            ("edit", self.edit),
+            ("reject", self.reject),
+            ("review_previous", lambda: self.step(-1)),
+            ("review_next", lambda: self.step(1)),
+            *((f"pick_{n}", lambda n=n: self.pick(n)) for n in range(1, 10)),
+        ):
+            self._actions[name].triggered.connect(lambda _checked=False, handler=handler: handler())
+            self.addAction(self._actions[name])
+
+    # -- the queue --------------------------------------------------------------------------------------------------
+
+    @property
+    def current_id(self) -> int | None:
+        return self._photo.image.id if self._photo is not None else None
+
+    def reload(self) -> None:
+        self._session.after_writes(
+            lambda: self._session.read(lambda service: service.to_review(), self._set_queue, key="review-queue")
+        )
+
+    def show_id(self, image_id: int) -> None:
+        """Review this photo now; the queue goes on from it."""
+        if image_id not in set(self._queue.tolist()):
+            self._queue = np.concatenate([[image_id], self._queue]).astype(np.int64)
+        self._at = int(np.flatnonzero(self._queue == image_id)[0])
+        self._load()
+
+    def step(self, by: int) -> None:
+        if len(self._queue):
+            self._leave_edit()
+            self._at = (self._at + by) % len(self._queue)
+            self._load()
+
+    def _new_library(self) -> None:
+        self._photo = None
+        self._at = 0
+        self._leave_edit()
+        self._set_queue(np.empty(0, dtype=np.int64))
+
+    def _set_queue(self, queue: np.ndarray) -> None:
+        """Stay at the photo that is shown while it is in the queue, else at its place in it."""
+        here = self.current_id
+        self._queue = queue
+        at = np.flatnonzero(queue == here) if here is not None else []
+        self._at = int(at[0]) if len(at) else min(self._at, max(0, len(queue) - 1))
+        self.pages.setCurrentIndex(0 if len(queue) else 1)
+        if len(queue):
+            self._load()
+        else:
+            self._photo = None
+            self.picture.clear()
+            self._say_nothing()
+        self.left.setText(words.counted(len(queue), self.tr("photo left"), self.tr("photos left")))
+
+    def _say_nothing(self) -> None:
+        overview = self._session.overview
+        accepted = overview.counts.accepted if overview is not None else 0
+        done = accepted > 0
+        self.deliver.setVisible(done)
+        self.train.setVisible(not done)
+        if done:
+            text = self.tr(
+                "Every suggestion has been looked at. Export the captions, or caption more photos, in Deliver."
+            )
+            self.nothing.say(self.tr("Nothing left to review"), text)
+        else:
+            text = self.tr(
+                "Train on your captions first, or caption the library in Deliver. Suggestions then wait here."
+            )
+            self.nothing.say(self.tr("No suggestions yet"), text)
+
+    def _load(self) -> None:
+        image_id = int(self._queue[self._at])
+        self._session.read(lambda service: service.photo(image_id), self.show_photo, key="review-photo")
+
+    def show_photo(self, photo: Photo | None) -> None:
+        if photo is None:
+            return
+        other = self._photo is None or photo.image.id != self._photo.image.id
+        self._photo = photo
+        self.picture.show_photo(photo.image, self._session.thumbnails.pixmap(photo.image))
+        self.name.set_text(str(photo.image.relative_path))
+        shown = photo.live
+        self.model.set_captions(shown)
+        if other:
+            self._leave_edit()
+        if self._editing is None:
+            self.pick(1)
+        enabled = bool(shown)
+        for name in ("accept", "edit", "reject"):
+            self._actions[name].setEnabled(enabled)
+
+    # -- deciding ---------------------------------------------------------------------------------------------------
+
+    def pick(self, number: int) -> None:
+        """Choose the suggestion with this number; it is not accepted yet."""
+        if 1 <= number <= self.model.rowCount():
+            self.list.setCurrentIndex(self.model.index(number - 1))
+            if self._editing is not None:
+                self.edit()
+
+    def accept(self) -> None:
+        """Accept what is chosen (or what has been typed) and show the next photo."""
+        if self._editing is not None:
+            self._finish_edit()
+            return
+        caption = self.model.caption(self.list.currentIndex().row())
+        if caption is None:
+            return
+        if caption.state == "candidate":
+            self._session.commands.accept([caption.id])
+        self._go_on()
+
+    def reject(self) -> None:
+        """Reject every suggestion for this photo and show the next one; undo brings them back."""
+        if self._photo is None or self._editing is not None:
+            return
+        ids = [caption.id for caption in self._photo.candidates]
+        if ids:
+            self._session.commands.reject(ids)
+        self._go_on()
+
+    def edit(self) -> None:
+        caption = self.model.caption(self.list.currentIndex().row())
+        if caption is None:
+            return
+        self._editing = caption.id
+        self.editor.set_text(caption.text)
+        self.editor.show()
+        self.editor.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self._tell_keys()
+
+    def _finish_edit(self) -> None:
+        editing, text = self._editing, self.editor.text
+        if editing is None or not text:
+            return
+        caption = next((c for c in (self._photo.captions if self._photo else ()) if c.id == editing), None)
+        self._leave_edit()
+        if caption is not None and caption.text == text:
+            if caption.state == "candidate":
+                self._session.commands.accept([editing])
+        else:
+            self._session.commands.edit(editing, text)
+        self._go_on()
+
+    def _leave_edit(self) -> None:
+        if self._editing is not None:
+            self._editing = None
+            self.editor.hide()
+            self.list.setFocus(Qt.FocusReason.OtherFocusReason)
+            self._tell_keys()
+
+    def _go_on(self) -> None:
+        """The next photo of the queue; the one just decided leaves it without waiting for the database."""
+        here = self.current_id
+        if here is None:
+            return
+        rest = self._queue[self._queue != here]
+        self._at = self._at if self._at < len(rest) else 0
+        self._photo = None
+        self._set_queue(rest)
+
+    def _tell_keys(self) -> None:
+        if self._editing is not None:
+            self.keys.setText(self.tr("Enter keeps the edited caption and goes on · Esc leaves it as it was"))
+        else:
+            self.keys.setText(
+                self.tr("1–9 choose · Enter edits · Ctrl+Enter accepts and goes on · Delete rejects · ← → photos")
+            )

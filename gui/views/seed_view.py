@@ -1,0 +1,367 @@
+"""Seed: one photo large, its caption under it, the next one a key away. What is typed is kept at every pause."""
+
+from __future__ import annotations
+
+import numpy as np
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QShowEvent
+from PySide6.QtWidgets import QFrame, QProgressBar, QStackedWidget, QVBoxLayout, QWidget
+
+from gui import theme, words
+from gui.actions import Actions
+from gui.commands import Draft
+from gui.filters import Filter
+from gui.services import Overview, Photo, Query
+from gui.session import Session
+from gui.tasks import Suggestion, SuggestOrder, suggest_photos
+from gui.widgets.basics import ElidedLabel, EmptyState, action_button, button, card, column, label, row, tool_button
+from gui.widgets.caption_edit import CaptionEdit
+from gui.widgets.photo_grid import PhotoGrid
+from gui.widgets.photo_view import PhotoView
+
+NEEDED = 5  # training is refused below this
+ENOUGH = 20
+SUGGESTED = 12
+SIDE_WIDTH = 268
+
+
+class SeedView(QWidget):
+    go_train = Signal()
+
+    def __init__(self, session: Session, actions: Actions) -> None:
+        super().__init__()
+        self._session = session
+        self._actions = actions
+        self._order = np.empty(0, dtype=np.int64)
+        self._wanted: int | None = None
+        self._photo: Photo | None = None
+        self._draft: Draft | None = None
+        self._loading: int | None = None
+        self._build()
+        self._connect()
+
+    # -- building ---------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.picture = PhotoView(self._session.pictures)
+        self.name = ElidedLabel("", "muted")
+        self.editor = CaptionEdit(self.tr("Say what this photo shows, in the words you want all captions to have"))
+        self.editor.setAccessibleName(self.tr("Your caption"))
+        self.saved = label("", "small")
+        self.others = QVBoxLayout()
+        self.others.setSpacing(theme.XS)
+        self.suggestion = QFrame()
+        self._suggested_text = label("", "muted", wrap=True)
+        use = action_button(self._actions["use_suggestion"], role="link", text=self.tr("Start from this"))
+        hint = row(label(self.tr("Suggestion:"), "muted"), self._suggested_text, use)
+        hint.setStretch(1, 1)
+        hint.setContentsMargins(0, 0, 0, 0)
+        self.suggestion.setLayout(hint)
+        previous = tool_button("previous", self.tr("Previous photo"), self._actions["seed_previous"].trigger)
+        following = tool_button("next", self.tr("Next photo"), self._actions["seed_next"].trigger)
+        another = action_button(self._actions["another"], text=self.tr("Another caption"), icon_name="plus")
+        save = action_button(self._actions["save_next"], role="primary", text=self.tr("Save and next"))
+        head = row(previous, following, self.name, self.saved, spacing=theme.XS)
+        head.setStretch(2, 1)
+        foot = row(self.suggestion, another, save, spacing=theme.S)
+        foot.setStretch(0, 1)
+        main = column(head, self.picture, self.editor, self.others, foot, spacing=theme.S)
+        main.setStretch(1, 1)
+        body = row(main, self._side_panel(), spacing=theme.L)
+        body.setStretch(0, 1)
+        work = QWidget()
+        work.setLayout(body)
+        body.setContentsMargins(0, 0, theme.L, theme.L)
+        self.pages = QStackedWidget()
+        self.pages.addWidget(work)
+        self.pages.addWidget(
+            EmptyState(
+                "seed",
+                self.tr("No photos to caption yet"),
+                self.tr("Add a folder of photos first. Then write captions for a handful of them here."),
+                action_button(self._actions["open"], role="primary", text=self.tr("Choose a folder…")),
+            )
+        )
+        self.pages.setCurrentIndex(1)
+        subtitle = self.tr(
+            "Write captions for a handful of photos. Seedcap learns your words and your way of saying things."
+        )
+        layout = column(label(self.tr("Seed"), "title"), ElidedLabel(subtitle, "muted"), theme.S, self.pages, spacing=2)
+        layout.setStretch(3, 1)
+        layout.setContentsMargins(theme.L, theme.L, 0, 0)
+        self.setLayout(layout)
+
+    def _side_panel(self) -> QWidget:
+        self.count = label("", "heading")
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setRange(0, ENOUGH)
+        self.verdict = label("", "muted", wrap=True)
+        self.train = button(self.tr("Go to Train"), self.go_train.emit, icon_name="train")
+        progress = card(column(self.count, self.bar, self.verdict, self.train, spacing=theme.S))
+        self.suggest_button = action_button(
+            self._actions["suggest"], text=self.tr("Choose photos for me"), icon_name="suggest"
+        )
+        self.strip = PhotoGrid(self._session, captions=False, side=116)
+        self.strip.setAccessibleName(self.tr("Label these next"))
+        self.strip_title = label(self.tr("Label these next"), "strong")
+        self.strip_hint = label(
+            self.tr("Different photos teach more than similar ones. Let Seedcap choose a set that covers the library."),
+            "muted",
+            wrap=True,
+        )
+        nexts = column(self.strip_title, self.strip_hint, self.suggest_button, self.strip, spacing=theme.S)
+        nexts.setStretch(3, 1)
+        panel = QWidget()
+        panel.setFixedWidth(SIDE_WIDTH)
+        body = column(progress, card(nexts, margin=theme.M), spacing=theme.M)
+        body.setStretch(1, 1)
+        panel.setLayout(body)
+        return panel
+
+    def _connect(self) -> None:
+        self.editor.paused.connect(self.keep)
+        self.editor.textChanged.connect(lambda: self.saved.setText(""))
+        self._session.opened.connect(self._new_library)
+        self._session.data_changed.connect(self.reload)
+        self._session.overview_changed.connect(self._apply_overview)
+        self._session.typed.connect(self._kept)
+        self.strip.activated_id.connect(self.show_id)
+        self.strip.clicked.connect(lambda index: self.show_id(self.strip.photos.id_at(index.row())))
+        for name, handler in (
+            ("save_next", self.save_and_next),
+            ("another", self.another),
+            ("seed_previous", lambda: self.step(-1)),
+            ("seed_next", lambda: self.step(1)),
+            ("next_uncaptioned", self.next_uncaptioned),
+            ("suggest", self.suggest),
+            ("use_suggestion", self.use_suggestion),
+        ):
+            self._actions[name].triggered.connect(lambda _checked=False, handler=handler: handler())
+            self.addAction(self._actions[name])
+
+    # -- which photo ------------------------------------------------------------------------------------------------
+
+    @property
+    def current_id(self) -> int | None:
+        return self._photo.image.id if self._photo is not None else None
+
+    def show_id(self, image_id: int | None) -> None:
+        """Keep what is typed and show another photo."""
+        if image_id is None or image_id == self.current_id:
+            return
+        self.keep()
+        self._wanted = image_id
+        self._load(image_id)
+
+    def reload(self) -> None:
+        """Captions or photos have changed elsewhere (undo, a scan): read the order and this photo again."""
+        self._session.read_ids(Query(), self._set_order, key="seed-order")
+        if self.current_id is not None:
+            self._load(self.current_id)
+        self.strip.photos.refresh()
+
+    def step(self, by: int) -> None:
+        order = self._walk()
+        if not len(order):
+            return
+        at = np.flatnonzero(order == (self.current_id or -1))
+        here = int(at[0]) if len(at) else -by
+        self.show_id(int(order[(here + by) % len(order)]))
+
+    def save_and_next(self) -> None:
+        self.keep()
+        self.step(1)
+        self.editor.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def next_uncaptioned(self) -> None:
+        """The next photo, in order, without a caption of the person's own."""
+        self.keep()
+        order, here = self._walk(), self.current_id
+
+        def choose(captioned: np.ndarray) -> None:
+            at = np.flatnonzero(order == (here or -1))
+            start = int(at[0]) + 1 if len(at) else 0
+            rest = np.concatenate([order[start:], order[:start]])
+            rest = rest[~np.isin(rest, captioned)]
+            if len(rest):
+                self.show_id(int(rest[0]))
+
+        self._session.read_ids(Query(Filter("seed")), choose, key="seed-captioned")
+
+    def _walk(self) -> np.ndarray:
+        """The chosen photos while there are any and one of them is shown; else all photos."""
+        chosen = self.strip.photos.ids
+        return chosen if len(chosen) and self.current_id in set(chosen.tolist()) else self._order
+
+    def _set_order(self, order: np.ndarray) -> None:
+        self._order = order
+        self.pages.setCurrentIndex(0 if len(order) else 1)
+        if not len(order):
+            self._photo = self._draft = None
+            self.picture.clear()
+        elif self.current_id is None and self._loading is None:
+            self._load(int(order[0]) if self._wanted is None else self._wanted)
+
+    def _new_library(self) -> None:
+        self._photo = self._draft = None
+        self._wanted = self._loading = None
+        self.editor.set_text("")
+        self.picture.clear()
+        self._order = np.empty(0, dtype=np.int64)
+        self.strip.photos.set_ids(self._order)
+        self._show_strip()
+
+    def _load(self, image_id: int) -> None:
+        self._loading = image_id
+        self._session.after_writes(
+            lambda: self._session.read(lambda service: service.photo(image_id), self._show, key="seed-photo")
+        )
+
+    def _show(self, photo: Photo | None) -> None:
+        self._loading = None
+        if photo is None:
+            return
+        same = self._photo is not None and photo.image.id == self._photo.image.id
+        self._photo = photo
+        self.picture.show_photo(photo.image, self._session.thumbnails.pixmap(photo.image))
+        self.name.set_text(str(photo.image.relative_path))
+        own = photo.own
+        if same and self._draft is not None and self.editor.text != self._draft.saved:
+            return  # it is being typed in: what is in the box is newer than what was read
+        if same and self._draft is not None and self._draft.caption_id is not None:
+            active = next((caption for caption in own if caption.id == self._draft.caption_id), None)
+        else:
+            active = None
+        active = active or (own[0] if own else None)
+        self._edit(active.id if active else None, active.text if active else "")
+
+    def _edit(self, caption_id: int | None, text: str) -> None:
+        """Put one of the photo's captions into the box, the rest under it."""
+        if self._photo is None:
+            return
+        self._draft = Draft(self._photo.image.id, caption_id, text)
+        if self.editor.text != text:
+            self.editor.set_text(text)
+        self.saved.setText(self.tr("Saved") if text else "")
+        self._show_others(caption_id)
+        self._show_suggestion()
+        if self.strip.photos.row_of(self._photo.image.id) is not None:
+            self.strip.select_id(self._photo.image.id)
+
+    def _show_others(self, active: int | None) -> None:
+        while (item := self.others.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.deleteLater()
+        rest = [caption for caption in (self._photo.own if self._photo else ()) if caption.id != active]
+        for caption in rest:
+            text = button(caption.text, lambda c=caption: self._switch(c.id, c.text), role="link")
+            text.setToolTip(self.tr("Edit this caption"))
+            take = tool_button(
+                "trash", self.tr("Remove this caption"), lambda c=caption: self._session.commands.remove(c.id)
+            )
+            holder = QWidget()
+            line = row(label(self.tr("Also:"), "muted"), text, None, take)
+            holder.setLayout(line)
+            self.others.addWidget(holder)
+
+    def _switch(self, caption_id: int, text: str) -> None:
+        self.keep()
+        if self._photo is not None:
+            image_id = self._photo.image.id
+            self._draft = Draft(image_id, caption_id, text)
+            self.editor.set_text(text)
+            self._load(image_id)
+
+    def _show_suggestion(self) -> None:
+        candidates = self._photo.candidates if self._photo else ()
+        shown = bool(candidates) and not self.editor.text
+        for widget in self.suggestion.findChildren(QWidget):
+            widget.setVisible(shown)
+        self._suggested_text.setText(candidates[0].text if candidates else "")
+        self._actions["use_suggestion"].setEnabled(shown)
+
+    # -- typing -----------------------------------------------------------------------------------------------------
+
+    def keep(self) -> None:
+        """Keep what is typed, now. Cheap when nothing has changed."""
+        self.editor.settle()
+        draft = self._draft
+        if draft is not None and self.editor.text != draft.saved:
+            self._session.commands.save_draft(draft, self.editor.text)
+
+    def _kept(self) -> None:
+        if self._draft is not None and self.editor.text == self._draft.saved:
+            self.saved.setText(self.tr("Saved") if self._draft.saved else "")
+        self._show_suggestion()
+        self.strip.photos.refresh()
+
+    def another(self) -> None:
+        """Keep this caption and begin a second one for the same photo."""
+        if self._photo is None or not self.editor.text:
+            return
+        self.keep()
+        image_id = self._photo.image.id
+        self._draft = Draft(image_id)
+        self.editor.set_text("")
+        self.saved.setText("")
+
+        def show(photo: Photo | None) -> None:
+            if photo is not None and self.current_id == image_id:
+                self._photo = photo
+                self._show_others(self._draft.caption_id if self._draft else None)
+
+        # Through the writing lane, so that the caption just kept is among those shown.
+        self._session.after_writes(lambda: self._session.read(lambda service: service.photo(image_id), show))
+        self.editor.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def use_suggestion(self) -> None:
+        if self._photo is not None and self._photo.candidates and not self.editor.text:
+            self.editor.setPlainText(self._photo.candidates[0].text)
+            self.editor.setFocus(Qt.FocusReason.ShortcutFocusReason)
+            self.editor.selectAll()
+
+    # -- which photos next, and how many ----------------------------------------------------------------------------
+
+    def suggest(self) -> None:
+        service = self._session.service
+        if service is None:
+            return
+        order = SuggestOrder(service.path, SUGGESTED)
+        title = self.tr("Choosing photos")
+        job = self._session.start(self._session.heavy, suggest_photos, order, title=title, kind="suggest")
+        if job is not None:
+            job.finished.connect(self.show_suggested)
+
+    def show_suggested(self, result: Suggestion) -> None:
+        self.strip.photos.set_ids(np.array(result.image_ids, dtype=np.int64))
+        self._show_strip()
+        if result.image_ids:
+            self.show_id(result.image_ids[0])
+            self.editor.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _show_strip(self) -> None:
+        chosen = len(self.strip.photos.ids) > 0
+        self.strip.setVisible(chosen)
+        self.strip_hint.setVisible(not chosen)
+        self.suggest_button.setText(self.tr("Choose others") if chosen else self.tr("Choose photos for me"))
+
+    def _apply_overview(self, overview: Overview) -> None:
+        seeds = overview.counts.seeds
+        self.count.setText(words.counted(seeds, self.tr("caption written"), self.tr("captions written")))
+        self.bar.setValue(min(seeds, ENOUGH))
+        self.bar.setAccessibleName(self.count.text())
+        if seeds < NEEDED:
+            text = self.tr("{n} are needed before training can start; about {enough} is a good beginning.")
+        elif seeds < ENOUGH:
+            text = self.tr("Enough to train. About {enough} make a good beginning; you can always add more.")
+        else:
+            text = self.tr("A good beginning. More captions of different photos still help.")
+        self.verdict.setText(text.format(n=NEEDED, enough=ENOUGH))
+        self.train.setEnabled(seeds >= NEEDED)
+        self._show_strip()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self.editor.setFocus(Qt.FocusReason.OtherFocusReason)

@@ -1,0 +1,339 @@
+"""Train: one button; while it runs, what it does and how well; at the end, what was kept and on what evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QDoubleSpinBox, QFormLayout, QGridLayout, QProgressBar, QScrollArea, QWidget
+
+from gui import theme, words
+from gui.actions import Actions
+from gui.bridge import RunningJob
+from gui.services import Overview
+from gui.session import Session
+from gui.tasks import GateRow, MetricRow, Samples, StageStarted, TrainOrder, TrainResult, train
+from gui.views.seed_view import NEEDED
+from gui.widgets.basics import (
+    ComboBox,
+    Disclosure,
+    ElidedLabel,
+    IconLabel,
+    action_button,
+    button,
+    card,
+    column,
+    label,
+    row,
+)
+from gui.widgets.curves import Curve
+from gui.widgets.job_bar import Eta
+from gui.widgets.training import Checks, Steps
+from gui.widgets.training import Samples as SampleGrid
+from gui.worker import Failure, Progress
+
+PREPARE, STAGE_1, STAGE_2, CHECK, DONE = range(5)
+
+
+class TrainView(QWidget):
+    go_seed = Signal()
+    go_deliver = Signal()
+    go_review = Signal()
+
+    def __init__(self, session: Session, actions: Actions) -> None:
+        super().__init__()
+        self._session = session
+        self._actions = actions
+        self._job: RunningJob | None = None
+        self._eta = Eta()
+        self._build()
+        self._connect()
+        self._apply_overview(session.overview)
+        self._show_state("idle")
+
+    # -- building ---------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.idle = self._idle_card()
+        self.running = self._running_card()
+        self.verdict = self._verdict_card()
+        self.loss = Curve(self.tr("Stage 1: learning your wording"), self.tr("Mistakes per word; lower is better"))
+        self.reward = Curve(self.tr("Stage 2: telling photos apart"), self.tr("Fit to the photo; higher is better"))
+        self.samples = SampleGrid(self._session.thumbnails)
+        self.checks = Checks()
+        curves = row(self.loss, self.reward, spacing=theme.L)
+        left = column(
+            card(curves), card(column(label(self.tr("The same six photos, as it learns"), "strong"), self.samples))
+        )
+        left.setSpacing(theme.M)
+        left.setStretch(0, 1)
+        checks = card(column(label(self.tr("Checks"), "strong"), self.checks, spacing=theme.S))
+        checks.setFixedWidth(268)
+        body = row(left, checks, spacing=theme.M)
+        body.setStretch(0, 1)
+        self.progress_area = QWidget()
+        self.progress_area.setLayout(body)
+        inner = QWidget()
+        self.explanation = self._explanation()
+        parts = (self.idle, self.running, self.verdict, self.explanation, self.progress_area)
+        content = column(*parts, spacing=theme.M)
+        content.setStretch(4, 1)
+        content.addStretch(0)  # takes the rest while the progress is hidden
+        content.setContentsMargins(0, 0, theme.L, theme.L)
+        inner.setLayout(content)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inner)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        subtitle = self.tr("Teach Seedcap your wording, then let it practise on the photos that have no caption.")
+        layout = column(label(self.tr("Train"), "title"), ElidedLabel(subtitle, "muted"), theme.S, scroll, spacing=2)
+        layout.setStretch(3, 1)
+        layout.setContentsMargins(theme.L, theme.L, 0, 0)
+        self.setLayout(layout)
+
+    def _idle_card(self) -> QWidget:
+        self.headline = label("", "heading", wrap=True)
+        self.estimate = label("", "muted", wrap=True)
+        self.start = action_button(self._actions["train"], role="big", icon_name="train")
+        self.to_seed = button(self.tr("Write captions"), self.go_seed.emit, icon_name="seed")
+        self.preset = ComboBox()
+        self.preset.addItem(self.tr("Recommended: both stages, with checks"), "recommended")
+        self.preset.addItem(self.tr("Two-stage as published: similarity alone"), "two-stage")
+        self.preset.setAccessibleName(self.tr("Method"))
+        self.minutes = QDoubleSpinBox()
+        self.minutes.setRange(0, 24 * 60)
+        self.minutes.setDecimals(0)
+        self.minutes.setSpecialValueText(self.tr("No limit"))
+        self.minutes.setSuffix(self.tr(" minutes"))
+        self.minutes.setAccessibleName(self.tr("Stop after"))
+        options = QWidget()
+        form = QFormLayout(options)
+        form.setContentsMargins(theme.L, 0, 0, 0)
+        form.addRow(self.tr("Method"), self.preset)
+        form.addRow(self.tr("Stop after"), self.minutes)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.FieldsStayAtSizeHint)
+        self.more = Disclosure(self.tr("More"), options)
+        text = column(self.headline, self.estimate, spacing=theme.XS)
+        top = row(text, self.to_seed, self.start, spacing=theme.L)
+        top.setStretch(0, 1)
+        return card(column(top, self.more, spacing=theme.S))
+
+    def _explanation(self) -> QWidget:
+        steps = (
+            (
+                "images",
+                self.tr("Look at the photos"),
+                self.tr("Each photo is looked at once; next time this is quick."),
+            ),
+            (
+                "seed",
+                self.tr("Stage 1: your wording"),
+                self.tr("Learns how you say things from the captions that you wrote."),
+            ),
+            (
+                "search",
+                self.tr("Stage 2: telling photos apart"),
+                self.tr("Practises on photos without captions: a good caption finds its own photo among all others."),
+            ),
+            (
+                "check",
+                self.tr("Check"),
+                self.tr("Compares the new model with the old one on captions it has not seen, and keeps the better."),
+            ),
+        )
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(theme.XL)
+        grid.setVerticalSpacing(theme.S)
+        for at, (picture, title, text) in enumerate(steps):
+            mark = IconLabel(picture, "accent", 24)
+            words_of_step = label(text, "muted", wrap=True)
+            words_of_step.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+            grid.addWidget(mark, 0, at)
+            grid.addWidget(label(title, "strong", wrap=True), 1, at)
+            grid.addWidget(words_of_step, 2, at)
+            grid.setColumnStretch(at, 1)
+        heading = label(self.tr("What happens when you press Train"), "heading")
+        return card(column(heading, theme.XS, grid, spacing=theme.S))
+
+    def _running_card(self) -> QWidget:
+        self.steps = Steps(
+            (self.tr("Look at the photos"), self.tr("Stage 1"), self.tr("Stage 2"), self.tr("Check and keep the best"))
+        )
+        self.doing = ElidedLabel("", "muted")
+        self.left = label("", "muted")
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setAccessibleName(self.tr("Training progress"))
+        self.stop = button(self.tr("Cancel"), self.cancel, icon_name="stop")
+        state = row(self.doing, self.left, spacing=theme.M)
+        state.setStretch(0, 1)
+        text = column(self.steps, self.bar, state, spacing=theme.S)
+        layout = row(text, self.stop, spacing=theme.L)
+        layout.setStretch(0, 1)
+        return card(layout)
+
+    def _verdict_card(self) -> QWidget:
+        self.kept = label("", "heading", wrap=True)
+        self.because = label("", "", wrap=True)
+        self.evidence = QGridLayout()
+        self.evidence.setHorizontalSpacing(theme.XL)
+        self.evidence.setVerticalSpacing(theme.XS)
+        again = button(self.tr("Train again"), lambda: self._show_state("idle"))
+        seeds = button(self.tr("Write more captions"), self.go_seed.emit, icon_name="seed")
+        deliver = button(self.tr("Caption the library"), self.go_deliver.emit, role="primary", icon_name="deliver")
+        table = row(self.evidence, None)
+        return card(
+            column(
+                self.kept, self.because, theme.XS, table, theme.XS, row(again, seeds, None, deliver), spacing=theme.S
+            )
+        )
+
+    def _connect(self) -> None:
+        self._session.overview_changed.connect(self._apply_overview)
+        self._session.opened.connect(lambda: self._show_state("idle"))
+        action = self._actions["train"]
+        action.triggered.connect(lambda _checked=False: self.begin())
+        self.addAction(action)
+
+    # -- before -----------------------------------------------------------------------------------------------------
+
+    def _apply_overview(self, overview: Overview | None) -> None:
+        seeds = overview.counts.seeds if overview is not None else 0
+        photos = overview.counts.photos if overview is not None else 0
+        ready = seeds >= NEEDED and self._job is None
+        self._actions["train"].setEnabled(ready)
+        self.to_seed.setVisible(seeds < NEEDED)
+        self.start.setVisible(seeds >= NEEDED)
+        if seeds < NEEDED:
+            self.headline.setText(
+                self.tr("{n} more captions are needed").format(n=NEEDED - seeds)
+                if NEEDED - seeds > 1
+                else self.tr("One more caption is needed")
+            )
+            self.estimate.setText(
+                self.tr("Seedcap learns from captions that you write. {n} are the least it can learn from.").format(
+                    n=NEEDED
+                )
+            )
+            return
+        text = self.tr("Learn from {captions}, practise on {photos}")
+        captions = words.counted(seeds, self.tr("caption"), self.tr("captions"))
+        self.headline.setText(
+            text.format(captions=captions, photos=words.counted(photos, self.tr("photo"), self.tr("photos")))
+        )
+        estimate = self.tr("About {time} on this computer. You can go on working, and nothing is lost if you close.")
+        self.estimate.setText(estimate.format(time=words.duration(estimate_seconds(photos))))
+
+    def begin(self) -> None:
+        service = self._session.service
+        if service is None or self._job is not None:
+            return
+        order = TrainOrder(service.path, self.preset.currentData(), self.minutes.value() or None)
+        job = self._session.start(self._session.heavy, train, order, title=self.tr("Training"), kind="train")
+        if job is not None:
+            self.watch(job)
+
+    # -- while it runs ----------------------------------------------------------------------------------------------
+
+    def watch(self, job: RunningJob) -> None:
+        self._job = job
+        self._eta = Eta()
+        self._actions["train"].setEnabled(False)
+        self.loss.clear()
+        self.reward.clear()
+        self.samples.clear()
+        self.checks.clear()
+        self.steps.set_current(PREPARE)
+        self.doing.set_text(self.tr("Loading the models…"))
+        self.left.setText("")
+        self.bar.setRange(0, 0)
+        self.stop.setEnabled(True)
+        job.progress.connect(self.show_progress)
+        job.partials.connect(self.show_partials)
+        job.finished.connect(self.show_result)
+        job.failed.connect(self._failed)
+        job.cancelled.connect(self._cancelled)
+        job.ended.connect(self._ended)
+        self._show_state("running")
+
+    def cancel(self) -> None:
+        if self._job is not None:
+            self.stop.setEnabled(False)
+            self.doing.set_text(self.tr("Stopping; what is learned so far is kept for next time…"))
+            self.left.setText("")
+            self._job.cancel()
+
+    def show_progress(self, progress: Progress) -> None:
+        if self._job is not None and self._job.cancelling:
+            return
+        self.doing.set_text(progress.message)
+        if progress.total:
+            self.bar.setRange(0, progress.total)
+            self.bar.setValue(min(progress.done, progress.total))
+        else:
+            self.bar.setRange(0, 0)
+        left = self._eta.left(progress)
+        self.left.setText("" if left is None else self.tr("{time} left in this step").format(time=words.duration(left)))
+
+    def show_partials(self, results: Sequence[object]) -> None:
+        """Everything a run reports, in order; rows of one batch reach a curve in one go."""
+        rows = [result for result in results if isinstance(result, MetricRow)]
+        self.loss.extend([(r.step, r.loss) for r in rows if r.stage == 1 and r.loss is not None])
+        self.reward.extend([(r.step, r.reward) for r in rows if r.stage == 2 and r.reward is not None])
+        for result in results:
+            if isinstance(result, StageStarted):
+                self.steps.set_current(STAGE_1 if result.stage == 1 else STAGE_2)
+            elif isinstance(result, Samples):
+                self._show_samples(result)
+            elif isinstance(result, GateRow):
+                self.checks.set_gate(result)
+
+    def _show_samples(self, samples: Samples) -> None:
+        if self.samples.set_captions(samples.items):
+            ids = np.array(self.samples.image_ids, dtype=np.int64)
+            self._session.read_photos(ids, self.samples.set_photos)
+
+    # -- afterwards -------------------------------------------------------------------------------------------------
+
+    def show_result(self, result: TrainResult) -> None:
+        self.steps.set_current(DONE)
+        self.kept.setText(result.headline)
+        self.because.setText(result.because)
+        while (item := self.evidence.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.deleteLater()
+        for column_number, text in enumerate(("", *result.columns)):
+            self.evidence.addWidget(label(text, "small"), 0, column_number)
+        for row_number, measure in enumerate(result.measures, start=1):
+            self.evidence.addWidget(label(measure.name, "muted"), row_number, 0)
+            for column_number, value in enumerate(measure.values, start=1):
+                made = label(value, "strong" if column_number - 1 == result.kept_column else "")
+                made.setAlignment(Qt.AlignmentFlag.AlignRight)
+                self.evidence.addWidget(made, row_number, column_number)
+        self._show_state("done")
+
+    def _failed(self, failure: Failure) -> None:
+        self._show_state("idle")
+
+    def _cancelled(self) -> None:
+        self._show_state("idle")
+        self._session.said.emit(self.tr("Training was cancelled; the model in use has not changed."))
+
+    def _ended(self) -> None:
+        self._job = None
+        self._apply_overview(self._session.overview)
+
+    def _show_state(self, state: str) -> None:
+        self.idle.setVisible(state == "idle")
+        self.running.setVisible(state == "running")
+        self.verdict.setVisible(state == "done")
+        self.progress_area.setVisible(state != "idle")
+        self.explanation.setVisible(state == "idle")
+
+
+def estimate_seconds(photos: int) -> float:
+    """A first guess before this computer has trained once: looking at each photo, then a fixed number of steps."""
+    return 60.0 + 0.15 * photos + 150.0

@@ -1,0 +1,239 @@
+"""Small building blocks that every view uses, so that the same thing looks and reads the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtGui import QAction, QFontMetrics, QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtWidgets import (
+    QBoxLayout,
+    QComboBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLayout,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from gui import theme
+from gui.icons import icon, paint_icon
+from gui.theme import colour
+
+L = TypeVar("L", bound=QBoxLayout)
+
+
+def set_role(widget: QWidget, role: str) -> None:
+    """Give a widget a role of ``theme.qss`` and restyle it."""
+    widget.setProperty("role", role)
+    widget.style().unpolish(widget)
+    widget.style().polish(widget)
+
+
+def label(text: str, role: str = "", *, wrap: bool = False) -> QLabel:
+    made = QLabel(text)
+    made.setTextFormat(Qt.TextFormat.PlainText)
+    if role:
+        made.setProperty("role", role)
+    if wrap:
+        made.setWordWrap(True)
+        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        policy.setHeightForWidth(True)
+        made.setSizePolicy(policy)
+    return made
+
+
+def button(
+    text: str, clicked: Callable[[], object] | None = None, *, role: str = "", icon_name: str = "", tip: str = ""
+) -> QPushButton:
+    made = QPushButton(f" {text}" if icon_name else text)
+    made.setCursor(Qt.CursorShape.PointingHandCursor)
+    if role:
+        made.setProperty("role", role)
+    if icon_name:
+        tint = {"primary": "on_accent", "big": "on_accent", "link": "accent", "danger": "bad"}.get(role, "text")
+        made.setIcon(icon(icon_name, tint))
+        made.setIconSize(QSize(16, 16))
+    if tip:
+        made.setToolTip(tip)
+    if clicked is not None:
+        made.clicked.connect(lambda _checked=False: clicked())
+    return made
+
+
+def action_button(action: QAction, *, role: str = "", text: str | None = None, icon_name: str = "") -> QPushButton:
+    """A button that does what the action does, is enabled with it, and shows its shortcut in the tip."""
+    shown = text if text is not None else action.text().replace("&", "")
+    made = button(shown, action.trigger, role=role, icon_name=icon_name)
+
+    def follow() -> None:
+        made.setEnabled(action.isEnabled())
+        keys = action.shortcut().toString()
+        tip = action.toolTip()
+        made.setToolTip(f"{tip} ({keys})" if keys else tip)
+
+    action.changed.connect(follow)
+    follow()
+    return made
+
+
+def tool_button(icon_name: str, name: str, clicked: Callable[[], object] | None = None) -> QToolButton:
+    """An icon alone; ``name`` is its tip and what a screen reader says."""
+    made = QToolButton()
+    made.setIcon(icon(icon_name))
+    made.setIconSize(QSize(18, 18))
+    made.setToolTip(name)
+    made.setAccessibleName(name)
+    if clicked is not None:
+        made.clicked.connect(lambda _checked=False: clicked())
+    return made
+
+
+def column(*items: QWidget | QLayout | int | None, spacing: int = theme.S, margin: int = 0) -> QVBoxLayout:
+    """A vertical layout: widgets, layouts, ``int`` for a gap, None for what stretches."""
+    return _fill(QVBoxLayout(), items, spacing, margin)
+
+
+def row(*items: QWidget | QLayout | int | None, spacing: int = theme.S, margin: int = 0) -> QHBoxLayout:
+    return _fill(QHBoxLayout(), items, spacing, margin)
+
+
+def _fill(layout: L, items: tuple, spacing: int, margin: int) -> L:
+    layout.setSpacing(spacing)
+    layout.setContentsMargins(margin, margin, margin, margin)
+    for item in items:
+        if item is None:
+            layout.addStretch(1)
+        elif isinstance(item, int):
+            layout.addSpacing(item)
+        elif isinstance(item, QLayout):
+            layout.addLayout(item)
+        else:
+            layout.addWidget(item)
+    return layout
+
+
+def card(layout: QLayout, *, margin: int = theme.L) -> QFrame:
+    frame = QFrame()
+    frame.setProperty("role", "card")
+    layout.setContentsMargins(margin, margin, margin, margin)
+    frame.setLayout(layout)
+    return frame
+
+
+def line() -> QFrame:
+    made = QFrame()
+    made.setProperty("role", "line")
+    return made
+
+
+class ElidedLabel(QLabel):
+    """One line that ends in "…" rather than being cut off; the whole text is its tip."""
+
+    def __init__(self, text: str = "", role: str = "") -> None:
+        super().__init__()
+        self._full = ""
+        if role:
+            self.setProperty("role", role)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.set_text(text)
+
+    def full_text(self) -> str:
+        return self._full
+
+    def set_text(self, text: str) -> None:
+        self._full = text
+        self.setAccessibleName(text)
+        self._elide()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._elide()
+
+    def _elide(self) -> None:
+        shown = QFontMetrics(self.font()).elidedText(self._full, Qt.TextElideMode.ElideMiddle, self.width())
+        self.setText(shown)
+        self.setToolTip(self._full if shown != self._full else "")
+
+
+class ComboBox(QComboBox):
+    """A combo box with our own arrow; the style sheet takes Fusion's away."""
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        painter = QPainter(self)
+        tint = colour("text" if self.isEnabled() else "outline")
+        paint_icon(painter, "down", QRectF(self.width() - 24, (self.height() - 16) / 2, 16, 16), tint)
+
+
+class IconLabel(QLabel):
+    """An icon as part of the page; follows the theme."""
+
+    def __init__(self, name: str, tint: str, size: int) -> None:
+        super().__init__()
+        self._name, self._tint, self._size = name, tint, size
+        self.setFixedHeight(size)
+        theme.theme().changed.connect(self._draw)
+        self._draw()
+
+    def _draw(self) -> None:
+        self.setPixmap(icon(self._name, self._tint).pixmap(QSize(self._size, self._size), self.devicePixelRatio()))
+
+
+class EmptyState(QWidget):
+    """A place with nothing in it says what to do: picture, sentence, and the buttons that do it."""
+
+    def __init__(self, icon_name: str, title: str, text: str, *buttons: QWidget) -> None:
+        super().__init__()
+        self._picture = IconLabel(icon_name, "muted", 56)
+        self._picture.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        self.title = label(title, "heading")
+        self.title.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        self.text = label(text, "muted", wrap=True)
+        self.text.setAlignment(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop)
+        inner = QWidget()
+        inner.setMaximumWidth(460)
+        inner.setMinimumWidth(320)
+        inner.setLayout(
+            column(self._picture, theme.S, self.title, self.text, theme.S, row(None, *buttons, None), spacing=theme.S)
+        )
+        self.setLayout(row(None, _centred(inner), None))
+
+    def say(self, title: str, text: str) -> None:
+        self.title.setText(title)
+        self.text.setText(text)
+
+
+def _centred(widget: QWidget) -> QVBoxLayout:
+    layout = QVBoxLayout()
+    layout.addStretch(2)
+    layout.addWidget(widget)
+    layout.addStretch(3)
+    return layout
+
+
+class Disclosure(QWidget):
+    """A "More" line that opens and closes what most people do not need."""
+
+    def __init__(self, text: str, content: QWidget) -> None:
+        super().__init__()
+        self._content = content
+        self.toggle = button(text, self._flip, role="link", icon_name="next")
+        self.toggle.setCheckable(True)
+        self.setLayout(column(row(self.toggle, None), content))
+        content.hide()
+
+    @property
+    def is_open(self) -> bool:
+        return not self._content.isHidden()
+
+    def _flip(self) -> None:
+        self._content.setVisible(self._content.isHidden())
+        self.toggle.setChecked(self.is_open)
+        self.toggle.setIcon(icon("down" if self.is_open else "next", "accent"))

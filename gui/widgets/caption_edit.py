@@ -1,0 +1,84 @@
+"""Where captions are typed: keeps what is typed on every pause, and leaves the window's keys to the window."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QFocusEvent, QFontMetrics, QKeyEvent, QKeySequence
+from PySide6.QtWidgets import QPlainTextEdit, QSizePolicy, QWidget
+
+from gui import theme
+from gui.theme import scaled_font
+
+PAUSE_MS = 700
+KEYS_OF_THE_WINDOW = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+
+
+class CaptionEdit(QPlainTextEdit):
+    """One caption: Enter never breaks the line. ``paused`` when typing rests or the focus leaves."""
+
+    paused = Signal()
+    submitted = Signal()  # Return
+    escaped = Signal()
+
+    def __init__(self, placeholder: str, parent: QWidget | None = None, *, lines: int = 3) -> None:
+        super().__init__(parent)
+        self.setPlaceholderText(placeholder)
+        self.setTabChangesFocus(True)
+        self.setFont(scaled_font(1.15))
+        self._lines = lines
+        height = QFontMetrics(self.font()).lineSpacing() * lines + 2 * theme.M
+        self.setFixedHeight(height)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._pause = QTimer(self, singleShot=True, interval=PAUSE_MS)
+        self._pause.timeout.connect(self.paused)
+        self.textChanged.connect(self._pause.start)
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.toPlainText().split())
+
+    def set_text(self, text: str) -> None:
+        """Replace the text without calling it typing."""
+        self.blockSignals(True)
+        self.setPlainText(text)
+        self.blockSignals(False)
+        self._pause.stop()
+        cursor = self.textCursor()
+        cursor.movePosition(cursor.MoveOperation.End)
+        self.setTextCursor(cursor)
+
+    def settle(self) -> None:
+        """What is typed so far is being kept by the caller."""
+        self._pause.stop()
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(160, self.height())
+
+    def event(self, event: QEvent) -> bool:
+        # A text box claims undo for itself; when it has nothing left to undo, it is the library's turn.
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent):
+            undo = event.matches(QKeySequence.StandardKey.Undo) and not self.document().isUndoAvailable()
+            redo = event.matches(QKeySequence.StandardKey.Redo) and not self.document().isRedoAvailable()
+            control = event.modifiers() & Qt.KeyboardModifier.ControlModifier
+            moving = control and event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down, *KEYS_OF_THE_WINDOW)
+            if undo or redo or moving:
+                event.ignore()
+                return False
+        return super().event(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() in KEYS_OF_THE_WINDOW:
+            if event.modifiers() in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier):
+                self.submitted.emit()
+            event.accept()
+            return
+        if event.key() == Qt.Key.Key_Escape:
+            self.escaped.emit()
+            return
+        super().keyPressEvent(event)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        super().focusOutEvent(event)
+        if self._pause.isActive():
+            self._pause.stop()
+            self.paused.emit()

@@ -1,0 +1,113 @@
+"""What is being done now, how long it will take, and the button that stops it: at the foot of the window."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+from PySide6.QtWidgets import QFrame, QProgressBar, QSizePolicy, QWidget
+
+from gui import theme, words
+from gui.bridge import RunningJob
+from gui.widgets.basics import ElidedLabel, button, label, row
+from gui.worker import Progress
+
+ETA_WINDOW_S = 30.0
+
+
+class Eta:
+    """Time left from the rate of the last half minute; says nothing until it knows something."""
+
+    def __init__(self) -> None:
+        self._points: deque[tuple[float, int]] = deque()
+        self._message = ""
+
+    def left(self, progress: Progress, now: float | None = None) -> float | None:
+        now = time.monotonic() if now is None else now
+        if progress.message != self._message or (self._points and progress.done < self._points[-1][1]):
+            self._points.clear()
+            self._message = progress.message
+        self._points.append((now, progress.done))
+        while len(self._points) > 2 and now - self._points[0][0] > ETA_WINDOW_S:
+            self._points.popleft()
+        rate = self.rate()
+        if progress.total is None or rate is None:
+            return None
+        return (progress.total - progress.done) / rate
+
+    def rate(self) -> float | None:
+        """Units a second, over the same time."""
+        if not self._points:
+            return None
+        (start, first), (end, last) = self._points[0], self._points[-1]
+        return (last - first) / (end - start) if last > first and end - start >= 1.0 else None
+
+
+class JobBar(QFrame):
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("role", "bar")
+        self._job: RunningJob | None = None
+        self._eta = Eta()
+        self.title = label("", "strong")
+        self.detail = ElidedLabel("", "muted")
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setFixedWidth(180)
+        self.bar.setAccessibleName(self.tr("Progress"))
+        self.time = label("", "muted")
+        self.stop = button(self.tr("Cancel"), self._cancel, icon_name="stop")
+        layout = row(self.title, self.detail, self.time, self.bar, self.stop, spacing=theme.M)
+        layout.setContentsMargins(theme.L, theme.S, theme.M, theme.S)
+        self.setLayout(layout)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.hide()
+
+    @property
+    def job(self) -> RunningJob | None:
+        return self._job
+
+    def watch(self, job: RunningJob) -> None:
+        self._job = job
+        self._eta = Eta()
+        self.title.setText(job.title)
+        self.detail.set_text(self.tr("Starting…"))
+        self.time.setText("")
+        self.bar.setRange(0, 0)
+        self.stop.setEnabled(True)
+        self.stop.setText(self.tr("Cancel"))
+        job.progress.connect(self._progress)
+        job.ended.connect(lambda: self._ended(job))
+        self.show()
+
+    def _progress(self, progress: Progress) -> None:
+        if self._job is None or self._job.cancelling:
+            return
+        if progress.total:
+            self.bar.setRange(0, progress.total)
+            self.bar.setValue(min(progress.done, progress.total))
+            numbers = self.tr("{done} of {total}").format(
+                done=words.count(progress.done), total=words.count(progress.total)
+            )
+        else:
+            self.bar.setRange(0, 0)
+            numbers = words.count(progress.done) if progress.done else ""
+        self.detail.set_text(" · ".join(part for part in (progress.message, numbers) if part))
+        left = self._eta.left(progress)
+        self.time.setText("" if left is None else self.tr("{time} left").format(time=words.duration(left)))
+
+    def _cancel(self) -> None:
+        if self._job is not None:
+            self.show_cancelling()
+            self._job.cancel()
+
+    def show_cancelling(self) -> None:
+        self.stop.setEnabled(False)
+        self.detail.set_text(self.tr("Stopping; what is finished is kept…"))
+        self.time.setText("")
+        self.bar.setRange(0, 0)
+
+    def _ended(self, job: RunningJob) -> None:
+        if job is self._job:
+            self._job = None
+            self.hide()

@@ -1,0 +1,99 @@
+"""Failures and news in words, at the top of the window; never a modal box."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from PySide6.QtCore import QSize, Qt, QTimer
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
+
+from gui import theme
+from gui.icons import icon
+from gui.widgets.basics import button, label, set_role, tool_button
+from gui.worker import Failure
+
+Kind = Literal["info", "good", "warn", "bad"]
+ICONS: dict[Kind, tuple[str, str]] = {
+    "info": ("info", "accent"),
+    "good": ("check", "good"),
+    "warn": ("warning", "warn"),
+    "bad": ("error", "bad"),
+}
+GOOD_NEWS_MS = 8_000
+
+
+class MessageBar(QFrame):
+    """Shows one message at a time; the newest wins, and good news goes away by itself."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._kind: Kind = "info"
+        self._details = ""
+        self._picture = QLabel()
+        self._picture.setFixedSize(20, 20)
+        self._text = label("", "", wrap=True)
+        self._text.setTextFormat(Qt.TextFormat.RichText)
+        self._text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._action: QPushButton | None = None
+        self._copy = button(self.tr("Copy details"), self._copy_details, icon_name="copy")
+        self._close = tool_button("close", self.tr("Dismiss"), self.clear)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(theme.L, theme.S, theme.S, theme.S)
+        layout.setSpacing(theme.M)
+        for widget in (self._picture, self._text, self._copy, self._close):
+            layout.addWidget(widget)
+        layout.setStretch(1, 1)
+        self._timer = QTimer(self, singleShot=True, interval=GOOD_NEWS_MS)
+        self._timer.timeout.connect(self.clear)
+        theme.theme().changed.connect(self._tint)
+        self.hide()
+
+    @property
+    def message(self) -> str:
+        """What is shown, without markup; empty when nothing is."""
+        return "" if self.isHidden() else self.accessibleName()
+
+    def show_message(
+        self,
+        text: str,
+        next_step: str = "",
+        *,
+        kind: Kind = "info",
+        details: str = "",
+        action: tuple[str, Callable[[], object]] | None = None,
+    ) -> None:
+        self._timer.stop()
+        self._kind, self._details = kind, details
+        self.setAccessibleName(f"{text} {next_step}".strip())
+        escaped = [part.replace("&", "&amp;").replace("<", "&lt;") for part in (text, next_step)]
+        self._text.setText(f"<b>{escaped[0]}</b> {escaped[1]}" if next_step else escaped[0])
+        self._copy.setVisible(bool(details))
+        if self._action is not None:
+            self._action.deleteLater()
+            self._action = None
+        if action is not None:
+            self._action = button(action[0], action[1])
+            layout = self.layout()
+            assert isinstance(layout, QHBoxLayout)
+            layout.insertWidget(2, self._action)
+        set_role(self, kind)
+        self._tint()
+        self.show()
+        if kind == "good":
+            self._timer.start()
+
+    def show_failure(self, failure: Failure) -> None:
+        self.show_message(failure.message, failure.next_step, kind="bad", details=failure.details)
+
+    def clear(self) -> None:
+        self._timer.stop()
+        self.hide()
+
+    def _copy_details(self) -> None:
+        QGuiApplication.clipboard().setText(f"{self.accessibleName()}\n\n{self._details}")
+
+    def _tint(self) -> None:
+        name, tint = ICONS[self._kind]
+        self._picture.setPixmap(icon(name, tint).pixmap(QSize(20, 20), self.devicePixelRatio()))

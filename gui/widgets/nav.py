@@ -1,0 +1,96 @@
+"""The five places, in the order of the work, and how many photos wait in each."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QRect, QSize, Qt, Signal
+from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent
+from PySide6.QtWidgets import QButtonGroup, QFrame, QSizePolicy, QToolButton, QWidget
+
+from gui import theme
+from gui.actions import Actions
+from gui.theme import colour, scaled_font
+from gui.widgets.basics import ElidedLabel, column, label, row, tool_button
+
+PLACES = ("library", "seed", "train", "review", "deliver")
+WIDTH = 196
+
+
+class NavButton(QToolButton):
+    """A place: icon, name, and at the right end a number that says what is there."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self._badge = ""
+        self.setProperty("role", "nav")
+        self.setCheckable(True)
+        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.setIconSize(QSize(20, 20))
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+
+    @property
+    def badge(self) -> str:
+        return self._badge
+
+    def set_badge(self, text: str) -> None:
+        self._badge = text
+        self.setAccessibleDescription(text)
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if not self._badge:
+            return
+        painter = QPainter(self)
+        font = scaled_font(theme.SMALL)
+        painter.setFont(font)
+        painter.setPen(colour("muted"))
+        width = QFontMetrics(font).horizontalAdvance(self._badge)
+        room = QRect(self.width() - width - theme.M, 0, width + 1, self.height())
+        painter.drawText(room, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight), self._badge)
+
+
+class NavRail(QFrame):
+    chosen = Signal(str)
+
+    def __init__(self, actions: Actions, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("role", "rail")
+        self.setFixedWidth(WIDTH)
+        self.setAccessibleName(self.tr("Places"))
+        self._group = QButtonGroup(self)
+        self.buttons: dict[str, NavButton] = {}
+        self.library_name = ElidedLabel(self.tr("No library open"), "strong")
+        self.library_detail = ElidedLabel("", "small")
+        layout = column(spacing=theme.XS, margin=theme.S)
+        head = column(self.library_name, self.library_detail, spacing=2)
+        head.setContentsMargins(theme.S, theme.S, theme.S, theme.M)
+        layout.addLayout(head)
+        for name in PLACES:
+            action = actions[f"go_{name}"]
+            made = NavButton(name)
+            made.setText("  " + action.text().replace("&", ""))
+            made.setIcon(action.icon())
+            made.setToolTip(f"{action.toolTip()} ({action.shortcut().toString()})")
+            made.setAccessibleName(action.text().replace("&", ""))
+            made.clicked.connect(lambda _checked=False, name=name: self.chosen.emit(name))
+            self._group.addButton(made)
+            self.buttons[name] = made
+            layout.addWidget(made)
+        layout.addStretch(1)
+        self.theme_button = tool_button("system", self.tr("Light or dark"), actions["next_theme"].trigger)
+        keys = tool_button("keyboard", self.tr("Keyboard shortcuts (F1)"), actions["shortcuts"].trigger)
+        self._theme_label = label("", "small")
+        layout.addLayout(row(self.theme_button, self._theme_label, None, keys, spacing=theme.XS))
+        self.setLayout(layout)
+
+    def select(self, name: str) -> None:
+        self.buttons[name].setChecked(True)
+
+    def set_theme(self, icon_name: str, text: str) -> None:
+        from gui.icons import icon
+
+        self.theme_button.setIcon(icon(icon_name))
+        self._theme_label.setText(text)
+        self.theme_button.setAccessibleName(self.tr("Colours: {mode}").format(mode=text))

@@ -1,0 +1,92 @@
+"""Numbers and states as words a person reads: one place, so that every view says the same thing the same way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QCoreApplication
+
+if TYPE_CHECKING:
+    from core.library.queries import CaptionRow, ScoreRow
+
+
+def tr(text: str) -> str:
+    return QCoreApplication.translate("words", text)
+
+
+def count(number: int) -> str:
+    """``4812`` as ``4,812``."""
+    return f"{number:,}"
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """``1 photo``, ``4,812 photos``."""
+    return f"{count(number)} {one if number == 1 else many}"
+
+
+def ordinal(number: int) -> str:
+    """``first`` to ``third`` in words where a sentence carries it, then ``4th``, ``11th``, ``22nd``."""
+    if number == 1:
+        return tr("first")
+    if number == 2:
+        return tr("second")
+    if number == 3:
+        return tr("third")
+    if 10 <= number % 100 <= 20:
+        return f"{count(number)}th"
+    return f"{count(number)}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
+
+
+def duration(seconds: float) -> str:
+    """A time a person can plan with, never more exact than it is."""
+    seconds = max(0.0, seconds)
+    if seconds < 10:
+        return tr("a few seconds")
+    if seconds < 55:
+        return tr("{n} seconds").format(n=round(seconds / 5) * 5)
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return tr("1 minute") if minutes <= 1 else tr("{n} minutes").format(n=minutes)
+    hours, rest = divmod(round(seconds / 300) * 5, 60)
+    return tr("{h} h {m} min").format(h=hours, m=rest) if rest else tr("{h} h").format(h=hours)
+
+
+def rank_sentence(score: ScoreRow | None) -> str:
+    """What the score of a caption means, as something a person can check."""
+    if score is None:
+        return tr("Not scored yet.")
+    rank, gallery = round(score.rank), score.gallery_size
+    if gallery <= 1:
+        return tr("The only photo here, so there is nothing to tell it apart from.")
+    place = tr("Finds this photo {rank} of {count}").format(rank=ordinal(rank), count=count(gallery))
+    if score.plain_rank is None or round(score.plain_rank) == rank:
+        return f"{place}."
+    plain = ordinal(round(score.plain_rank))
+    return tr("{place}; the plain caption finds it {plain}.").format(place=place, plain=plain)
+
+
+def percentile(score: ScoreRow | None) -> float | None:
+    """The share of the library's photos that a caption ranks its own photo above or level with, 0 to 1."""
+    if score is None or score.gallery_size <= 1:
+        return None
+    return 1.0 - (score.rank - 1.0) / (score.gallery_size - 1.0)
+
+
+def state_of(caption: CaptionRow | None) -> str:
+    """The role a caption plays, as the key of :func:`state_word`."""
+    if caption is None:
+        return "none"
+    return "seed" if caption.is_seed else caption.state
+
+
+def state_word(state: str) -> str:
+    return {
+        "none": tr("No caption yet"),
+        "seed": tr("Your caption"),
+        "accepted": tr("Accepted"),
+        "candidate": tr("To review"),
+        "rejected": tr("Rejected"),
+    }[state]
+
+
+STATE_COLOURS = {"none": "outline", "seed": "accent", "accepted": "good", "candidate": "warn", "rejected": "bad"}
