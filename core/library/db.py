@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import QueuePool
 
 from core.errors import UserError
 from core.library.columns import now
@@ -17,6 +19,12 @@ SCHEMA_VERSION = "0001"
 KNOWN_VERSIONS = frozenset({"0001"})
 BUSY_TIMEOUT_MS = 5000
 _BEGIN_OPTION = "seedcap_begin"
+
+# Ids travel in numpy arrays; unasked, the driver would store such a number as eight raw bytes.
+for _kind in (np.int64, np.int32):
+    sqlite3.register_adapter(_kind, int)
+for _kind in (np.float32, np.float16):
+    sqlite3.register_adapter(_kind, float)
 
 
 def make_engine(path: Path) -> Engine:
@@ -31,19 +39,13 @@ def make_engine(path: Path) -> Engine:
             connection.execute(f"PRAGMA {pragma}")
         return connection
 
-    engine = create_engine("sqlite://", creator=connect, poolclass=_queue_pool(), pool_size=8, max_overflow=16)
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=8, max_overflow=16)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN_OPTION, "BEGIN"))
 
     return engine
-
-
-def _queue_pool() -> Any:
-    from sqlalchemy.pool import QueuePool
-
-    return QueuePool
 
 
 def writing_engine(engine: Engine) -> Engine:

@@ -1,0 +1,91 @@
+"""What jobs write: candidates and reasons of failure. Not undoable, in short transactions, never over human text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Literal
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from core.library.columns import now
+from core.library.ledger import mark_done
+from core.library.library import Library
+from core.library.queries import among
+from core.library.tables import Caption, Image
+
+Existing = Literal["skip", "add", "replace-model"]
+_PHOTOS_A_TRANSACTION = 64
+
+
+def add_candidates(
+    library: Library,
+    run_id: str | None,
+    texts: Mapping[int, Sequence[str]],
+    existing: Existing = "skip",
+    *,
+    job_id: int | None = None,
+) -> dict[int, list[int]]:
+    """Write what a model says about photos, best text first; returns the ids of the new captions of each photo.
+
+    ``existing`` decides about photos that have captions already. ``skip``: such a photo is left alone. ``add``: texts
+    that it does not have yet come beside them. ``replace-model``: they take the place of the model's candidates, which
+    stay in the history. Human text, and model text that a person accepted or rejected, is never touched, and a text
+    that the photo has or that was rejected for it is not written again. ``run_id`` is ``None`` for the starter model.
+    ``job_id``: the photos' items of this job are done with the same transaction, so a crash neither loses nor repeats.
+    """
+    if existing not in ("skip", "add", "replace-model"):
+        raise ValueError(f"existing must be 'skip', 'add' or 'replace-model', not {existing!r}")
+    written: dict[int, list[int]] = {}
+    items = iter(texts.items())
+    while batch := dict(islice(items, _PHOTOS_A_TRANSACTION)):
+        with library.writing() as session:
+            written |= _write_batch(session, run_id, batch, existing)
+            if job_id is not None:
+                mark_done(session, job_id, list(batch))
+    return written
+
+
+def _write_batch(
+    session: Session, run_id: str | None, texts: Mapping[int, Sequence[str]], existing: Existing
+) -> dict[int, list[int]]:
+    query = select(Caption).where(Caption.image_id.in_(among(texts)), Caption.live).order_by(Caption.id)
+    present: dict[int, list[Caption]] = {image_id: [] for image_id in texts}
+    for caption in session.scalars(query):
+        present[caption.image_id].append(caption)
+    written = {}
+    for image_id, lines in texts.items():
+        have = present[image_id]
+        if existing == "skip" and any(caption.state != "rejected" for caption in have):
+            written[image_id] = []
+            continue
+        replaced = _model_candidates(have) if existing == "replace-model" else []
+        kept = {caption.text for caption in have if caption not in replaced}
+        fresh = [line for line in dict.fromkeys(line.strip() for line in lines) if line and line not in kept]
+        if not fresh:
+            written[image_id] = []
+            continue
+        for caption in replaced:
+            session.execute(update(Caption).where(Caption.id == caption.id).values(live=False))
+        old = replaced[0].id if replaced else None
+        written[image_id] = [_insert(session, image_id, run_id, line, old) for line in fresh]
+    return written
+
+
+def _model_candidates(captions: Sequence[Caption]) -> list[Caption]:
+    return [caption for caption in captions if caption.author == "run" and caption.state == "candidate"]
+
+
+def _insert(session: Session, image_id: int, run_id: str | None, text: str, supersedes: int | None) -> int:
+    values = {
+        "image_id": image_id, "text": text, "author": "run", "run_id": run_id, "state": "candidate", "is_seed": False,
+        "live": True, "supersedes_id": supersedes, "created_at": now(),
+    }  # fmt: skip
+    return session.execute(insert(Caption).values(values).returning(Caption.id)).scalar_one()
+
+
+def set_error(library: Library, image_id: int, reason: str) -> None:
+    """Record that a photo turned out unusable, and why; a later scan looks at it again."""
+    with library.writing() as session:
+        session.execute(update(Image).where(Image.id == int(image_id)).values(error=reason))

@@ -1,0 +1,153 @@
+"""The ledger of long work over many photos: what is done, what failed and why, what is left after a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import Session
+
+from core.library.columns import now
+from core.library.library import Library
+from core.library.queries import among, image_rows
+from core.library.tables import Job, JobItem
+
+TODO, DONE, FAILED = "todo", "done", "failed"
+_ROWS_A_TRANSACTION = 2000
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """``state``: running, done, failed, cancelled or interrupted; ``todo``, ``done``, ``failed``: numbers of photos."""
+
+    id: int
+    kind: str
+    params: dict[str, Any]
+    state: str
+    created_at: datetime
+    todo: int
+    done: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class FailedItem:
+    """A photo that a job could not do: ``error`` in words, after this many ``attempts``."""
+
+    image_id: int
+    path: Path
+    error: str
+    attempts: int
+
+
+def start_job(library: Library, kind: str, params: Mapping[str, Any], image_ids: Iterable[int]) -> int:
+    """A new running job with an item for each photo; returns its id. ``params``: plain JSON values, to resume with."""
+    with library.writing() as session:
+        job = Job(kind=kind, params=dict(params), state="preparing", created_at=now())
+        session.add(job)
+        session.flush()
+        job_id = job.id
+    ids = iter(dict.fromkeys(int(one) for one in image_ids))
+    while batch := list(islice(ids, _ROWS_A_TRANSACTION)):
+        with library.writing() as session:
+            rows = [{"job_id": job_id, "image_id": one, "state": TODO, "attempts": 0} for one in batch]
+            session.execute(insert(JobItem), rows)
+    # Only a job whose list is complete can be resumed.
+    close_job(library, job_id, "running")
+    return job_id
+
+
+def next_items(library: Library, job_id: int, number: int) -> list[int]:
+    """Up to ``number`` photos that are left to do, in a stable order; empty when the job has nothing left."""
+    query = select(JobItem.image_id).where(JobItem.job_id == job_id, JobItem.state == TODO)
+    with library.session() as session:
+        return list(session.scalars(query.order_by(JobItem.image_id).limit(number)))
+
+
+def finish_item(library: Library, job_id: int, image_id: int, error: str | None = None) -> None:
+    """One photo is done, or has failed with this reason."""
+    finish_items(library, job_id, {image_id: error})
+
+
+def finish_items(library: Library, job_id: int, results: Mapping[int, str | None]) -> None:
+    """Several photos at once: ``None`` for done, else the reason in words."""
+    with library.writing() as session:
+        mark_done(session, job_id, [one for one, error in results.items() if error is None])
+        for image_id, error in results.items():
+            if error is not None:
+                values = {"state": FAILED, "error": error, "attempts": JobItem.attempts + 1}
+                session.execute(_item(job_id, image_id).values(values))
+
+
+def mark_done(session: Session, job_id: int, image_ids: Sequence[int]) -> None:
+    """Inside another transaction of the library: these photos are done."""
+    found = update(JobItem).where(JobItem.job_id == job_id, JobItem.image_id.in_(among(image_ids)))
+    session.execute(found.values(state=DONE, error=None, attempts=JobItem.attempts + 1))
+
+
+def _item(job_id: int, image_id: int) -> Any:
+    return update(JobItem).where(JobItem.job_id == job_id, JobItem.image_id == int(image_id))
+
+
+def retry_failed(library: Library, job_id: int) -> int:
+    """Put the failed photos back on the list; returns how many there are."""
+    with library.writing() as session:
+        failed = (JobItem.job_id == job_id, JobItem.state == FAILED)
+        number = session.scalar(select(func.count()).select_from(JobItem).where(*failed)) or 0
+        session.execute(update(JobItem).where(*failed).values(state=TODO))
+        session.execute(update(Job).where(Job.id == job_id).values(state="running", finished_at=None))
+    return number
+
+
+def failed_items(library: Library, job_id: int) -> list[FailedItem]:
+    """The photos that failed, with their reasons."""
+    query = select(JobItem).where(JobItem.job_id == job_id, JobItem.state == FAILED).order_by(JobItem.image_id)
+    with library.session() as session:
+        items = {item.image_id: (item.error or "", item.attempts) for item in session.scalars(query)}
+    return [FailedItem(row.id, row.path, *items[row.id]) for row in image_rows(library, items)]
+
+
+def close_job(library: Library, job_id: int, state: str = "done", message: str | None = None) -> None:
+    """Say how the job ended: done, failed, cancelled (``running`` opens it again)."""
+    finished = None if state == "running" else now()
+    with library.writing() as session:
+        values = {"state": state, "message": message, "finished_at": finished}
+        session.execute(update(Job).where(Job.id == job_id).values(values))
+
+
+def find_job(library: Library, job_id: int) -> JobRow | None:
+    """The job and how far it is."""
+    return next(iter(_jobs(library, Job.id == job_id)), None)
+
+
+def unfinished_job(library: Library, kind: str) -> JobRow | None:
+    """The newest job of this kind that was cut off or cancelled with photos left: what "resume" goes on with."""
+    jobs = _jobs(library, (Job.kind == kind) & Job.state.in_(("running", "interrupted", "cancelled", "failed")))
+    return next((job for job in jobs if job.todo), None)
+
+
+def _jobs(library: Library, condition: Any) -> list[JobRow]:
+    with library.session() as session:
+        jobs = list(session.scalars(select(Job).where(condition).order_by(Job.id.desc())))
+        grouped = select(JobItem.job_id, JobItem.state, func.count()).where(
+            JobItem.job_id.in_([job.id for job in jobs])
+        )
+        numbers: dict[tuple[int, str], int] = {}
+        for job_id, state, number in session.execute(grouped.group_by(JobItem.job_id, JobItem.state)):
+            numbers[job_id, state] = number
+        return [
+            JobRow(
+                job.id,
+                job.kind,
+                job.params,
+                job.state,
+                job.created_at,
+                *(numbers.get((job.id, state), 0) for state in (TODO, DONE, FAILED)),
+            )
+            for job in jobs
+        ]

@@ -1,0 +1,241 @@
+"""Questions to the library. Lists of photos are arrays of ids; rows are fetched by windows of ids."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, exists, func, or_, select, text
+from sqlalchemy.orm import Session
+
+from core.library import meta
+from core.library.library import Library
+from core.library.records import CaptionRow, Counts, ImageRow, ScoreRow, Seed
+from core.library.runs import current_run, runs, set_current_run
+from core.library.tables import Caption, Folder, Image, Score, Split
+
+__all__ = [
+    "captions_of", "counts", "current_run", "failed_images", "folders", "image_ids", "image_rows", "images_of", "runs",
+    "seeds", "set_current_run", "unlabelled",
+]  # fmt: skip
+
+PhotoState = Literal["seed", "accepted", "candidate", "rejected"]
+Sort = Literal["path", "score", "distinctiveness", "given"]
+_USABLE = and_(Image.error.is_(None), Image.missing_since.is_(None))
+
+
+def image_ids(
+    library: Library,
+    *,
+    state: PhotoState | None = None,
+    has_caption: bool | None = None,
+    text: str | None = None,
+    ids: Iterable[int] | None = None,
+    sort: Sort = "path",
+) -> np.ndarray:
+    """Ids of the usable photos (readable, not missing) that meet every condition given, as int64 ``[n]``.
+
+    ``state``: with a live caption in this state. ``has_caption``: with or without any live caption that is not
+    rejected. ``text``: every word of it is in the path or in one live caption. ``ids``: only these. ``sort``: by path;
+    by the best score or distinctiveness, highest first, photos without one last; ``given``: in the order of ``ids``.
+    """
+    given = None if ids is None else np.fromiter(ids, np.int64)
+    if sort == "given" and given is None:
+        raise ValueError("sort='given' needs ids")
+    query = select(Image.id).where(_USABLE)
+    if state is not None:
+        query = query.where(exists().where(Caption.image_id == Image.id, Caption.live, _in_state(state)))
+    if has_caption is not None:
+        captioned = exists().where(Caption.image_id == Image.id, Caption.live, Caption.state != "rejected")
+        query = query.where(captioned if has_caption else ~captioned)
+    for word in (text or "").split():
+        query = query.where(_contains(word))
+    with library.session() as session:
+        query = _ordered(session, query, sort)
+        found = np.fromiter(session.execute(query).scalars(), np.int64)
+    if given is None:
+        return found
+    kept = given[np.isin(given, found)] if sort == "given" else found[np.isin(found, given)]
+    return kept.astype(np.int64, copy=False)
+
+
+def _in_state(state: PhotoState) -> ColumnElement[bool]:
+    if state == "seed":
+        return and_(Caption.state == "accepted", Caption.is_seed)
+    if state not in ("accepted", "candidate", "rejected"):
+        raise ValueError(f"There is no state {state!r}")
+    return Caption.state == state
+
+
+def _contains(word: str) -> ColumnElement[bool]:
+    pattern = "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    in_caption = exists().where(Caption.image_id == Image.id, Caption.live, Caption.text.like(pattern, escape="\\"))
+    return or_(Image.relative_path.like(pattern, escape="\\"), in_caption)
+
+
+def _ordered(session: Session, query: Select[Any], sort: Sort) -> Select[Any]:
+    if sort in ("path", "given"):
+        return query.order_by(Image.folder_id, Image.relative_path)
+    value = Score.clip_s if sort == "score" else Score.distinctiveness
+    best = (
+        select(Caption.image_id, func.max(value).label("best"))
+        .join(Score, and_(Score.caption_id == Caption.id, *meta.shown_scores(session)))
+        .where(Caption.live, Caption.state != "rejected")
+        .group_by(Caption.image_id)
+        .subquery()
+    )
+    return query.outerjoin(best, best.c.image_id == Image.id).order_by(
+        best.c.best.desc().nulls_last(), Image.folder_id, Image.relative_path
+    )
+
+
+def among(ids: Iterable[int]) -> Any:
+    """A sub-select of any number of ids in one bound value: SQLite limits the number of variables."""
+    values = json.dumps([int(one) for one in ids])
+    return text("SELECT value FROM json_each(:among)").bindparams(bindparam("among", values, unique=False))
+
+
+def image_rows(library: Library, ids: Iterable[int]) -> list[ImageRow]:
+    """The photos with these ids, in this order; an id that is not there (any more) is left out."""
+    wanted = [int(one) for one in ids]
+    with library.session() as session:
+        found = {row.id: row for row in _images(session, Image.id.in_(among(wanted)))}
+    return [found[one] for one in wanted if one in found]
+
+
+def failed_images(library: Library) -> list[ImageRow]:
+    """Files that cannot be used as photos, each with its reason, by path."""
+    with library.session() as session:
+        return _images(session, and_(Image.error.is_not(None), Image.missing_since.is_(None)))
+
+
+def images_of(library: Library, *, usable: bool = True) -> list[ImageRow]:
+    """Every photo, by path; ``usable=False``: missing and failed ones too."""
+    with library.session() as session:
+        return _images(session, _USABLE if usable else Image.id.is_not(None))
+
+
+def _images(session: Session, condition: ColumnElement[bool]) -> list[ImageRow]:
+    columns = (
+        Image.id, Folder.path, Image.relative_path, Image.content_hash, Image.width, Image.height, Image.missing_since,
+        Image.error,
+    )  # fmt: skip
+    query = select(*columns).join(Folder).where(condition).order_by(Image.folder_id, Image.relative_path)
+    roots: dict[str, Path] = {}
+    rows = []
+    for one, root, relative, content_hash, width, height, missing, error in session.execute(query):
+        base = roots.setdefault(root, Path(root))
+        path = base / PurePosixPath(relative)
+        rows.append(ImageRow(one, path, relative, content_hash, width, height, missing is not None, error))
+    return rows
+
+
+def captions_of(library: Library, image_ids: Iterable[int]) -> dict[int, list[CaptionRow]]:
+    """The live captions of each photo, best first: seeds, accepted, candidates by score, rejected.
+
+    Every id asked for is a key, with an empty list when it has no caption.
+    """
+    wanted = [int(one) for one in image_ids]
+    result: dict[int, list[CaptionRow]] = {one: [] for one in wanted}
+    with library.session() as session:
+        for row in _captions(session, Caption.image_id.in_(among(wanted))):
+            result[row.image_id].append(row)
+    return result
+
+
+def all_captions(library: Library, *, states: Sequence[str] = ("accepted", "candidate")) -> dict[int, list[CaptionRow]]:
+    """The live captions in these states of every usable photo that has any, best first."""
+    usable = select(Image.id).where(_USABLE)
+    result: dict[int, list[CaptionRow]] = {}
+    with library.session() as session:
+        for row in _captions(session, and_(Caption.image_id.in_(usable), Caption.state.in_(states))):
+            result.setdefault(row.image_id, []).append(row)
+    return result
+
+
+def _captions(session: Session, condition: ColumnElement[bool]) -> list[CaptionRow]:
+    place = case((Caption.is_seed, 0), (Caption.state == "accepted", 1), (Caption.state == "candidate", 2), else_=3)
+    query = (
+        select(
+            Caption.id, Caption.image_id, Caption.text, Caption.author, Caption.run_id, Caption.state, Caption.is_seed,
+            Caption.created_at, Score.clip_s, Score.rank, Score.gallery_size, Score.plain_rank, Score.distinctiveness,
+        )
+        .outerjoin(Score, and_(Score.caption_id == Caption.id, *meta.shown_scores(session)))
+        .where(condition, Caption.live)
+        .order_by(Caption.image_id, place, Score.clip_s.desc().nulls_last(), Caption.id)
+    )  # fmt: skip
+    result: list[CaptionRow] = []
+    for row in session.execute(query):
+        values: tuple[Any, ...] = tuple(row)
+        result.append(CaptionRow(*values[:8], score=None if row.clip_s is None else ScoreRow(*values[8:])))
+    return result
+
+
+def counts(library: Library) -> Counts:
+    """How many photos there are of each kind; see :class:`Counts`."""
+    with library.session() as session:
+        photos = session.scalar(select(func.count()).select_from(Image).where(_USABLE)) or 0
+        present = Image.missing_since.is_(None)
+        failed = session.scalar(select(func.count()).select_from(Image).where(Image.error.is_not(None), present))
+        missing = session.scalar(select(func.count()).select_from(Image).where(Image.missing_since.is_not(None)))
+        captioned = dict.fromkeys(("seed", "candidate", "accepted", "rejected"), 0)
+        distinct = func.count(Caption.image_id.distinct())
+        unusable = select(Image.id).where(or_(Image.error.is_not(None), Image.missing_since.is_not(None)))
+        for state in captioned:
+            kind: Any = state
+            query = select(distinct).where(Caption.live, _in_state(kind), Caption.image_id.not_in(unusable))
+            captioned[state] = session.scalar(query) or 0
+    return Counts(
+        photos,
+        failed or 0,
+        captioned["seed"],
+        captioned["candidate"],
+        captioned["accepted"],
+        captioned["rejected"],
+        missing or 0,
+    )
+
+
+def folders(library: Library) -> list[Path]:
+    """The photo folders that the library looks after, in the order they were added."""
+    with library.session() as session:
+        return [Path(path) for path in session.scalars(select(Folder.path).order_by(Folder.id))]
+
+
+def seeds(library: Library) -> list[Seed]:
+    """The labelled photos to learn from, by path; copies of a photo are separate entries with the same hash.
+
+    Which of them are held out is for :mod:`core.library.splits` to say.
+    """
+    query = (
+        select(Image.id, Image.content_hash, Caption.text)
+        .join(Caption, Caption.image_id == Image.id)
+        .where(_USABLE, Caption.live, Caption.is_seed)
+        .order_by(Image.folder_id, Image.relative_path, Caption.id)
+    )
+    texts: dict[tuple[int, str], list[str]] = {}
+    with library.session() as session:
+        for one, content_hash, caption in session.execute(query):
+            texts.setdefault((one, content_hash), []).append(caption)
+    return [Seed(one, content_hash, tuple(lines)) for (one, content_hash), lines in texts.items()]
+
+
+def unlabelled(library: Library) -> list[tuple[int, str]]:
+    """``(image_id, content_hash)`` of the usable photos without a seed of their own or of a copy, by path.
+
+    Held-out photos were labelled once and are never among them.
+    """
+    labelled = (
+        select(Image.content_hash).join(Caption, Caption.image_id == Image.id).where(Caption.live, Caption.is_seed)
+    )
+    held_out = select(Split.content_hash).where(Split.part == "held_out")
+    query = (
+        select(Image.id, Image.content_hash)
+        .where(_USABLE, Image.content_hash.not_in(labelled), Image.content_hash.not_in(held_out))
+        .order_by(Image.folder_id, Image.relative_path)
+    )
+    with library.session() as session:
+        return [(one, content_hash) for one, content_hash in session.execute(query)]

@@ -1,0 +1,94 @@
+"""What the library hands out: frozen dataclasses that any thread or process may keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+Author = Literal["human", "run"]
+State = Literal["candidate", "accepted", "rejected"]
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """A photo. ``width`` and ``height`` in pixels, orientation applied; ``error``: why it cannot be used, in words."""
+
+    id: int
+    path: Path
+    relative_path: str
+    content_hash: str
+    width: int
+    height: int
+    missing: bool
+    error: str | None
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """``clip_s`` = 2.5·max(cos, 0). ``rank``: the place of the own photo, from 1, among ``gallery_size`` photos;
+    ``plain_rank``: the same for the plain caption it is compared with; ``distinctiveness`` against the neighbours."""
+
+    clip_s: float
+    rank: float
+    gallery_size: int
+    plain_rank: float | None
+    distinctiveness: float | None
+
+
+@dataclass(frozen=True)
+class CaptionRow:
+    """One text of one photo; ``run_id`` is ``None`` for human text and for the starter model's."""
+
+    id: int
+    image_id: int
+    text: str
+    author: Author
+    run_id: str | None
+    state: State
+    is_seed: bool
+    created_at: datetime
+    score: ScoreRow | None
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A photo with the captions that a person wrote for it to learn from."""
+
+    image_id: int
+    content_hash: str
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Numbers of photos. ``seeds`` to ``rejected``: with at least one such caption, so a photo may count in several."""
+
+    photos: int
+    failed: int
+    seeds: int
+    candidates: int
+    accepted: int
+    rejected: int
+    missing: int
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One training. ``status``: running, done, failed, cancelled or interrupted. ``folder``: its run folder."""
+
+    id: str
+    preset: str
+    config: dict[str, Any]
+    seed: int
+    status: str
+    folder: Path
+    data_hash: str | None
+    encoder_fingerprint: str | None
+    metrics: dict[str, Any]
+    gates: list[Any]
+    checkpoint_hash: str | None
+    message: str | None
+    created_at: datetime
+    finished_at: datetime | None
