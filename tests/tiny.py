@@ -1,13 +1,14 @@
 """Tiny random models on disk, in the formats of the real ones, so that tests load them through the real loaders.
 
 ``write_tiny_starter`` lays out what ``resources/starter`` holds: an open_clip folder, a GPT-2 folder and a captioner
-checkpoint, all on one byte-level BPE of 300 entries. The models know nothing, but different pictures get clearly
+checkpoint, all on one byte-level BPE of 300 entries. The encoder knows nothing, but different pictures get clearly
 different vectors: the image projection is centred and scaled on plain colours.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -103,32 +104,53 @@ def write_tiny_lm(folder: Path, *, seed: int = 0) -> Path:
 
 def write_tiny_captioner(folder: Path, *, encoder: Path, lm: Path, seed: int = 0) -> Path:
     """A checkpoint (random mapper) for the encoder and the language model in these folders."""
-    from core.captioner.captioner import new_captioner
     from core.captioner.checkpoint import save_captioner
+
+    save_captioner(_new_captioner(encoder, lm, seed), folder, with_lm=False)
+    return folder
+
+
+def write_tiny_starter(folder: Path, *, seed: int = 0, steps: int = 120) -> Path:
+    """The layout of ``resources/starter``: ``encoder/``, ``lm/`` and ``captioner/``; point SEEDCAP_STARTER at it.
+
+    For ``steps`` steps the captioner learns one of ``SENTENCES`` for each of a few pictures, so that captions are
+    words, end, and differ from photo to photo. ``steps=0`` leaves it random.
+    """
+    from core.captioner.captioner import Captioner, pad
+    from core.captioner.checkpoint import save_captioner
+    from core.encoders.open_clip_encoder import load_encoder
+
+    encoder = write_tiny_encoder(folder / "encoder", seed=seed)
+    lm = write_tiny_lm(folder / "lm", seed=seed)
+    captioner = _new_captioner(encoder, lm, seed)
+    info = replace(captioner.info, encoder_id="starter", lm_id="starter")
+    captioner = Captioner(captioner.mapper, captioner.lm, captioner.tokenizer, info)
+    pixels = random_pixels(4 * len(SENTENCES), seed=seed)
+    vectors = torch.from_numpy(load_encoder(f"open_clip:local-dir:{encoder}").encode_images(pixels))
+    ids = pad(captioner.encode(SENTENCES)).repeat(4, 1)
+    optimiser = torch.optim.Adam(captioner.parameters(), lr=1e-2)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        captioner.loss(vectors, ids).backward()
+        optimiser.step()
+    captioner.lm.save_pretrained(lm)
+    save_captioner(captioner, folder / "captioner", with_lm=False)
+    return folder
+
+
+def _new_captioner(encoder: Path, lm: Path, seed: int):
+    from core.captioner.captioner import new_captioner
     from core.captioner.language_model import load_language_model
     from core.encoders.open_clip_encoder import load_encoder
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        captioner = new_captioner(
+        return new_captioner(
             load_encoder(f"open_clip:local-dir:{encoder}"),
             load_language_model(f"dir:{lm}"),
             prefix_length=PREFIX_LENGTH,
             mapper_hidden=MAPPER_HIDDEN,
         )
-    save_captioner(captioner, folder, with_lm=False)
-    return folder
-
-
-def write_tiny_starter(folder: Path, *, seed: int = 0) -> Path:
-    """The layout of ``resources/starter``: ``encoder/``, ``lm/`` and ``captioner/``; point SEEDCAP_STARTER at it.
-
-    The encoder is made under its own path; a checkpoint knows it by the hash of its weights, not by that path.
-    """
-    encoder = write_tiny_encoder(folder / "encoder", seed=seed)
-    lm = write_tiny_lm(folder / "lm", seed=seed)
-    write_tiny_captioner(folder / "captioner", encoder=encoder, lm=lm, seed=seed)
-    return folder
 
 
 def random_pixels(count: int, seed: int = 0) -> np.ndarray:

@@ -38,7 +38,7 @@ class OpenClipEncoder:
     ``id`` is the name it was asked for by; ``fingerprint`` identifies weights and preprocessing, whatever the name.
     """
 
-    def __init__(self, name: str, model: nn.Module, tokenizer: Any, device: str | torch.device = "cpu") -> None:  # noqa: ANN401
+    def __init__(self, name: str, model: nn.Module, tokenizer: Any, device: str | torch.device = "cpu") -> None:
         self.id = name
         self.device = torch.device(device)
         self.model = model.to(self.device, torch.float32).eval().requires_grad_(False)
@@ -216,7 +216,7 @@ def _fingerprint(model: nn.Module, preprocess: Preprocess) -> str:
 
 
 def _text_tower(model: nn.Module) -> nn.Module:
-    """Where token embedding, transformer and projection live: in ``CLIP`` itself, or in the ``text`` of a custom one."""
+    """Where token embedding, transformer and projection live: in ``CLIP`` itself, or in a custom model's ``text``."""
     return cast(nn.Module, getattr(model, "text", model))
 
 
