@@ -7,7 +7,7 @@ delete the folder to build from nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from tokenizers import Tokenizer
 
+from core.encoders.open_clip_encoder import load_encoder
 from core.jobs import JobContext
 from core.starter import encoder_folder, joint_space, text_tower
 from core.starter.captioner_training import (
@@ -38,9 +39,9 @@ from core.starter.vocabulary import save_tokenizer, train_tokenizer
 
 SCENES = 3000
 FIRST_SCENE_SEED = 1_000_000
-"""Scenes of the build have seeds from here on; demos, tests and benches draw theirs from below."""
+"""Scenes of the build have seeds from here on (sample library 1); demos and benches draw other libraries."""
 HELD_BACK = 297
-"""The last photos of Flickr8k train (by file name) on which settings of the build are compared; nothing trains on them."""
+"""The last photos of Flickr8k train (by file name): settings are compared on them, nothing trains on them."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ class Plan:
     data: Path
     work: Path
     out: Path
-    joint: JointConfig = JointConfig()
-    text: TextTowerConfig = TextTowerConfig()
-    captioner: CaptionerConfig = CaptionerConfig()
+    joint: JointConfig = field(default_factory=JointConfig)
+    text: TextTowerConfig = field(default_factory=TextTowerConfig)
+    captioner: CaptionerConfig = field(default_factory=CaptionerConfig)
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Material:
 
 
 def gather(data: Path) -> Material:
-    """Read the train splits and draw the scenes. Photos in aerial images have no up: they and scenes differ in mirroring."""
+    """Read the train splits and draw the scenes."""
     flickr = read_split(data, "flickr8k", "train")
     flickr, held_back = flickr[:-HELD_BACK], flickr[-HELD_BACK:]
     rsicd = read_split(data, "rsicd", "train")
@@ -255,13 +256,13 @@ def build_captioner(plan: Plan, prepared: Prepared, ctx: JobContext) -> None:
     encoded = prepared.tokenizer.encode_batch([prepared.corpus.sentences[i] for i in spoken])
     ids = [np.array(e.ids, np.int64) for e in encoded]
     corpus = CaptionCorpus(ids, prepared.vectors[spoken], np.ones(len(ids)))
-    model = new_captioner()
+    model = new_captioner(prepared.tokenizer, load_encoder(f"open_clip:local-dir:{plan.out / 'encoder'}").fingerprint)
     path = plan.work / "captioner.safetensors"
     if not path.is_file():
         train_captioner(model, corpus, photos, plan.captioner, ctx)
         encoder_folder.save_tensors(model, path)
     encoder_folder.load_tensors(model, path)
-    write_captioner(model, prepared.tokenizer, plan.out)
+    write_captioner(model, plan.out)
 
 
 def spoken_rows(material: Material, corpus: Corpus) -> np.ndarray:

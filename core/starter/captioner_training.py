@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -18,9 +19,13 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from core.captioner.captioner import Captioner, CheckpointInfo
+from core.captioner.checkpoint import save_captioner
+from core.captioner.language_model import tokenizer_sha256
+from core.captioner.mapper import MlpMapper
 from core.jobs import JobContext
 from core.starter.joint_space import DIM, warm_cosine
-from core.starter.vocabulary import VOCABULARY_SIZE, save_tokenizer
+from core.starter.vocabulary import VOCABULARY_SIZE, wrap_tokenizer
 
 IGNORE = -100
 WIDTH, LAYERS, HEADS, POSITIONS = 384, 4, 6, 96
@@ -58,42 +63,41 @@ class CaptionerConfig:
     seed: int = 0
 
 
-class StarterCaptioner(nn.Module):
-    """A GPT-2-architecture language model behind ClipCap's MLP mapper; trained here, used through ``core.captioner``."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        config = GPT2Config(
-            vocab_size=VOCABULARY_SIZE,
-            n_positions=POSITIONS,
-            n_embd=WIDTH,
-            n_layer=LAYERS,
-            n_head=HEADS,
-            resid_pdrop=0.0,
-            embd_pdrop=0.0,
-            attn_pdrop=0.0,
-            bos_token_id=VOCABULARY_SIZE - 1,
-            eos_token_id=VOCABULARY_SIZE - 1,
-            pad_token_id=0,
-        )
-        self.lm = GPT2LMHeadModel(config)
-        self.mapper = nn.Sequential(nn.Linear(DIM, MAPPER_HIDDEN), nn.Tanh(), nn.Linear(MAPPER_HIDDEN, PREFIX * WIDTH))
-
-    def forward(self, vectors: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-        """Logits ``[B,L,V]`` of each of the ``ids [B,L]``, given the photo's vector and the tokens before it."""
-        prefix = self.mapper(vectors).view(len(vectors), PREFIX, WIDTH)
-        words = self.lm.transformer.wte(ids[:, :-1])
-        hidden = self.lm.transformer(inputs_embeds=torch.cat([prefix.to(words.dtype), words], 1)).last_hidden_state
-        return self.lm.lm_head(hidden[:, PREFIX - 1 :])
-
-
-def new_captioner() -> StarterCaptioner:
+def new_captioner(tokenizer: Tokenizer, encoder_fingerprint: str) -> Captioner:
+    """An untrained GPT-2-architecture language model behind ClipCap's MLP mapper."""
     torch.manual_seed(0)
-    return StarterCaptioner()
+    end = VOCABULARY_SIZE - 1
+    config = GPT2Config(
+        vocab_size=VOCABULARY_SIZE,
+        n_positions=POSITIONS,
+        n_embd=WIDTH,
+        n_layer=LAYERS,
+        n_head=HEADS,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=end,
+        eos_token_id=end,
+        pad_token_id=0,
+    )
+    wrapped = wrap_tokenizer(tokenizer)
+    info = CheckpointInfo(
+        encoder_id="starter",
+        encoder_fingerprint=encoder_fingerprint,
+        dim=DIM,
+        normalised=True,
+        mapper_type=MlpMapper.kind,
+        mapper_hidden=MAPPER_HIDDEN,
+        prefix_length=PREFIX,
+        lm_id="starter",
+        tokenizer_sha256=tokenizer_sha256(wrapped),
+        end_token_id=end,
+    )
+    return Captioner(MlpMapper(DIM, MAPPER_HIDDEN, PREFIX, WIDTH), GPT2LMHeadModel(config), wrapped, info)
 
 
 def noise_variance(mean_cosine: float, dim: int) -> float:
-    """The variance per coordinate that brings a unit vector to an expected cosine of ``mean_cosine``: E[cos] = 1/sqrt(1+σ²D)."""
+    """Noise variance per coordinate for an expected cosine of ``mean_cosine``: E[cos] = 1/sqrt(1+σ²D)."""
     return (1 / mean_cosine**2 - 1) / dim
 
 
@@ -192,12 +196,10 @@ def _draw_photos(
     return kind.rows[pick], noisy(vectors, config.image_noise)
 
 
-def write_captioner(model: StarterCaptioner, tokenizer: Tokenizer, out: Path) -> None:
-    """``out/lm``, a transformers folder, and ``out/captioner/mapper.safetensors``, in float16."""
-    model.lm.half().save_pretrained(out / "lm")
-    save_tokenizer(tokenizer, out / "lm")
-    (out / "captioner").mkdir(parents=True, exist_ok=True)
-    save_file(
-        {k: v.half().contiguous() for k, v in model.mapper.state_dict().items()},
-        out / "captioner" / "mapper.safetensors",
-    )
+def write_captioner(captioner: Captioner, out: Path) -> None:
+    """``out/lm``, a transformers folder, and ``out/captioner``, a checkpoint that names it; both in float16."""
+    GPT2LMHeadModel.save_pretrained(cast(GPT2LMHeadModel, captioner.lm).half(), out / "lm")
+    captioner.tokenizer.save_pretrained(out / "lm")
+    save_captioner(captioner, out / "captioner", with_lm=False)
+    weights = out / "captioner" / "mapper.safetensors"
+    save_file({k: v.half().contiguous() for k, v in captioner.mapper.state_dict().items()}, weights)

@@ -1,4 +1,4 @@
-"""What the starter models are made from: captioned photos and sentences, read from the data folder, train splits only."""
+"""What the starter models are made from: captioned photos and sentences of the data folder, train splits only."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def read_split(data: Path, dataset: str, split: str) -> list[CaptionedPhoto]:
 
 
 def read_sentences(data: Path, exclude_photos: Iterable[str] = ()) -> list[str]:
-    """Sentences without photos from ``text/multi30k_en.tsv``, less those that describe a photo in ``exclude_photos``."""
+    """Sentences without photos from ``text/multi30k_en.tsv``, less those about a photo in ``exclude_photos``."""
     excluded = set(exclude_photos)
     with (data / "text" / "multi30k_en.tsv").open(encoding="utf-8") as file:
         next(file)

@@ -61,7 +61,7 @@ class Trunk(nn.Module):
 
 
 class LateStages(nn.Module):
-    """The trained stages: features ``[B,120,14,14]`` to pooled ``[B,1280]``. Batch norm keeps its ImageNet statistics."""
+    """The trained stages: features ``[B,120,14,14]`` to pooled ``[B,1280]``. Batch norm keeps ImageNet's statistics."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ def views_of(index: int, count: int, *, mirror: bool = True, smallest: float = 0
 def trunk_features(
     images: Sequence[Callable[[], Image.Image]], views: int, out: Path, ctx: JobContext, *, mirror: bool = True
 ) -> np.ndarray:
-    """Frozen features of ``views`` views of each image, float16 ``[n, views, 120, 14, 14]``, kept in the file ``out``."""
+    """Frozen features of ``views`` views of each image, float16 ``[n, views, 120, 14, 14]``, kept in ``out``."""
     if out.is_file():
         return np.load(out, mmap_mode="r")
     trunk = Trunk(imagenet_model()).eval().to(memory_format=torch.channels_last)

@@ -1,7 +1,7 @@
 """The space that photos and sentences share: late image stages trained against frozen sentence vectors.
 
-The text side is a small head on cached MiniLM vectors, so all of a photo's captions take part in every step at almost no
-cost. What comes out is the final image tower, and the target that the native text tower learns to imitate.
+The text side is a small head on cached MiniLM vectors, so several of a photo's captions take part in every step at
+almost no cost. What comes out is the final image tower, and the target that the native text tower learns to imitate.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class JointSpace(nn.Module):
 
 
 def contrastive_loss(images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Symmetric InfoNCE (Radford et al. 2021, arXiv 2103.00020) of unit rows ``[B,D]``; row i of one belongs to row i of the other."""
+    """Symmetric InfoNCE (arXiv 2103.00020) of unit rows ``[B,D]``; row i of one belongs to row i of the other."""
     logits = scale * images @ texts.T
     target = torch.arange(len(images))
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2

@@ -27,7 +27,7 @@ def _load() -> tuple[Any, Any]:
 
 
 def piece_embeddings(pieces: Sequence[str]) -> torch.Tensor:
-    """For each piece of text the mean of MiniLM's own input embeddings of it, float32 ``[n, 384]``; zeros where there is none."""
+    """The mean of MiniLM's own input embeddings of each piece of text, float32 ``[n, 384]``; zeros for an empty one."""
     tokenizer, model = _load()
     table = model.get_input_embeddings().weight.detach()
     centred = table - table.mean(0)

@@ -1,4 +1,4 @@
-"""The starter's text tower: open_clip's own transformer, taught by MiniLM through the joint space, then by the photos."""
+"""The starter's text tower: open_clip's own transformer, taught by MiniLM through the joint space, then by photos."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def new_text_tower() -> TextTransformer:
 
 
 def start_from_teacher(tower: TextTransformer, tokenizer: Tokenizer) -> None:
-    """Begin with what MiniLM knows of each word piece: its embeddings have the tower's width, only the pieces differ."""
+    """Begin with what MiniLM knows of each piece: its embeddings have the tower's width, only the pieces differ."""
     pieces = [tokenizer.decode([i]) for i in range(tokenizer.get_vocab_size())]
     vectors = piece_embeddings(pieces)
     with torch.no_grad():
@@ -109,7 +109,7 @@ def train_text_tower(
     config: TextTowerConfig,
     ctx: JobContext,
 ) -> TextTransformer:
-    """Imitate ``targets`` (unit rows ``[n,512]`` of the joint space), later also find the photos. Returns averaged weights."""
+    """Imitate ``targets`` (unit rows ``[n,512]``), later also find the photos; returns averaged weights."""
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
     average = torch.optim.swa_utils.AveragedModel(tower, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
 
 VOCABULARY_SIZE = 8192
 PAD, END = "<pad>", "<|endoftext|>"
@@ -36,10 +37,11 @@ def train_tokenizer(sentences: Iterable[str], size: int = VOCABULARY_SIZE) -> To
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     """Write ``tokenizer.json`` and the settings through which transformers and open_clip load it."""
-    from transformers import PreTrainedTokenizerFast
-
     folder.mkdir(parents=True, exist_ok=True)
-    wrapped = PreTrainedTokenizerFast(
+    wrap_tokenizer(tokenizer).save_pretrained(folder)
+
+
+def wrap_tokenizer(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
+    return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token=END, pad_token=PAD, model_max_length=CONTEXT_LENGTH
     )
-    wrapped.save_pretrained(folder)
