@@ -28,6 +28,21 @@ def seedcap_home(tmp_path_factory, monkeypatch):
     return home
 
 
+@pytest.fixture(scope="session")
+def tiny_starter_folder(tmp_path_factory):
+    """Tiny models laid out like ``resources/starter``, made once; never write into this folder."""
+    from tests.tiny import write_tiny_starter
+
+    return write_tiny_starter(tmp_path_factory.mktemp("models") / "starter")
+
+
+@pytest.fixture
+def tiny_starter(tiny_starter_folder, monkeypatch):
+    """``starter`` names the tiny models in this test, in worker processes too."""
+    monkeypatch.setenv("SEEDCAP_STARTER", str(tiny_starter_folder))
+    return tiny_starter_folder
+
+
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
     """A connection to another machine fails at once, here and not only where there is no network."""

@@ -125,6 +125,7 @@ def write_tiny_starter(folder: Path, *, seed: int = 0, steps: int = 120) -> Path
     captioner = _new_captioner(encoder, lm, seed)
     info = replace(captioner.info, encoder_id="starter", lm_id="starter")
     captioner = Captioner(captioner.mapper, captioner.lm, captioner.tokenizer, info)
+    torch.set_num_threads(1)  # matrices this small only wait for each other on more
     pixels = random_pixels(4 * len(SENTENCES), seed=seed)
     vectors = torch.from_numpy(load_encoder(f"open_clip:local-dir:{encoder}").encode_images(pixels))
     ids = pad(captioner.encode(SENTENCES)).repeat(4, 1)

@@ -54,7 +54,7 @@ class Captioner(nn.Module):
 
     def prefix(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Unit rows ``[B, dim]`` to prefix vectors ``[B, k, d]``."""
-        return self.mapper(embeddings.to(self.mapper.layers[0].weight.dtype))
+        return self.mapper(embeddings.to(self.mapper.dtype))
 
     def run(self, inputs: torch.Tensor, cache: Any = None) -> torch.Tensor:
         """The language model's last hidden states ``[B, L, d]`` for input vectors ``[B, L, d]`` after ``cache``."""

@@ -16,5 +16,9 @@ class MlpMapper(nn.Module):
         self.prefix_length, self.width = prefix_length, width
         self.layers = nn.Sequential(nn.Linear(dim, hidden), nn.Tanh(), nn.Linear(hidden, prefix_length * width))
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
     def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
         return self.layers(embeddings).view(-1, self.prefix_length, self.width)

@@ -211,7 +211,7 @@ def _fingerprint(model: nn.Module, preprocess: Preprocess) -> str:
     for name, tensor in sorted(model.state_dict().items()):
         array = tensor.detach().cpu().contiguous().numpy()
         digest.update(f"{name}{array.shape}{array.dtype}".encode())
-        digest.update(memoryview(np.atleast_1d(array)).cast("B"))
+        digest.update(array.tobytes())
     return digest.hexdigest()
 
 
