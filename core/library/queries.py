@@ -23,7 +23,7 @@ __all__ = [
 ]  # fmt: skip
 
 PhotoState = Literal["seed", "accepted", "candidate", "rejected"]
-Sort = Literal["path", "score", "distinctiveness", "given"]
+Sort = Literal["path", "score", "weakest", "distinctiveness", "given"]
 _USABLE = and_(Image.error.is_(None), Image.missing_since.is_(None))
 
 
@@ -32,15 +32,16 @@ def image_ids(
     *,
     state: PhotoState | None = None,
     has_caption: bool | None = None,
-    text: str | None = None,
+    text: str | Sequence[str] | None = None,
     ids: Iterable[int] | None = None,
     sort: Sort = "path",
 ) -> np.ndarray:
     """Ids of the usable photos (readable, not missing) that meet every condition given, as int64 ``[n]``.
 
     ``state``: with a live caption in this state. ``has_caption``: with or without any live caption that is not
-    rejected. ``text``: every word of it is in the path or in one live caption. ``ids``: only these. ``sort``: by path;
-    by the best score or distinctiveness, highest first, photos without one last; ``given``: in the order of ``ids``.
+    rejected. ``text``: every word of it (or, for a sequence, every phrase) is in the path or in one live caption.
+    ``ids``: only these. ``sort``: by path; by the best ``score`` or ``distinctiveness`` of a photo, highest first, or
+    ``weakest`` score first, photos without one always last; ``given``: in the order of ``ids``.
     """
     given = None if ids is None else np.fromiter(ids, np.int64)
     if sort == "given" and given is None:
@@ -51,7 +52,7 @@ def image_ids(
     if has_caption is not None:
         captioned = exists().where(Caption.image_id == Image.id, Caption.live, Caption.state != "rejected")
         query = query.where(captioned if has_caption else ~captioned)
-    for word in (text or "").split():
+    for word in text.split() if isinstance(text, str) else text or ():
         query = query.where(_contains(word))
     with library.session() as session:
         query = _ordered(session, query, sort)
@@ -79,7 +80,7 @@ def _contains(word: str) -> ColumnElement[bool]:
 def _ordered(session: Session, query: Select[Any], sort: Sort) -> Select[Any]:
     if sort in ("path", "given"):
         return query.order_by(Image.folder_id, Image.relative_path)
-    value = Score.clip_s if sort == "score" else Score.distinctiveness
+    value = Score.distinctiveness if sort == "distinctiveness" else Score.clip_s
     best = (
         select(Caption.image_id, func.max(value).label("best"))
         .join(Score, and_(Score.caption_id == Caption.id, *meta.shown_scores(session)))
@@ -87,9 +88,9 @@ def _ordered(session: Session, query: Select[Any], sort: Sort) -> Select[Any]:
         .group_by(Caption.image_id)
         .subquery()
     )
-    return query.outerjoin(best, best.c.image_id == Image.id).order_by(
-        best.c.best.desc().nulls_last(), Image.folder_id, Image.relative_path
-    )
+    order = best.c.best.asc() if sort == "weakest" else best.c.best.desc()
+    joined = query.outerjoin(best, best.c.image_id == Image.id)
+    return joined.order_by(order.nulls_last(), Image.folder_id, Image.relative_path)
 
 
 def among(ids: Iterable[int]) -> Any:
