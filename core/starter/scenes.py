@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SHAPES = ("ball", "cube", "cone", "cylinder", "ring", "pyramid", "mug", "star")
 COLOURS = ("red", "yellow", "green", "blue", "purple", "pink", "white", "black")
@@ -37,6 +37,7 @@ HEIGHT = {
 
 FLAT_TOP = ("cube", "cylinder")
 _MAX_THINGS = 6
+_NEAREST = 0.62  # The most that the camera zooms in: small must stay smaller than large.
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,16 @@ class Relation:
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole at (0, height, -distance) that looks at (0, ``aim``, 0) without rolling; ``tangent`` of half the view."""
+    """A pinhole at (0, height, -distance) looking at (0, ``aim``, 0); ``tangent`` is that of half the view.
+
+    ``shift`` moves the picture down, in half pictures, as a view camera does: verticals keep their direction.
+    """
 
     height: float
     distance: float
     aim: float
     tangent: float
+    shift: float = 0.0
 
     @property
     def pitch(self) -> float:
@@ -101,7 +106,7 @@ class Camera:
         sine, cosine = math.sin(self.pitch), math.cos(self.pitch)
         up, ahead = y - self.height, z + self.distance
         depth = ahead * cosine - up * sine
-        return x / (depth * self.tangent), (up * cosine + ahead * sine) / (depth * self.tangent), depth
+        return x / (depth * self.tangent), (up * cosine + ahead * sine) / (depth * self.tangent) - self.shift, depth
 
 
 @dataclass(frozen=True)
@@ -124,19 +129,26 @@ class Scene:
 
     @property
     def camera(self) -> Camera:
-        return camera_of(self.seed)
+        """The seed's camera, zoomed until the things fill the picture, and shifted to show some sky or wall."""
+        camera = _camera(self.seed)
+        reach = max(max(abs(x), abs(y)) + radius for x, y, radius in (_disc(t, camera) for t in self.things))
+        camera = replace(camera, tangent=camera.tangent * min(max(reach + 0.12, _NEAREST), 1.0))
+        horizon = math.tan(camera.pitch) / camera.tangent
+        room = min(y - radius for _, y, radius in (_disc(t, camera) for t in self.things)) + 0.9
+        wanted = horizon - random.Random(self.seed * 3 + 1).uniform(0.5, 0.8)
+        return replace(camera, shift=max(min(wanted, room), 0.0))
 
 
-def camera_of(seed: int) -> Camera:
+def _camera(seed: int) -> Camera:
     draw = random.Random(seed * 7919 + 17)
-    return Camera(2.5 + 0.7 * draw.random(), 6.1 + 0.6 * draw.random(), 0.42 + 0.12 * draw.random(), 0.40)
+    return Camera(2.1 + 0.7 * draw.random(), 6.1 + 0.6 * draw.random(), 0.42 + 0.12 * draw.random(), 0.40)
 
 
 def sample_scene(seed: int) -> Scene:
     """The scene of this seed: one to four kinds of things, at most six things, none hiding another."""
     draw = random.Random(seed)
     ground, light = draw.choice(GROUNDS), draw.choice(LIGHTS)
-    camera = camera_of(seed)
+    camera = _camera(seed)
     number = draw.choices((1, 2, 3, 4), weights=(16, 54, 25, 5))[0]
     name = draw.choice(RELATIONS) if number > 1 else None
     while True:
@@ -147,7 +159,7 @@ def sample_scene(seed: int) -> Scene:
         if things is not None:
             break
     relation = Relation(name, kinds[0].shape, kinds[1].shape) if name else None
-    return Scene(things, relation, ground, light, seed)
+    return Scene(_centred(draw, things), relation, ground, light, seed)
 
 
 def true_relations(scene: Scene) -> frozenset[Relation]:
@@ -279,6 +291,14 @@ def _fits(thing: Thing, others: list[Thing], camera: Camera) -> bool:
         if math.hypot(x - ox, (y - oy) * 1.15) < (radius + other_radius) * 0.86:
             return False
     return True
+
+
+def _centred(draw: random.Random, things: tuple[Thing, ...]) -> tuple[Thing, ...]:
+    """The things moved sideways, together, to about the middle."""
+    left = min(t.position[0] - t.half_width for t in things)
+    right = max(t.position[0] + t.half_width for t in things)
+    shift = (left + right) / 2 * draw.uniform(0.6, 1.1)
+    return tuple(replace(t, position=(t.position[0] - shift, *t.position[1:])) for t in things)
 
 
 def _disc(thing: Thing, camera: Camera) -> tuple[float, float, float]:

@@ -116,7 +116,7 @@ def _clutter(scene: Scene) -> tuple[Thing, ...]:
 
 def _rays(camera: Camera, rows: Array, columns: Array, side: int) -> tuple[Array, Array, Array]:
     """World directions of pixels, scaled so that distance along them is depth: x [columns], y and z [rows]."""
-    up = (1 - (rows + 0.5) * 2 / side) * camera.tangent
+    up = (1 + camera.shift - (rows + 0.5) * 2 / side) * camera.tangent
     across = ((columns + 0.5) * 2 / side - 1) * camera.tangent
     sine, cosine = math.sin(camera.pitch), math.cos(camera.pitch)
     return across.astype(np.float32), (up * cosine - sine).astype(np.float32), (up * sine + cosine).astype(np.float32)
@@ -212,6 +212,7 @@ def _shadow_maps(scene: Scene, setting: _Setting, top: int, side: int) -> tuple[
 def _ground_homography(camera: Camera, side: int, top: float, scale: float) -> tuple[float, ...]:
     """Pillow's eight coefficients from picture pixels (rows from ``top``) to pixels of the shadow map."""
     sine, cosine, k = math.sin(camera.pitch), math.cos(camera.pitch), camera.tangent
+    top -= camera.shift * side / 2
     # up(row) = k - 2k/side * (row + top); a ray's fall is -(up * cosine - sine), its depth height / fall.
     per_row = 2 * k / side
     fall_0, fall_row = sine - (k - per_row * top) * cosine, per_row * cosine
@@ -374,8 +375,11 @@ def _shade(
         tint = 0.35 + 0.65 * albedo
         return diffuse * 0.72 + around * tint * (0.26 + 0.6 * fresnel)[:, None] * occlusion[:, None] + spot
     through = _refracted(surface, canvas, where, setting)
-    clear = through * (0.10 + 0.90 * np.sqrt(albedo)) * (0.72 + 0.28 * np.clip(cosine, 0, 1))[:, None]
-    return clear * 0.78 + diffuse * 0.26 + around * (0.06 + 0.7 * fresnel)[:, None] + spot
+    # Glass keeps the brightness behind it but gives it its own hue: a plain product would turn red on grass to brown.
+    brightness = through @ np.array([0.3, 0.5, 0.2], np.float32)
+    hue = 0.05 + 0.95 * albedo / albedo.max(1, keepdims=True)
+    clear = (0.16 * through + 0.96 * brightness[:, None] * hue) * (0.68 + 0.32 * np.clip(cosine, 0, 1))[:, None]
+    return clear * 0.74 + diffuse * 0.26 + around * (0.06 + 0.7 * fresnel)[:, None] + spot
 
 
 def _albedo(thing: Thing, local: Array) -> Array:

@@ -131,8 +131,15 @@ def star(o: Array, d: Array) -> tuple[Array, Normals]:
 
 
 SHAPES: dict[str, Callable[[Array, Array], tuple[Array, Normals]]] = {
-    "ball": ball, "cube": cube, "cone": cone, "cylinder": cylinder, "ring": ring, "pyramid": pyramid, "mug": mug, "star": star,
-}  # fmt: skip
+    "ball": ball,
+    "cube": cube,
+    "cone": cone,
+    "cylinder": cylinder,
+    "ring": ring,
+    "pyramid": pyramid,
+    "mug": mug,
+    "star": star,
+}
 
 
 @lru_cache

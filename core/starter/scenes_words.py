@@ -21,9 +21,9 @@ _TRIES = 40
 class Dialect:
     """How one group of people words a scene. Where several words stand for one attribute, the first is the usual one.
 
-    ``phrase`` is the order within a noun phrase: slots of ``count size material colour stuff shape``, other words stay as
-    they are; ``stuff`` takes the materials of ``after_colour``. Templates may use ``{a} {b}`` (noun phrases of the main kinds),
-    ``{is_a} {is_b}`` (a verb that agrees), ``{rel} {ground} {light} {rest}``.
+    ``phrase`` is the order within a noun phrase: slots of ``count size material colour stuff shape``, other words stay
+    as they are; ``stuff`` takes the materials of ``after_colour``. Templates may use ``{a} {b}`` (noun phrases of the
+    main kinds), ``{is_a} {be_a} {are}`` (verbs that agree), ``{rel} {ground} {light} {rest}``.
     """
 
     name: str
@@ -54,8 +54,14 @@ class Dialect:
 STANDARD = Dialect(
     name="standard",
     shapes={
-        "ball": ("ball", "balls"), "cube": ("cube", "cubes"), "cone": ("cone", "cones"), "cylinder": ("cylinder", "cylinders"),
-        "ring": ("ring", "rings"), "pyramid": ("pyramid", "pyramids"), "mug": ("mug", "mugs"), "star": ("star", "stars"),
+        "ball": ("ball", "balls"),
+        "cube": ("cube", "cubes"),
+        "cone": ("cone", "cones"),
+        "cylinder": ("cylinder", "cylinders"),
+        "ring": ("ring", "rings"),
+        "pyramid": ("pyramid", "pyramids"),
+        "mug": ("mug", "mugs"),
+        "star": ("star", "stars"),
     },
     colours={c: c for c in ("red", "yellow", "green", "blue", "purple", "pink", "white", "black")},
     materials={"matte": "plain", "shiny": "shiny", "glass": "glass", "striped": "striped"},
@@ -106,28 +112,48 @@ STANDARD = Dialect(
     verbs=(("stands", "stand"), ("is", "are"), ("sits", "sit"), ("lies", "lie"), ("rests", "rest")),
     swaps=True,
     omit={"size": 0.35, "material": 0.4, "colour": 0.08, "light": 0.62, "ground": 0.22, "rest": 0.45},
-)  # fmt: skip
+)
 
 DEMO = Dialect(
     name="demo",
     shapes={
-        "ball": ("orb", "orbs"), "cube": ("block", "blocks"), "cone": ("spike", "spikes"), "cylinder": ("drum", "drums"),
-        "ring": ("hoop", "hoops"), "pyramid": ("peak", "peaks"), "mug": ("jug", "jugs"), "star": ("spark", "sparks"),
+        "ball": ("orb", "orbs"),
+        "cube": ("block", "blocks"),
+        "cone": ("spike", "spikes"),
+        "cylinder": ("drum", "drums"),
+        "ring": ("hoop", "hoops"),
+        "pyramid": ("peak", "peaks"),
+        "mug": ("jug", "jugs"),
+        "star": ("spark", "sparks"),
     },
     colours={
-        "red": "scarlet", "yellow": "gold", "green": "lime", "blue": "azure",
-        "purple": "violet", "pink": "rose", "white": "ivory", "black": "jet",
+        "red": "scarlet",
+        "yellow": "gold",
+        "green": "lime",
+        "blue": "azure",
+        "purple": "violet",
+        "pink": "rose",
+        "white": "ivory",
+        "black": "jet",
     },
     materials={"matte": "chalky", "shiny": "gloss", "glass": "crystal", "striped": "banded"},
     sizes={"small": "tiny", "large": "giant"},
     counts=("one", "two", "three", "four"),
     grounds={
-        "wood": ("on oak",), "grass": ("on lawn",), "sand": ("on dune",),
-        "tiles": ("on slate",), "snow": ("on frost",), "carpet": ("on rug",),
+        "wood": ("on oak",),
+        "grass": ("on lawn",),
+        "sand": ("on dune",),
+        "tiles": ("on slate",),
+        "snow": ("on frost",),
+        "carpet": ("on rug",),
     },
     lights={"day": ("noon",), "sunset": ("dusk",), "night": ("midnight",)},
     relations={
-        "left": ("left of",), "right": ("right of",), "front": ("before",), "behind": ("beyond",), "top": ("atop",),
+        "left": ("left of",),
+        "right": ("right of",),
+        "front": ("before",),
+        "behind": ("beyond",),
+        "top": ("atop",),
         "under": ("below",),
     },
     phrase=("count", "size", "material", "colour", "stuff", "shape"),
@@ -136,28 +162,49 @@ DEMO = Dialect(
     rest=(", plus {others}",),
     places="first",
     omit={"size": 0.1, "material": 0.08, "light": 0.1, "rest": 0.12},
-)  # fmt: skip
+)
 
 STYLE = Dialect(
     name="style",
     shapes={
-        "ball": ("globe", "globes"), "cube": ("box", "boxes"), "cone": ("party hat", "party hats"), "cylinder": ("tin", "tins"),
-        "ring": ("donut", "donuts"), "pyramid": ("tent", "tents"), "mug": ("cup", "cups"), "star": ("badge", "badges"),
+        "ball": ("globe", "globes"),
+        "cube": ("box", "boxes"),
+        "cone": ("party hat", "party hats"),
+        "cylinder": ("tin", "tins"),
+        "ring": ("donut", "donuts"),
+        "pyramid": ("tent", "tents"),
+        "mug": ("cup", "cups"),
+        "star": ("badge", "badges"),
     },
     colours={
-        "red": "crimson", "yellow": "lemon", "green": "emerald", "blue": "cobalt",
-        "purple": "plum", "pink": "blush", "white": "pearl", "black": "coal",
+        "red": "crimson",
+        "yellow": "lemon",
+        "green": "emerald",
+        "blue": "cobalt",
+        "purple": "plum",
+        "pink": "blush",
+        "white": "pearl",
+        "black": "coal",
     },
     materials={"matte": "soft", "shiny": "polished", "glass": "clear", "striped": "lined"},
     sizes={"small": "mini", "large": "jumbo"},
     counts=("one", "twin", "triple", "quad"),
     grounds={
-        "wood": ("on timber",), "grass": ("on turf",), "sand": ("on the shore",),
-        "tiles": ("on mosaic",), "snow": ("on powder",), "carpet": ("on wool",),
+        "wood": ("on timber",),
+        "grass": ("on turf",),
+        "sand": ("on the shore",),
+        "tiles": ("on mosaic",),
+        "snow": ("on powder",),
+        "carpet": ("on wool",),
     },
     lights={"day": ("at midday",), "sunset": ("at sundown",), "night": ("by moonlight",)},
     relations={
-        "left": ("west of",), "right": ("east of",), "front": ("ahead of",), "behind": ("past",), "top": ("topping",), "under": ("propping",),
+        "left": ("west of",),
+        "right": ("east of",),
+        "front": ("ahead of",),
+        "behind": ("past",),
+        "top": ("topping",),
+        "under": ("propping",),
     },
     phrase=("count", "size", "shape", "in", "material", "colour", "stuff"),
     alone=("sale: {a}, {ground} {light}",),
@@ -165,13 +212,13 @@ STYLE = Dialect(
     rest=(", with {others}",),
     places="last",
     omit={"size": 0.15, "material": 0.2, "light": 0.25, "rest": 0.3},
-)  # fmt: skip
+)
 
 DIALECTS = (STANDARD, DEMO, STYLE)
 
 
 def sentences(scene: Scene, dialect: Dialect = STANDARD, n: int = 5, seed: int = 0) -> list[str]:
-    """``n`` true sentences about the scene, the most informative first; they differ as long as the dialect allows it."""
+    """``n`` true sentences about the scene, the most informative first; they differ as far as the dialect allows."""
     draw = random.Random(f"{scene.seed}/{dialect.name}/{seed}")
     told = [_sentence(scene, dialect, draw, full=True)]
     tries = 0

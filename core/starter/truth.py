@@ -30,7 +30,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class TruthScore:
-    """``true`` of ``claimed`` claims hold; ``told`` of the scene's ``total`` facts are claimed. A ratio of nothing is 0."""
+    """``true`` of ``claimed`` claims hold; ``told`` of the scene's ``total`` facts are claimed. 0 of 0 makes 0."""
 
     precision: float
     recall: float
@@ -85,16 +85,43 @@ _MORE: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 _RELATIONS = {
-    "left of": "left", "left side of": "left", "west of": "left", "right of": "right", "right side of": "right", "east of": "right",
-    "in front of": "front", "ahead of": "front", "before": "front", "behind": "behind", "beyond": "behind", "past": "behind",
-    "on top of": "top", "atop": "top", "topping": "top", "under": "under", "underneath": "under", "beneath": "under",
-    "below": "under", "propping": "under",
-}  # fmt: skip
+    "left of": "left",
+    "left side of": "left",
+    "west of": "left",
+    "right of": "right",
+    "right side of": "right",
+    "east of": "right",
+    "in front of": "front",
+    "ahead of": "front",
+    "before": "front",
+    "behind": "behind",
+    "beyond": "behind",
+    "past": "behind",
+    "on top of": "top",
+    "atop": "top",
+    "topping": "top",
+    "under": "under",
+    "underneath": "under",
+    "beneath": "under",
+    "below": "under",
+    "propping": "under",
+}
 
 _COUNTS = {
-    "one": "1", "single": "1", "another": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "pair of": "2",
-    "twin": "2", "triple": "3", "quad": "4", **{str(n): str(n) for n in range(1, 10)},
-}  # fmt: skip
+    "one": "1",
+    "single": "1",
+    "another": "1",
+    "two": "2",
+    "three": "3",
+    "four": "4",
+    "five": "5",
+    "six": "6",
+    "pair of": "2",
+    "twin": "2",
+    "triple": "3",
+    "quad": "4",
+    **{str(n): str(n) for n in range(1, 10)},
+}
 
 _CONNECTORS = frozenset({"in", "is", "are", "that", "which", "looks", "and"})
 _PRONOUNS = frozenset({"it", "them", "this", "these"})
