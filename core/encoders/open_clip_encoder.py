@@ -48,7 +48,7 @@ class OpenClipEncoder:
         self.fingerprint = _fingerprint(model, self.preprocess)
         self.context_length = int(getattr(tokenizer, "context_length", 77) or 77)
         self._text = _text_tower(model)
-        self._trims = _can_trim(self._text)
+        self.trims_texts = _can_trim(self._text)
         with torch.inference_mode():
             self.dim = int(self.text_embeddings(self._tokens(["a"])).shape[1])
 
@@ -97,7 +97,7 @@ class OpenClipEncoder:
         vector without the padding behind it, so only L positions are run.
         """
         ids = token_ids.to(self.device)
-        if not self._trims:
+        if not self.trims_texts:
             return F.normalize(cast(Any, self.model).encode_text(ids).float(), dim=-1)
         text, length = cast(Any, self._text), ids.shape[1]
         hidden = text.token_embedding(ids) + text.positional_embedding[:length]
@@ -110,7 +110,7 @@ class OpenClipEncoder:
 
     def _tokens(self, texts: list[str]) -> torch.Tensor:
         ids = self.tokenizer(texts)
-        return ids[:, : int(self._end_positions(ids).max()) + 1] if self._trims else ids
+        return ids[:, : int(self._end_positions(ids).max()) + 1] if self.trims_texts else ids
 
     def _end_positions(self, ids: torch.Tensor) -> torch.Tensor:
         if _pool_type(self._text) == "argmax":
