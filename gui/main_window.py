@@ -176,8 +176,7 @@ class MainWindow(QMainWindow):
         self.rail.select(name)
         self._show_job_bar()
         if not view.isAncestorOf(self.focusWidget() or self):
-            view.setFocus(Qt.FocusReason.OtherFocusReason)
-            view.focusNextChild() if name != "seed" else None
+            view.setFocus(Qt.FocusReason.OtherFocusReason)  # its keys work from now on
 
     def write_for(self, image_id: int) -> None:
         from gui.views.seed_view import SeedView
@@ -241,13 +240,13 @@ class MainWindow(QMainWindow):
         for name in ("add_folder", "rescan"):
             self.actions_table[name].setEnabled(is_open)
         if service is not None:
-            self.setWindowTitle(f"{service.name} – Seedcap")
-            self.rail.library_name.set_text(service.name)
             self._settings.setValue("last_library", str(service.path))
             self.messages.clear()
 
     def _apply_overview(self, overview: Overview) -> None:
         counts = overview.counts
+        self.setWindowTitle(f"{overview.name} – Seedcap")
+        self.rail.library_name.set_text(overview.name)
         photos = words.counted(counts.photos, self.tr("photo"), self.tr("photos"))
         self.rail.library_detail.set_text(photos)
         badges = {

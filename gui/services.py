@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from core.errors import UserError
 from core.paths import data_dir
 from gui.filters import Filter
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from core.library.library import Library
     from core.library.queries import CaptionRow, Counts, ImageRow, RunRow
 
-Sort = Literal["path", "score", "distinctiveness"]
+Sort = Literal["path", "score", "weakest", "distinctiveness"]
 EXPORT_FORMATS = (
     ("txt", "A text file beside each photo (.txt)"),
     ("jsonl", "One file, a line for each photo (.jsonl)"),
@@ -56,6 +57,11 @@ class Photo:
         """What the person has written, oldest first."""
         mine = [caption for caption in self.captions if caption.is_seed and caption.state != "rejected"]
         return tuple(sorted(mine, key=lambda caption: caption.id))
+
+    @property
+    def suggestion(self) -> CaptionRow | None:
+        """The best that the model has said."""
+        return next((caption for caption in self.live if not caption.is_seed), None)
 
     @property
     def candidates(self) -> tuple[CaptionRow, ...]:
@@ -144,28 +150,58 @@ class LibraryService:
     def overview(self) -> Overview:
         from core.library import edits, queries
 
+        counts = queries.counts(self._library)
+        folders = tuple(queries.folders(self._library))
         return Overview(
-            self.name,
-            queries.counts(self._library),
-            tuple(queries.folders(self._library)),
+            # A library made for one folder goes by that folder's name; its own carries a mark to be unique.
+            folders[0].name if len(folders) == 1 else self.name,
+            counts,
+            folders,
             edits.can_undo(self._library),
             edits.can_redo(self._library),
+            counts.candidates,
+            len(queries.image_ids(self._library, has_caption=False)),
+            _model_sentence(queries.current_run(self._library)),
         )
 
     def ids(self, query: Query) -> np.ndarray:
+        """The photos that a query asks for, in its order."""
         from core.library import queries
 
         wanted = query.filter
-        has_caption = False if wanted.state == "none" else None
-        state = wanted.state if wanted.state not in ("none", "failed") else None
-        return queries.image_ids(
+        state = wanted.state if wanted.state in ("seed", "candidate", "accepted", "rejected") else None
+        found = queries.image_ids(
             self._library,
             state=state,
-            has_caption=has_caption,
+            has_caption=False if wanted.state == "none" else None,
             text=" ".join(wanted.words) or None,
             ids=query.found,
-            sort=query.sort,
+            sort=_core_sort(query),
         )
+        phrases = [word.casefold() for word in wanted.words if " " in word]
+        if phrases:
+            found = self._with_phrases(found, phrases)
+        return self._weakest_first(found) if query.sort == "weakest" else found
+
+    def _with_phrases(self, ids: np.ndarray, phrases: Sequence[str]) -> np.ndarray:
+        """Those of ``ids`` with a caption or a name that holds each phrase as it was typed."""
+        kept = []
+        for photo in self.photos(ids):
+            texts = [caption.text.casefold() for caption in photo.captions]
+            texts.append(str(photo.image.relative_path).casefold())
+            if all(any(phrase in text for text in texts) for phrase in phrases):
+                kept.append(photo.image.id)
+        return np.array(kept, dtype=np.int64)
+
+    def _weakest_first(self, best_first: np.ndarray) -> np.ndarray:
+        """Scored photos turned around; those without a score stay last. The boundary is found by bisection."""
+        low, high = 0, len(best_first)
+        while low < high:
+            middle = (low + high) // 2
+            photo = self.photo(int(best_first[middle]))
+            scored = photo is not None and any(caption.score is not None for caption in photo.live)
+            low, high = (middle + 1, high) if scored else (low, middle)
+        return np.concatenate([best_first[:low][::-1], best_first[low:]])
 
     def photos(self, ids: np.ndarray | Sequence[int]) -> list[Photo]:
         from core.library import queries
@@ -186,12 +222,19 @@ class LibraryService:
 
     def to_review(self) -> np.ndarray:
         """Photos with suggestions nobody has looked at, the lowest score first."""
-        return self.ids(Query(Filter("candidate"), "score"))
+        return self.ids(Query(Filter("candidate"), "weakest"))
 
     def runs(self) -> list[RunRow]:
         from core.library import queries
 
         return queries.runs(self._library)
+
+    def plan_export(self, kind: str, which: str, target: Path | None, limit: int) -> ExportPlan:
+        """What an export would do, file by file; the first ``limit`` of them."""
+        return ExportPlan("", 0, (), kind in SINGLE_FILE_FORMATS)
+
+    def export(self, kind: str, which: str, target: Path | None) -> ExportResult:
+        raise UserError("Exporting is not there yet.", "")
 
     # -- what a person does -----------------------------------------------------------------------------------------
 
@@ -199,9 +242,12 @@ class LibraryService:
         """Keep what was typed for a photo; returns the id the caption has now."""
         from core.library import edits
 
-        if caption_id is None:
-            return edits.add_seed(self._library, image_id, text)
-        return edits.edit_caption(self._library, caption_id, text)
+        if caption_id is not None:
+            try:
+                return edits.edit_caption(self._library, caption_id, text)
+            except UserError:  # taken away meanwhile, by undo: what was typed since is kept all the same
+                pass
+        return edits.add_seed(self._library, image_id, text)
 
     def edit(self, caption_id: int, text: str) -> int:
         from core.library import edits
@@ -232,3 +278,15 @@ class LibraryService:
         from core.library import edits
 
         return edits.redo(self._library)
+
+
+def _core_sort(query: Query) -> Literal["path", "score", "distinctiveness", "given"]:
+    if query.sort == "path":
+        return "path" if query.found is None else "given"  # what was found by words comes best first
+    return "score" if query.sort == "weakest" else query.sort
+
+
+def _model_sentence(run: RunRow | None) -> str:
+    if run is None:
+        return "The starter model writes these captions. Train on your own captions to get your wording."
+    return f"Your model of {run.created_at:%d %B %Y, %H:%M} writes these captions."

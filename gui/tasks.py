@@ -7,9 +7,8 @@ worker imports before a job counts as begun.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -145,8 +144,8 @@ class SampleOrder:
     """Render the sample scenes into ``folder``."""
 
     folder: Path
-    count: int = 240
-    options: Mapping[str, object] = field(default_factory=dict)
+    count: int = 160
+    seed: int = 3
 
 
 # -- jobs -------------------------------------------------------------------------------------------------------------
@@ -154,7 +153,20 @@ class SampleOrder:
 
 @needs("core.library.scan")
 def scan_folders(ctx: JobContext, order: ScanOrder) -> ScanResult:
-    raise UserError("This part of Seedcap is not there yet.", "")
+    from core.library import queries
+    from core.library.library import Library
+    from core.library.scan import scan
+
+    with Library.open(order.library) as library:
+        folders = order.folders or tuple(queries.folders(library))
+        reports = [scan(library, folder, ctx) for folder in folders]
+    return ScanResult(
+        sum(report.found for report in reports),
+        sum(report.added for report in reports),
+        sum(report.changed for report in reports),
+        sum(report.missing for report in reports),
+        tuple((str(error.path), error.reason) for report in reports for error in report.errors),
+    )
 
 
 @needs("core.onnx.session")
@@ -177,6 +189,13 @@ def caption_photos(ctx: JobContext, order: CaptionOrder) -> CaptionResult:
     raise UserError("This part of Seedcap is not there yet.", "")
 
 
+@needs("core.starter.scenes_library")
 def render_samples(ctx: JobContext, order: SampleOrder) -> Path:
-    time.sleep(0)
-    raise UserError("This part of Seedcap is not there yet.", "")
+    """Paint the sample scenes, unless they are there already."""
+    from core.starter.scenes_library import TRUTH_FILE, write_sample_library
+    from core.starter.scenes_words import DEMO
+
+    if not (order.folder / TRUTH_FILE).exists():
+        ctx.progress(0, None, "Painting scenes; this takes a few seconds")
+        write_sample_library(order.folder, order.count, DEMO, order.seed)
+    return order.folder

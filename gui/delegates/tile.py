@@ -33,7 +33,7 @@ class TileDelegate(QStyledItemDelegate):
         self.side = 184
 
     def tile_size(self) -> QSize:
-        return QSize(self.side, self._picture_height() + self._text_height() + 2 * PADDING)
+        return QSize(self.side, self._picture_height() + self._text_height() + 2 * PADDING + theme.S)
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
         return self.tile_size()
@@ -51,7 +51,7 @@ class TileDelegate(QStyledItemDelegate):
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
         cell: QRect = option.rect  # type: ignore[attr-defined]
-        tile = QRect(0, 0, min(self.side, cell.width()) - 4, self.tile_size().height() - 4)
+        tile = QRect(0, 0, cell.width() - theme.S, self.tile_size().height() - theme.S)
         tile.moveCenter(cell.center())
         state = option.state  # type: ignore[attr-defined]
         painter.save()
@@ -99,8 +99,11 @@ class TileDelegate(QStyledItemDelegate):
         trouble = photo.image.error or (words.tr("The file is no longer there.") if photo.image.missing else "")
         # What the model says looks different from what a person has said until it is accepted.
         painter.setPen(colour("text" if caption is not None and state in ("seed", "accepted") else "muted"))
-        text = trouble or (caption.text if caption is not None else photo.image.path.name)
-        draw_lines(painter, text, room, body, CAPTION_LINES)
+        if trouble or caption is not None:
+            draw_lines(painter, trouble or (caption.text if caption else ""), room, body, CAPTION_LINES)
+        else:  # a name is cut in the middle: its end tells it from the next
+            name = QFontMetrics(body).elidedText(photo.image.path.name, Qt.TextElideMode.ElideMiddle, room.width())
+            draw_lines(painter, name, room, body, 1)
         metrics = QFontMetrics(small)
         baseline = room.bottom() - metrics.descent()
         painter.setFont(small)

@@ -57,6 +57,7 @@ class DeliverView(QWidget):
         self._began = 0.0
         self._target: Path | None = None
         self._build()
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         session.overview_changed.connect(self._apply_overview)
         session.data_changed.connect(self._preview)
         session.opened.connect(self._new_library)

@@ -16,7 +16,7 @@ from gui.actions import Actions
 from gui.filters import STATES, FilterError, parse
 from gui.services import Overview, Query
 from gui.session import Session
-from gui.tasks import ScanOrder, SearchOrder, SearchResult, scan_folders, search_words
+from gui.tasks import ScanOrder, ScanResult, SearchOrder, SearchResult, scan_folders, search_words
 from gui.views.failed_panel import FailedPanel
 from gui.widgets.basics import (
     ComboBox,
@@ -34,6 +34,7 @@ from gui.widgets.photo_grid import SIDES, PhotoGrid
 
 FILTER_PAUSE_MS = 180
 SEARCH_COUNT = 500
+GROW_MS = 1_000
 
 
 class LibraryView(QWidget):
@@ -55,6 +56,7 @@ class LibraryView(QWidget):
         self.failed.hide()
         self._pause = QTimer(self, singleShot=True, interval=FILTER_PAUSE_MS)
         self._build()
+        self.setFocusProxy(self.grid)
         self._connect()
         self._apply_overview(None)
 
@@ -80,8 +82,9 @@ class LibraryView(QWidget):
         self.sort.setAccessibleName(self.tr("Order"))
         for text, key in (
             (self.tr("By file name"), "path"),
-            (self.tr("Weakest caption first"), "score"),
-            (self.tr("Least telling first"), "distinctiveness"),
+            (self.tr("Best fit first"), "score"),
+            (self.tr("Weakest fit first"), "weakest"),
+            (self.tr("Most telling first"), "distinctiveness"),
         ):
             self.sort.addItem(text, key)
         self._filter_problem = label("", "bad")
@@ -284,7 +287,25 @@ class LibraryView(QWidget):
         if service is None:
             return
         order = ScanOrder(service.path, tuple(folders))
-        self._session.start(self._session.light, scan_folders, order, title=self.tr("Reading photos"), kind="scan")
+        title = self.tr("Reading photos")
+        job = self._session.start(self._session.light, scan_folders, order, title=title, kind="scan")
+        if job is not None:
+            growing = QTimer(job, interval=GROW_MS)  # photos appear while the rest is still being read
+            growing.timeout.connect(self._session.refresh)
+            growing.start()
+            job.finished.connect(self._scanned)
+
+    def _scanned(self, result: ScanResult) -> None:
+        parts = []
+        if result.added:
+            parts.append(words.counted(result.added, self.tr("new photo"), self.tr("new photos")))
+        if result.changed:
+            parts.append(self.tr("{n} changed").format(n=words.count(result.changed)))
+        if result.missing:
+            parts.append(self.tr("{n} no longer there").format(n=words.count(result.missing)))
+        if result.errors:
+            parts.append(self.tr("{n} could not be read").format(n=words.count(len(result.errors))))
+        self._session.said.emit(", ".join(parts) if parts else self.tr("Nothing has changed in the folders."))
 
     def ask_for_folder(self, title: str) -> Path | None:
         chosen = QFileDialog.getExistingDirectory(self, title)

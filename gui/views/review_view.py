@@ -31,6 +31,7 @@ class ReviewView(QWidget):
         self._at = 0
         self._editing: int | None = None
         self._build()
+        self.setFocusProxy(self.list)
         self._connect()
         self._set_queue(self._queue)
 
@@ -151,8 +152,8 @@ class ReviewView(QWidget):
 
     def _say_nothing(self) -> None:
         overview = self._session.overview
-        accepted = overview.counts.accepted if overview is not None else 0
-        done = accepted > 0
+        counts = overview.counts if overview is not None else None
+        done = counts is not None and (counts.accepted > counts.seeds or counts.rejected > 0)
         self.deliver.setVisible(done)
         self.train.setVisible(not done)
         if done:

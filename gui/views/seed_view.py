@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QFrame, QProgressBar, QStackedWidget, QVBoxLayout, QWidget
 
 from gui import theme, words
@@ -38,6 +37,7 @@ class SeedView(QWidget):
         self._draft: Draft | None = None
         self._loading: int | None = None
         self._build()
+        self.setFocusProxy(self.editor)
         self._connect()
 
     # -- building ---------------------------------------------------------------------------------------------------
@@ -112,6 +112,7 @@ class SeedView(QWidget):
         )
         nexts = column(self.strip_title, self.strip_hint, self.suggest_button, self.strip, spacing=theme.S)
         nexts.setStretch(3, 1)
+        nexts.addStretch(0)
         panel = QWidget()
         panel.setFixedWidth(SIDE_WIDTH)
         body = column(progress, card(nexts, margin=theme.M), spacing=theme.M)
@@ -275,11 +276,11 @@ class SeedView(QWidget):
             self._load(image_id)
 
     def _show_suggestion(self) -> None:
-        candidates = self._photo.candidates if self._photo else ()
-        shown = bool(candidates) and not self.editor.text
+        suggested = self._photo.suggestion if self._photo else None
+        shown = suggested is not None and not self.editor.text
         for widget in self.suggestion.findChildren(QWidget):
             widget.setVisible(shown)
-        self._suggested_text.setText(candidates[0].text if candidates else "")
+        self._suggested_text.setText(suggested.text if suggested else "")
         self._actions["use_suggestion"].setEnabled(shown)
 
     # -- typing -----------------------------------------------------------------------------------------------------
@@ -317,8 +318,9 @@ class SeedView(QWidget):
         self.editor.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def use_suggestion(self) -> None:
-        if self._photo is not None and self._photo.candidates and not self.editor.text:
-            self.editor.setPlainText(self._photo.candidates[0].text)
+        suggested = self._photo.suggestion if self._photo else None
+        if suggested is not None and not self.editor.text:
+            self.editor.setPlainText(suggested.text)
             self.editor.setFocus(Qt.FocusReason.ShortcutFocusReason)
             self.editor.selectAll()
 
@@ -361,7 +363,3 @@ class SeedView(QWidget):
         self.verdict.setText(text.format(n=NEEDED, enough=ENOUGH))
         self.train.setEnabled(seeds >= NEEDED)
         self._show_strip()
-
-    def showEvent(self, event: QShowEvent) -> None:
-        super().showEvent(event)
-        self.editor.setFocus(Qt.FocusReason.OtherFocusReason)

@@ -48,6 +48,7 @@ class TrainView(QWidget):
         self._job: RunningJob | None = None
         self._eta = Eta()
         self._build()
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._connect()
         self._apply_overview(session.overview)
         self._show_state("idle")
