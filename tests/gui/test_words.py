@@ -1,0 +1,110 @@
+"""What a person reads: rank sentences, times, counts, and the filter box."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.library.records import ScoreRow
+from gui import words
+from gui.filters import Filter, FilterError, parse
+from gui.widgets.job_bar import Eta
+from gui.worker import Progress
+
+
+def score(rank=1.0, gallery=4812, plain=37.0) -> ScoreRow:
+    return ScoreRow(clip_s=0.7, rank=rank, gallery_size=gallery, plain_rank=plain, distinctiveness=None)
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        (score(), "Finds this photo first of 4,812; the plain caption finds it 37th."),
+        (score(rank=22, plain=22), "Finds this photo 22nd of 4,812."),
+        (score(rank=2.5, plain=None), "Finds this photo second of 4,812."),
+        (score(rank=111, plain=1), "Finds this photo 111th of 4,812; the plain caption finds it first."),
+        (score(gallery=1), "The only photo here, so there is nothing to tell it apart from."),
+        (None, "Not scored yet."),
+    ],
+)
+def test_the_checkable_sentence(row, sentence):
+    assert words.rank_sentence(row) == sentence
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(1, "first"), (4, "4th"), (11, "11th"), (12, "12th"), (21, "21st"), (102, "102nd"), (1013, "1,013th")],
+)
+def test_ordinals(number, text):
+    assert words.ordinal(number) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-5, "a few seconds"),
+        (3, "a few seconds"),
+        (32, "30 seconds"),
+        (58, "1 minute"),
+        (61, "1 minute"),
+        (600, "10 minutes"),
+        (3600, "1 h"),
+        (3_600 * 5 + 1_260, "5 h 20 min"),
+    ],
+)
+def test_durations_are_no_more_exact_than_they_are(seconds, text):
+    assert words.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("", Filter()),
+        ("state:accepted", Filter("accepted")),
+        ('State:SEED "red  car" beach', Filter("seed", ("red car", "beach"))),
+        ('""', Filter()),
+        ("10:30", Filter(None, ("10:30",))),
+        (":", Filter(None, (":",))),
+    ],
+)
+def test_the_filter_box(text, parsed):
+    assert parse(text) == parsed
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "end"),
+    [("dog state:done", 4, 14), ("score:<0.2", 0, 10), ('cat "red car', 4, 12), ("state:seed state:accepted", 11, 25)],
+)
+def test_a_mistake_is_pointed_at(text, start, end):
+    parsed = parse(text)
+    assert isinstance(parsed, FilterError)
+    assert (parsed.start, parsed.end) == (start, end)
+    assert parsed.message.endswith(".")
+
+
+@given(st.text(max_size=60))
+def test_whatever_is_typed_is_understood_or_refused(text):
+    parsed = parse(text)
+    if isinstance(parsed, FilterError):
+        assert 0 <= parsed.start < parsed.end <= len(text)
+    else:
+        assert all(word.strip() for word in parsed.words)
+
+
+def test_time_left_comes_from_the_recent_rate():
+    eta = Eta()
+    assert eta.left(Progress(0, 100, "captioning"), 0.0) is None
+    assert eta.left(Progress(5, 100, "captioning"), 0.5) is None, "half a second says nothing yet"
+    assert eta.left(Progress(20, 100, "captioning"), 10.0) == pytest.approx(40.0)
+    assert eta.rate() == pytest.approx(2.0)
+    for second in range(11, 60):  # twice as slow from here: the old rate is forgotten
+        left = eta.left(Progress(20 + (second - 10), 100, "captioning"), float(second))
+    assert left == pytest.approx(31.0)
+
+
+def test_time_left_starts_anew_with_the_next_step():
+    eta = Eta()
+    eta.left(Progress(0, 10, "embedding"), 0.0)
+    assert eta.left(Progress(10, 10, "embedding"), 5.0) == 0.0
+    assert eta.left(Progress(0, 500, "stage 1"), 6.0) is None
