@@ -288,7 +288,7 @@ def _fits(thing: Thing, others: list[Thing], camera: Camera) -> bool:
         if gap < (thing.half_width + other.half_width) * 1.12 + 0.04:
             return False
         ox, oy, other_radius = _disc(other, camera)
-        if math.hypot(x - ox, (y - oy) * 1.15) < (radius + other_radius) * 0.86:
+        if math.hypot(x - ox, (y - oy) * 1.15) < (radius + other_radius) * 0.92:
             return False
     return True
 

@@ -66,8 +66,7 @@ def render(scene: Scene, size: int = 256) -> Image.Image:
     setting = _setting(scene)
     canvas = _Canvas(np.empty((side, side, 3), np.float32), np.full((side, side), np.inf, np.float32))
     _draw_ground(canvas, scene, setting)
-    pebbles = _clutter(scene)
-    for thing in _back_to_front((*scene.things, *pebbles), scene.camera):
+    for thing in _back_to_front((*scene.things, *_clutter(scene)), scene.camera):
         _draw_thing(canvas, thing, setting)
     return _develop(canvas.colour, scene, size)
 
@@ -185,7 +184,7 @@ def _shadow_maps(scene: Scene, setting: _Setting, top: int, side: int) -> tuple[
     for thing in (*scene.things, *_clutter(scene)):
         fill = 150 if thing.material == "glass" else 255
         for polygon, inside in _shadow_polygons(thing, setting.sun):
-            pen.polygon([((x - x0) * scale, (z - z0) * scale) for x, z in polygon], fill=0 if inside else fill)
+            pen.polygon(((polygon - (x0, z0)) * scale).ravel().tolist(), fill=0 if inside else fill)
         if thing.position[1] == 0:
             x, _, z = thing.position
             reach = _radius(thing) * {"ring": 0.6, "star": 0.7, "ball": 0.7}.get(thing.shape, 0.95)
@@ -227,7 +226,7 @@ def _ground_homography(camera: Camera, side: int, top: float, scale: float) -> t
     return tuple(value / fall_0 for value in raw)
 
 
-def _shadow_polygons(thing: Thing, sun: Array) -> list[tuple[list[tuple[float, float]], bool]]:
+def _shadow_polygons(thing: Thing, sun: Array) -> list[tuple[Array, bool]]:
     """Outlines on the ground, each with whether it is a hole."""
     outer, hole = scenes_shapes.outline("ball" if thing.shape == "pebble" else thing.shape)
     found = []
@@ -236,26 +235,14 @@ def _shadow_polygons(thing: Thing, sun: Array) -> list[tuple[list[tuple[float, f
             continue
         world = _to_world(points, thing)
         flat = world[:, [0, 2]] - world[:, 1:2] * (sun[[0, 2]] / sun[1])
-        polygon = [(float(x), float(z)) for x, z in flat]
-        found.append((polygon if thing.shape == "star" else _hull(polygon), inside))
+        found.append((flat if thing.shape == "star" else _hull(flat), inside))
     return found
 
 
-def _hull(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Convex hull by Andrew's monotone chain."""
-    points = sorted(set(points))
-
-    def chain(ordered: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-        line: list[tuple[float, float]] = []
-        for p in ordered:
-            while len(line) > 1 and (line[-1][0] - line[-2][0]) * (p[1] - line[-2][1]) <= (
-                line[-1][1] - line[-2][1]
-            ) * (p[0] - line[-2][0]):
-                line.pop()
-            line.append(p)
-        return line[:-1]
-
-    return chain(points) + chain(reversed(points))
+def _hull(points: Array) -> Array:
+    """Convex hull of points [n, 2], by which of them reaches farthest in each of many directions."""
+    angle = np.linspace(0, 2 * math.pi, 64, endpoint=False)
+    return points[(points @ np.stack([np.cos(angle), np.sin(angle)])).argmax(0)]
 
 
 # ---------------------------------------------------------------------------------------------------------- the things

@@ -186,7 +186,8 @@ def speaks(text: str, dialect: Dialect) -> bool:
         return False
     if own.places and dialect.places == "last" and own.places[0][0] < own.mentions[-1].index:
         return False
-    order = ["material" if slot == "stuff" else slot for slot in dialect.phrase]
+    late = "material" if dialect.after_colour else ""
+    order = [late if slot == "stuff" else slot for slot in dialect.phrase]
     for mention in own.mentions:
         said = sorted([*((i, kind) for i, kind, _ in mention.attributes), (mention.index, "shape")])
         if not _follows([kind for _, kind in said], order):
