@@ -1,0 +1,66 @@
+"""``import``: a folder of photos, and captions if there are any, into a library."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from core.commands.result import CommandResult
+from core.jobs import JobContext
+
+HELP = "Scan the photos in DIR into the library LIB (made if it is not there), and take in captions from a file."
+_SHOWN = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("library", metavar="LIB", type=Path, help="the library folder, NAME.seedcap")
+    parser.add_argument("folder", metavar="DIR", type=Path, help="the folder of photos; it is left as it is")
+    parser.add_argument(
+        "--captions",
+        metavar="FILE",
+        type=Path,
+        help="captions for these photos: CSV with columns image,caption, JSON Lines, COCO JSON, or a folder of .txt",
+    )
+    parser.add_argument(
+        "--as",
+        dest="kind",
+        choices=("seed", "candidate"),
+        default="seed",
+        help="take the captions as seeds to learn from (default), or as candidates to look at first",
+    )
+
+
+def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
+    from core.exchange.imports import import_captions
+    from core.library.library import Library
+    from core.library.queries import counts
+    from core.library.scan import scan
+
+    with Library.open_or_create(args.library, exclusive=True) as library:
+        report = scan(library, args.folder, ctx)
+        imported = import_captions(library, args.captions, args.kind) if args.captions else None
+        totals = counts(library)
+    lines = [
+        f"{report.found:,} photos: {report.added:,} new, {report.changed:,} changed, {report.renamed:,} renamed, "
+        f"{report.missing:,} missing now."
+    ]
+    lines += _listed("could not be used", [f"{error.path}: {error.reason}" for error in report.errors])
+    failed = len(report.errors)
+    if imported is not None:
+        lines.append(
+            f"{imported.captions:,} captions of {imported.photos:,} photos taken in as {args.kind}s"
+            + (f" ({imported.present:,} were there already)." if imported.present else ".")
+        )
+        lines += _listed("names of no photo here", imported.unmatched)
+        lines += _listed("names of several photos", imported.ambiguous)
+        lines += _listed("lines skipped", imported.skipped)
+        failed += len(imported.ambiguous) + len(imported.skipped)
+    data = {"scan": report, "captions": imported, "counts": totals}
+    return CommandResult(data, "\n".join(lines), failed)
+
+
+def _listed(title: str, items: list[str] | tuple[str, ...]) -> list[str]:
+    if not items:
+        return []
+    more = [f"  and {len(items) - _SHOWN:,} more"] if len(items) > _SHOWN else []
+    return [f"{len(items):,} {title}:", *(f"  {item}" for item in items[:_SHOWN]), *more]
