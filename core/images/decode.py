@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from PIL import Image, ImageFile
 
 from core.errors import UserError
@@ -50,6 +50,7 @@ _TRANSPOSE = {
 
 # Pillow's own guard against decompression bombs stays on behind ours, as an error: a warning would let the file pass.
 Image.MAX_IMAGE_PIXELS = MAX_JPEG_PIXELS
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # about damaged metadata: the photo is read
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
@@ -187,18 +188,14 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _stretch(image: Image.Image) -> Image.Image:
     """A 32-bit picture has no agreed white: its own darkest and brightest values become black and white."""
-    low, high = (float(value) for value in _extrema(image))
+    values = np.asarray(image, dtype=np.float32)
+    low, high = float(values.min()), float(values.max())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ImageError("The picture holds values that are not numbers.", "Save it again as PNG or JPEG.")
     if low >= 0 and high <= 255 and image.mode == "I":
         return image.convert("L")
     scale = 255.0 / (high - low) if high > low else 0.0
-    return image.convert("F").point(lambda value: value * scale + (-low * scale)).convert("L")
-
-
-def _extrema(image: Image.Image) -> tuple[Any, Any]:
-    low, high = image.getextrema()
-    return low, high
+    return Image.fromarray(((values - low) * scale).round().astype(np.uint8))
 
 
 def _is_heic(head: bytes) -> bool:

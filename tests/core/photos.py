@@ -1,0 +1,74 @@
+"""Photos and libraries that the tests of the library make for themselves."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from core.jobs import QuietContext
+from core.library.library import Library
+from core.library.scan import ScanReport, scan
+
+
+def write_photo(path: Path, seed: int = 0, size: tuple[int, int] = (48, 36), **save) -> Path:
+    """A small picture that no other seed gives."""
+    rng = np.random.default_rng(seed)
+    low = Image.fromarray(rng.integers(0, 256, (4, 4, 3), np.uint8))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    low.resize(size, Image.Resampling.BICUBIC).save(path, **save)
+    return path
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims this size and holds nothing."""
+    body = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + body + struct.pack(">I", zlib.crc32(b"IHDR" + body))
+
+
+def photo_folder(folder: Path, count: int) -> Path:
+    for number in range(count):
+        write_photo(folder / f"{number:02d}.png", seed=number)
+    return folder
+
+
+def look(library: Library, folder: Path) -> ScanReport:
+    return scan(library, folder, QuietContext())
+
+
+def library_with(tmp_path: Path, count: int) -> Library:
+    """A library of ``count`` photos named 00.png, 01.png …, in order of their ids."""
+    library = Library.create(tmp_path / "test")
+    look(library, photo_folder(tmp_path / "photos", count))
+    return library
+
+
+class FakeEncoder:
+    """Photos become the mean colour of a 3 × 3 grid of cells; sentences a hash of their words."""
+
+    id = "fake"
+    dim = 27
+    prompt = "A photo depicts "
+
+    def __init__(self, fingerprint: str = "f" * 64) -> None:
+        from core.images.preprocess import Preprocess
+
+        self.fingerprint = fingerprint
+        self.preprocess = Preprocess(24, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+        self.batches: list[int] = []
+
+    def encode_images(self, pixels: np.ndarray) -> np.ndarray:
+        self.batches.append(len(pixels))
+        cells = pixels.reshape(len(pixels), 3, 3, 8, 3, 8).mean(axis=(3, 5)).reshape(len(pixels), -1)
+        return _unit(cells)
+
+    def encode_texts(self, texts, prompt: bool = True) -> np.ndarray:
+        seeds = [zlib.crc32(text.encode()) for text in texts]
+        return _unit(np.stack([np.random.default_rng(seed).normal(size=self.dim) for seed in seeds]))
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
