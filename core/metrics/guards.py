@@ -1,0 +1,58 @@
+"""Cheap detectors of captions that please a scorer and nobody else: repeats, cut endings, one sentence for all."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from core.metrics.tokenize import tokenize
+
+BAD_ENDINGS = frozenset(
+    ["with", "in", "on", "of", "a", "at", "to", "for", "an", "this", "his", "her", "that", "the"]
+)  # a sentence that ends with one of them was cut
+
+
+def repeats(words: Sequence[str], n: int) -> int:
+    """How many n-grams repeat an earlier one of the same caption."""
+    grams = list(zip(*(words[i:] for i in range(n)), strict=False))
+    return len(grams) - len(set(grams))
+
+
+def immediate_repeats(words: Sequence[str]) -> int:
+    """How often a word follows itself."""
+    return sum(a == b for a, b in itertools.pairwise(words))
+
+
+def ends_badly(words: Sequence[str]) -> bool:
+    """Whether the last word leaves the sentence open; an empty caption does too."""
+    return not words or words[-1] in BAD_ENDINGS
+
+
+def rep_n(captions: Sequence[str], n: int) -> np.ndarray:
+    """``[captions]``: the share of a caption's n-grams that repeat an earlier one, 0..1; 0 where it has none."""
+    rows = [tokenize(caption) for caption in captions]
+    return np.array([repeats(words, n) / max(1, len(words) - n + 1) for words in rows])
+
+
+def unique_ratio(captions: Sequence[str]) -> float:
+    """Distinct captions per caption, 0..1; case, punctuation and spaces make no difference."""
+    return len({tuple(tokenize(caption)) for caption in captions}) / max(1, len(captions))
+
+
+def guard_summary(captions: Sequence[str]) -> dict[str, float]:
+    """Every guard of a set of captions: shares in 0..1, ``length`` in words, ``vocabulary`` in distinct words."""
+    if not captions:
+        raise ValueError("there are no captions to judge")
+    rows = [tokenize(caption) for caption in captions]
+    return {
+        "unique_ratio": unique_ratio(captions),
+        "rep1": float(rep_n(captions, 1).mean()),
+        "rep2": float(rep_n(captions, 2).mean()),
+        "rep3": float(rep_n(captions, 3).mean()),
+        "immediate_repeat": float(np.mean([immediate_repeats(words) > 0 for words in rows])),
+        "bad_ending": float(np.mean([ends_badly(words) for words in rows])),
+        "length": float(np.mean([len(words) for words in rows])),
+        "vocabulary": float(len({word for words in rows for word in words})),
+    }
