@@ -79,7 +79,6 @@ def crash_hook(
     window: MainWindow,
 ) -> Callable[[type[BaseException], BaseException, TracebackType | None], None]:
     """What an exception that nobody caught becomes: a log entry and a window that can be copied from."""
-    shown: list[CrashDialog] = []
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
@@ -87,12 +86,8 @@ def crash_hook(
             return
         details = "".join(traceback.format_exception(kind, error, trace))
         _log.error("uncaught exception\n%s", details)
-        if any(dialog.isVisible() for dialog in shown):
-            return  # one bug in a paint event must not open a hundred windows
-        dialog = CrashDialog(f"{kind.__name__}: {error}", details, window)
-        shown[:] = [dialog]
-        dialog.destroyed.connect(shown.clear)
-        dialog.show()
+        if not window.findChildren(CrashDialog):  # one bug in a paint event must not open a hundred windows
+            CrashDialog(f"{kind.__name__}: {error}", details, window).show()
 
     return hook
 

@@ -13,7 +13,8 @@ from gui.services import LibraryService
 class Draft:
     """A caption being typed. It has an id once it has been written; the order of the lane makes that safe."""
 
-    def __init__(self, image_id: int, caption_id: int | None = None, text: str = "") -> None:
+    def __init__(self, image_id: int, caption_id: int | None = None, text: str = "", *, adding: bool = False) -> None:
+        self.adding = adding  # a further caption for a photo that has one
         self.image_id = image_id
         self.caption_id = caption_id
         self.saved = text

@@ -10,7 +10,6 @@ from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QDialog,
     QHeaderView,
-    QLineEdit,
     QPlainTextEdit,
     QTableWidget,
     QTableWidgetItem,
@@ -21,7 +20,7 @@ from core.version import version
 from gui import theme
 from gui.actions import Actions
 from gui.icons import icon
-from gui.widgets.basics import button, column, label, row
+from gui.widgets.basics import button, column, label, row, search_box
 
 
 class _Beside(QDialog):
@@ -39,10 +38,7 @@ class ShortcutsDialog(_Beside):
     def __init__(self, actions: Actions, parent: QWidget | None = None) -> None:
         super().__init__(self.tr("Keyboard shortcuts"), parent)
         self.resize(560, 560)
-        self.box = QLineEdit()
-        self.box.setPlaceholderText(self.tr("Search by what it does, or by key"))
-        self.box.setAccessibleName(self.tr("Search shortcuts"))
-        self.box.setClearButtonEnabled(True)
+        self.box = search_box(self.tr("Search by what it does, or by key"), self.tr("Search shortcuts"))
         rows = list(actions.table())
         self.table = QTableWidget(len(rows), 3)
         self.table.setHorizontalHeaderLabels([self.tr("Where"), self.tr("What"), self.tr("Keys")])

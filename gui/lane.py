@@ -41,6 +41,8 @@ class Lane(QThread):
         self, call: Callable[[], object], then: Callable[..., None] | None = None, *, key: str | None = None
     ) -> None:
         with self._wake:
+            if self._closing:
+                return  # whoever asks now is about to go
             self._count += 1
             if key is not None:
                 self._calls = [waiting for waiting in self._calls if waiting.key != key]
@@ -56,12 +58,11 @@ class Lane(QThread):
             return self._wake.wait_for(lambda: not self._calls and not self._busy, timeout_s)
 
     def stop(self) -> None:
-        """Run what waits, then end the thread."""
+        """Run what waits, then end the thread for good."""
         with self._wake:
             self._closing = True
             self._wake.notify_all()
         self.wait()
-        self._closing = False
 
     def run(self) -> None:
         while True:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QSettings, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent
-from PySide6.QtWidgets import QFileDialog, QMainWindow, QStackedWidget, QWidget
+from PySide6.QtWidgets import QDialog, QFileDialog, QMainWindow, QStackedWidget, QWidget
 
 from gui import theme, words
 from gui.actions import Actions
@@ -33,9 +33,9 @@ class MainWindow(QMainWindow):
     def __init__(self, session: Session, settings: QSettings) -> None:
         super().__init__()
         self.session = session
+        session.setParent(self)
         self._settings = settings
         self._closing = False
-        self._dialogs: list[QWidget] = []
         self.actions_table = Actions(self)
         self._views: dict[str, QWidget] = {}
         self.setWindowTitle("Seedcap")
@@ -313,10 +313,11 @@ class MainWindow(QMainWindow):
         for name in MODES:
             self.actions_table[f"theme_{name}"].setChecked(name == mode)
 
-    def _show_dialog(self, dialog: QWidget) -> None:
+    def _show_dialog(self, dialog: QDialog) -> None:
         """Beside the window, never in its way."""
-        self._dialogs = [shown for shown in self._dialogs if shown.isVisible()]
-        self._dialogs.append(dialog)
+        for shown in self.findChildren(type(dialog)):
+            if shown is not dialog:
+                shown.close()
         dialog.show()
 
     def _restore(self) -> None:
@@ -341,7 +342,7 @@ class MainWindow(QMainWindow):
                 self._close_when_idle()
             return
         self.session.close()
-        for dialog in self._dialogs:
+        for dialog in self.findChildren(QDialog):
             dialog.close()
         event.accept()
         self.closed.emit()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PySide6.QtCore import Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent, QKeySequence
-from PySide6.QtWidgets import QFileDialog, QLineEdit, QMenu, QStackedWidget, QWidget
+from PySide6.QtWidgets import QFileDialog, QMenu, QStackedWidget, QWidget
 
 from gui import theme, words
 from gui.actions import Actions
@@ -27,6 +27,7 @@ from gui.widgets.basics import (
     column,
     label,
     row,
+    search_box,
     set_role,
     tool_button,
 )
@@ -68,14 +69,12 @@ class LibraryView(QWidget):
         self.failed_link = button("", lambda: self.show_failed(True), role="link", icon_name="warning")
         add = action_button(self._actions["add_folder"], icon_name="folder-add", text=self.tr("Add folder"))
         rescan = action_button(self._actions["rescan"], icon_name="refresh", text=self.tr("Look for changes"))
-        self.search_box = QLineEdit()
-        self.search_box.setPlaceholderText(self.tr("Find photos by what they show, e.g. a dog on a beach"))
-        self.search_box.setAccessibleName(self.tr("Find photos by words"))
-        self.filter_box = QLineEdit()
-        self.filter_box.setPlaceholderText(self.tr("Words in a caption, or state:accepted"))
-        self.filter_box.setAccessibleName(self.tr("Filter by caption and state"))
-        for box in (self.search_box, self.filter_box):
-            box.setClearButtonEnabled(True)
+        self.search_box = search_box(
+            self.tr("Find photos by what they show, e.g. a dog on a beach"), self.tr("Find photos by words")
+        )
+        self.filter_box = search_box(
+            self.tr("Words in a caption, or state:accepted"), self.tr("Filter by caption and state")
+        )
         self.filter_menu = tool_button("filter", self.tr("Show only…"))
         set_role(self.filter_menu, "framed")
         self.sort = ComboBox()

@@ -32,10 +32,9 @@ class SeedView(QWidget):
         self._session = session
         self._actions = actions
         self._order = np.empty(0, dtype=np.int64)
-        self._wanted: int | None = None
-        self._photo: Photo | None = None
+        self._shown: int | None = None  # the photo in the place, from the moment it is chosen
+        self._photo: Photo | None = None  # what is known of it, once that has been read
         self._draft: Draft | None = None
-        self._loading: int | None = None
         self._build()
         self.setFocusProxy(self.editor)
         self._connect()
@@ -145,14 +144,20 @@ class SeedView(QWidget):
 
     @property
     def current_id(self) -> int | None:
-        return self._photo.image.id if self._photo is not None else None
+        return self._shown
 
     def show_id(self, image_id: int | None) -> None:
         """Keep what is typed and show another photo."""
         if image_id is None or image_id == self.current_id:
             return
         self.keep()
-        self._wanted = image_id
+        self._shown, self._photo = image_id, None
+        # Whoever types before the photo has been read begins a caption of this photo, not of the last one.
+        self._draft = Draft(image_id)
+        self.editor.set_text("")
+        self.saved.setText("")
+        self._show_others(None)
+        self._show_suggestion()
         self._load(image_id)
 
     def reload(self) -> None:
@@ -199,14 +204,13 @@ class SeedView(QWidget):
         self._order = order
         self.pages.setCurrentIndex(0 if len(order) else 1)
         if not len(order):
-            self._photo = self._draft = None
+            self._shown = self._photo = self._draft = None
             self.picture.clear()
-        elif self.current_id is None and self._loading is None:
-            self._load(int(order[0]) if self._wanted is None else self._wanted)
+        elif self._shown is None:
+            self.show_id(int(order[0]))
 
     def _new_library(self) -> None:
-        self._photo = self._draft = None
-        self._wanted = self._loading = None
+        self._shown = self._photo = self._draft = None
         self.editor.set_text("")
         self.picture.clear()
         self._order = np.empty(0, dtype=np.int64)
@@ -214,41 +218,35 @@ class SeedView(QWidget):
         self._show_strip()
 
     def _load(self, image_id: int) -> None:
-        self._loading = image_id
         self._session.after_writes(
             lambda: self._session.read(lambda service: service.photo(image_id), self._show, key="seed-photo")
         )
 
     def _show(self, photo: Photo | None) -> None:
-        self._loading = None
-        if photo is None:
+        draft = self._draft
+        if photo is None or photo.image.id != self._shown or draft is None:
             return
-        same = self._photo is not None and photo.image.id == self._photo.image.id
+        first = self._photo is None
         self._photo = photo
         self.picture.show_photo(photo.image, self._session.thumbnails.pixmap(photo.image))
         self.name.set_text(str(photo.image.relative_path))
-        own = photo.own
-        if same and self._draft is not None and self.editor.text != self._draft.saved:
-            return  # it is being typed in: what is in the box is newer than what was read
-        if same and self._draft is not None and self._draft.caption_id is not None:
-            active = next((caption for caption in own if caption.id == self._draft.caption_id), None)
-        else:
-            active = None
-        active = active or (own[0] if own else None)
-        self._edit(active.id if active else None, active.text if active else "")
+        typing = self.editor.text != draft.saved  # what is in the box is newer than what was read
+        if not typing and (first or not draft.adding):
+            active = next((caption for caption in photo.own if caption.id == draft.caption_id), None)
+            active = active or (photo.own[0] if photo.own else None)
+            self._edit(active.id if active else None, active.text if active else "")
+        self._show_others(self._draft.caption_id if self._draft else None)
+        self._show_suggestion()
+        if self.strip.photos.row_of(photo.image.id) is not None:
+            self.strip.select_id(photo.image.id)
 
     def _edit(self, caption_id: int | None, text: str) -> None:
-        """Put one of the photo's captions into the box, the rest under it."""
-        if self._photo is None:
-            return
-        self._draft = Draft(self._photo.image.id, caption_id, text)
-        if self.editor.text != text:
-            self.editor.set_text(text)
-        self.saved.setText(self.tr("Saved") if text else "")
-        self._show_others(caption_id)
-        self._show_suggestion()
-        if self.strip.photos.row_of(self._photo.image.id) is not None:
-            self.strip.select_id(self._photo.image.id)
+        """Put one of the photo's captions into the box."""
+        if self._shown is not None:
+            self._draft = Draft(self._shown, caption_id, text)
+            if self.editor.text != text:
+                self.editor.set_text(text)
+            self.saved.setText(self.tr("Saved") if text else "")
 
     def _show_others(self, active: int | None) -> None:
         while (item := self.others.takeAt(0)) is not None:
@@ -269,11 +267,9 @@ class SeedView(QWidget):
 
     def _switch(self, caption_id: int, text: str) -> None:
         self.keep()
-        if self._photo is not None:
-            image_id = self._photo.image.id
-            self._draft = Draft(image_id, caption_id, text)
-            self.editor.set_text(text)
-            self._load(image_id)
+        if self._shown is not None:
+            self._edit(caption_id, text)
+            self._load(self._shown)
 
     def _show_suggestion(self) -> None:
         suggested = self._photo.suggestion if self._photo else None
@@ -300,21 +296,13 @@ class SeedView(QWidget):
 
     def another(self) -> None:
         """Keep this caption and begin a second one for the same photo."""
-        if self._photo is None or not self.editor.text:
+        if self._shown is None or not self.editor.text:
             return
         self.keep()
-        image_id = self._photo.image.id
-        self._draft = Draft(image_id)
+        self._draft = Draft(self._shown, adding=True)
         self.editor.set_text("")
         self.saved.setText("")
-
-        def show(photo: Photo | None) -> None:
-            if photo is not None and self.current_id == image_id:
-                self._photo = photo
-                self._show_others(self._draft.caption_id if self._draft else None)
-
-        # Through the writing lane, so that the caption just kept is among those shown.
-        self._session.after_writes(lambda: self._session.read(lambda service: service.photo(image_id), show))
+        self._load(self._shown)  # the caption just kept joins the others
         self.editor.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def use_suggestion(self) -> None:

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLayout,
+    QLineEdit,
     QPushButton,
     QSizePolicy,
     QToolButton,
@@ -91,6 +92,17 @@ def tool_button(icon_name: str, name: str, clicked: Callable[[], object] | None 
     made.setAccessibleName(name)
     if clicked is not None:
         made.clicked.connect(lambda _checked=False: clicked())
+    return made
+
+
+def search_box(placeholder: str, name: str) -> QLineEdit:
+    """A line to type in that can be cleared; ``name`` is what a screen reader says."""
+    made = QLineEdit()
+    made.setPlaceholderText(placeholder)
+    made.setAccessibleName(name)
+    made.setClearButtonEnabled(True)
+    for clear in made.findChildren(QToolButton):
+        clear.setAccessibleName(made.tr("Clear"))
     return made
 
 

@@ -1,0 +1,106 @@
+"""A folder of small rendered photos, and the real window on a real library of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+from PySide6.QtCore import QCoreApplication, QEvent, QSettings
+
+from core.library.candidates import add_candidates
+from core.library.library import Library
+from core.library.records import ScoreRow
+from core.library.scores import gallery_version, write_scores
+from gui.app import make_application, make_window
+from gui.main_window import MainWindow
+from gui.theme import theme
+
+WAIT = 30_000
+COLOURS = ("red", "green", "blue", "orange", "purple", "brown", "teal", "gold")
+
+
+def draw_photos(folder: Path, number: int = 8) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for at in range(number):
+        image = Image.new("RGB", (120, 90), COLOURS[at % len(COLOURS)])
+        ImageDraw.Draw(image).ellipse((10 + at, 10, 60 + at, 60), fill="white")
+        image.save(folder / f"photo{at}.png")
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    return draw_photos(tmp_path / "photos")
+
+
+@pytest.fixture
+def open_window(qtbot, qapp, seedcap_home) -> Iterator[Callable[..., MainWindow]]:
+    """Opens windows as the app does, with jobs in threads; closes what a test leaves open."""
+    make_application()
+    opened: list[MainWindow] = []
+
+    def open_one(folder: Path | None = None, *, scan: bool = True, in_process: bool = True) -> MainWindow:
+        (seedcap_home / "config").mkdir(parents=True, exist_ok=True)
+        settings = QSettings(str(seedcap_home / "config" / "window.ini"), QSettings.Format.IniFormat)
+        window = make_window(settings, in_process=in_process)
+        theme().set_mode("light")
+        opened.append(window)
+        window.show()
+        qtbot.waitExposed(window)
+        if folder is not None:
+            if scan:
+                window.open_folder(folder)
+            else:
+                window.session.open(folder)
+            settle(qtbot, window)
+        return window
+
+    yield open_one
+    for window in opened:
+        close(qtbot, window)
+        window.deleteLater()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)  # or every window slows the next one down
+
+
+def settle(qtbot, window: MainWindow) -> None:
+    """Wait until no job runs, no lane has work, and the overview is there."""
+
+    def quiet() -> bool:
+        session = window.session
+        lanes = (session.writes, session.reads, session.pictures)
+        return (
+            session.service is not None
+            and session.overview is not None
+            and not session.busy
+            and not session._refresh.isActive()
+            and all(lane.drain(0.0) for lane in lanes)
+        )
+
+    qtbot.waitUntil(lambda: quiet(), timeout=WAIT)
+    qtbot.wait(20)  # what the lanes have answered is delivered
+    qtbot.waitUntil(lambda: quiet(), timeout=WAIT)
+    qtbot.wait(20)
+
+
+def close(qtbot, window: MainWindow) -> None:
+    """Close as a person does, and wait until it is really closed."""
+    if not window.isVisible():
+        return
+    with qtbot.waitSignal(window.closed, timeout=WAIT):
+        window.close()
+    assert window.session.service is None
+
+
+def suggest_captions(library_path: Path, texts: dict[int, list[str]], scores: dict[str, tuple[float, float]]) -> None:
+    """Write suggestions as a captioning job would: ``scores`` gives a text's CLIP-S and rank."""
+    with Library.open(library_path) as library:
+        written = add_candidates(library, None, texts, "add")
+        rows = {}
+        for image_id, ids in written.items():
+            for caption_id, text in zip(ids, texts[image_id], strict=True):
+                if text in scores:
+                    clip_s, rank = scores[text]
+                    rows[caption_id] = ScoreRow(clip_s, rank, len(texts), rank + 3, 0.1)
+        write_scores(library, "f" * 64, rows, gallery_version=gallery_version(library))

@@ -1,0 +1,416 @@
+"""The real window on a real library: opening, typing, undoing, closing; what a person would lose if it were wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDropEvent
+from PySide6.QtTest import QTest
+
+from core.library import queries
+from core.library.library import Library
+from gui import theme as theming
+from gui.actions import SPECS
+from gui.app import crash_hook
+from gui.bridge import RunningJob
+from gui.dialogs import CrashDialog, ShortcutsDialog
+from tests.gui import toy_jobs
+from tests.gui.conftest import WAIT, close, draw_photos, settle
+
+CTRL = Qt.KeyboardModifier.ControlModifier
+
+
+def type_caption(qtbot, window, text: str) -> None:
+    """As a person types: into the box, then Ctrl+Return."""
+    seed = window.view("seed")
+    qtbot.waitUntil(lambda: seed.current_id is not None, timeout=WAIT)
+    QTest.keyClicks(seed.editor, text)
+    QTest.keyClick(seed.editor, Qt.Key.Key_Return, CTRL)
+    settle(qtbot, window)
+
+
+def seed_texts(path) -> dict[int, tuple[str, ...]]:
+    with Library.open(path) as library:
+        return {seed.image_id: seed.texts for seed in queries.seeds(library)}
+
+
+def test_an_empty_window_says_what_to_do(qtbot, open_window):
+    window = open_window()
+    for place in ("library", "seed", "train", "review", "deliver"):
+        window.go(place)
+        assert window.place == place
+    assert window.view("library").pages.currentIndex() == 1
+    assert not window.actions_table["add_folder"].isEnabled()
+
+
+def test_opening_a_folder_shows_its_photos(qtbot, open_window, photos):
+    window = open_window(photos)
+    library = window.view("library")
+    assert library.grid.photos.rowCount() == 8
+    assert window.windowTitle().startswith("photos")
+    assert window.rail.buttons["library"].badge == "8"
+    assert "8 photos" in library.subtitle.full_text()
+    qtbot.waitUntil(lambda: library.grid.photos.photo(0) is not None, timeout=WAIT)
+    assert library.grid.photos.photo(0).image.path.name == "photo0.png"
+
+
+def test_files_that_cannot_be_read_are_listed_with_reasons(qtbot, open_window, photos):
+    (photos / "empty.jpg").write_bytes(b"")
+    (photos / "text.jpg").write_text("not a photo")
+    (photos / "folder.jpg").mkdir()
+    window = open_window(photos)
+    library = window.view("library")
+    assert library.grid.photos.rowCount() == 8
+    assert library.failed_link.isVisible()
+    library.show_failed(True)
+    qtbot.waitUntil(lambda: library.failed.list.count() >= 2, timeout=WAIT)
+    texts = [library.failed.list.item(row).text() for row in range(library.failed.list.count())]
+    assert any(text.startswith("empty.jpg\n") for text in texts)
+    assert all(len(text.split("\n")[1]) > 10 for text in texts), "each has a reason in words"
+
+
+def test_dropping_a_folder_opens_it(qtbot, open_window, photos):
+    window = open_window()
+    library = window.view("library")
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(photos))])
+    drop = QDropEvent(
+        QPointF(50, 50), Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    )
+    library.dropEvent(drop)
+    settle(qtbot, window)
+    assert library.grid.photos.rowCount() == 8
+
+
+def test_a_second_folder_is_added_to_the_same_library(qtbot, open_window, photos, tmp_path):
+    window = open_window(photos)
+    window.take_folders([draw_photos(tmp_path / "more", 3)])
+    settle(qtbot, window)
+    assert len(window.session.overview.folders) == 2
+    assert window.view("library").grid.photos.rowCount() >= 9  # the same pixels at another place are other photos
+
+
+def test_filter_and_its_mistakes(qtbot, open_window, photos):
+    window = open_window(photos)
+    window.go("seed")
+    type_caption(qtbot, window, "a red square with a white moon")
+    window.go("library")
+    library = window.view("library")
+    for text, count in (
+        ("state:seed", 1),
+        ('"white moon"', 1),
+        ('"moon white"', 0),
+        ("photo3", 1),
+        ("state:none", 7),
+        ("", 8),
+    ):
+        library.filter_box.setText(text)
+        library._apply_filter()
+        settle(qtbot, window)
+        assert library.grid.photos.rowCount() == count, text
+    library.filter_box.setText("state:wrong")
+    library._apply_filter()
+    assert library._filter_problem.isVisible() and "accepted" in library._filter_problem.text()
+
+
+def test_typing_is_kept_without_asking(qtbot, open_window, photos):
+    window = open_window(photos)
+    window.go("seed")
+    settle(qtbot, window)
+    seed = window.view("seed")
+    assert seed.editor.hasFocus()
+    type_caption(qtbot, window, "a white moon on red")
+    assert seed.current_id != window.view("library").grid.photos.id_at(0), "the next photo is shown"
+    QTest.keyClicks(seed.editor, "half a sent")
+    # Nobody presses anything: a pause in the typing is enough.
+    path = window.session.service.path
+    qtbot.waitUntil(lambda: ("half a sent",) in seed_texts(path).values(), timeout=WAIT)
+    assert set(seed_texts(path).values()) == {("a white moon on red",), ("half a sent",)}
+    qtbot.waitUntil(lambda: seed.saved.text() == "Saved", timeout=WAIT)
+
+
+def test_typing_survives_closing_and_opening(qtbot, open_window, photos):
+    window = open_window(photos)
+    window.go("seed")
+    settle(qtbot, window)
+    QTest.keyClicks(window.view("seed").editor, "typed a moment before closing")
+    close(qtbot, window)
+    again = open_window(photos)
+    again.go("seed")
+    settle(qtbot, again)
+    assert again.view("seed").editor.text == "typed a moment before closing"
+    assert again.session.overview.counts.seeds == 1
+
+
+def test_typing_before_the_photo_is_there_belongs_to_that_photo(qtbot, open_window, photos):
+    window = open_window(photos)
+    window.go("seed")
+    settle(qtbot, window)
+    seed = window.view("seed")
+    first = seed.current_id
+    QTest.keyClicks(seed.editor, "first")
+    seed.step(1)
+    second = seed.current_id
+    QTest.keyClicks(seed.editor, "second")  # nothing has been read yet: no event loop ran in between
+    settle(qtbot, window)
+    seed.keep()
+    settle(qtbot, window)
+    assert seed_texts(window.session.service.path) == {first: ("first",), second: ("second",)}
+
+
+def test_leaving_the_photo_keeps_and_coming_back_shows(qtbot, open_window, photos):
+    window = open_window(photos)
+    window.go("seed")
+    settle(qtbot, window)
+    seed = window.view("seed")
+    first = seed.current_id
+    QTest.keyClicks(seed.editor, "the first")
+    QTest.keyClick(seed.editor, Qt.Key.Key_Down, CTRL)
+    settle(qtbot, window)
+    assert seed.current_id != first and seed.editor.text == ""
+    QTest.keyClick(seed.editor, Qt.Key.Key_Up, CTRL)
+    settle(qtbot, window)
+    assert seed.current_id == first and seed.editor.text == "the first"
+    seed.editor.selectAll()
+    QTest.keyClick(seed.editor, Qt.Key.Key_Delete)
+    QTest.keyClick(seed.editor, Qt.Key.Key_Down, CTRL)
+    settle(qtbot, window)
+    assert seed_texts(window.session.service.path) == {}, "an emptied caption is taken back"
+
+
+def test_several_captions_for_one_photo(qtbot, open_window, photos):
+    window = open_window(photos)
+    window.go("seed")
+    settle(qtbot, window)
+    seed = window.view("seed")
+    QTest.keyClicks(seed.editor, "one way to say it")
+    QTest.keyClick(seed.editor, Qt.Key.Key_Return, CTRL | Qt.KeyboardModifier.ShiftModifier)
+    settle(qtbot, window)
+    assert seed.editor.text == ""
+    type_caption(qtbot, window, "another way")
+    assert list(seed_texts(window.session.service.path).values()) == [("one way to say it", "another way")]
+
+
+def test_undo_and_redo_across_a_restart(qtbot, open_window, photos):
+    window = open_window(photos)
+    window.go("seed")
+    type_caption(qtbot, window, "first")
+    type_caption(qtbot, window, "second")
+    close(qtbot, window)
+    again = open_window(photos)
+    assert again.actions_table["undo"].isEnabled()
+    again.undo()
+    settle(qtbot, again)
+    assert set(seed_texts(again.session.service.path).values()) == {("first",)}
+    assert "Undone" in again.messages.message
+    close(qtbot, again)
+    third = open_window(photos)
+    third.redo()
+    settle(qtbot, third)
+    assert set(seed_texts(third.session.service.path).values()) == {("first",), ("second",)}
+    assert not third.actions_table["redo"].isEnabled()
+
+
+def test_undo_key_belongs_to_the_text_first_then_to_the_library(qtbot, open_window, photos):
+    window = open_window(photos)
+    window.go("seed")
+    settle(qtbot, window)
+    seed = window.view("seed")
+    type_caption(qtbot, window, "to be undone")
+    assert seed.editor.hasFocus() and seed.editor.text == ""
+    QTest.keyClicks(seed.editor, "x")
+    QTest.keyClick(seed.editor, Qt.Key.Key_Z, CTRL)
+    assert seed.editor.text == ""
+    settle(qtbot, window)
+    assert len(seed_texts(window.session.service.path)) == 1, "only the typing was undone"
+
+
+def test_undo_shows_in_the_editor(qtbot, open_window, photos):
+    window = open_window(photos)
+    window.go("seed")
+    settle(qtbot, window)
+    seed = window.view("seed")
+    QTest.keyClicks(seed.editor, "short")
+    seed.keep()
+    settle(qtbot, window)
+    QTest.keyClicks(seed.editor, " and longer")
+    seed.keep()
+    settle(qtbot, window)
+    window.undo()
+    settle(qtbot, window)
+    assert seed.editor.text == "short"
+    QTest.keyClicks(seed.editor, " but other")
+    seed.keep()
+    settle(qtbot, window)
+    assert list(seed_texts(window.session.service.path).values()) == [("short but other",)]
+
+
+def test_closing_during_a_job_cancels_waits_and_keeps(qtbot, open_window, photos):
+    window = open_window(photos)
+    window.go("seed")
+    settle(qtbot, window)
+    QTest.keyClicks(window.view("seed").editor, "typed while it trained")
+    path = window.session.service.path
+    job = window.session.start(window.session.heavy, toy_jobs.endless, None, title="Training", kind="train")
+    assert isinstance(job, RunningJob)
+    with qtbot.waitSignals([job.cancelled, window.closed], timeout=WAIT):
+        window.close()
+        assert window.isVisible(), "it waits for the job, without freezing"
+    assert list(seed_texts(path).values()) == [("typed while it trained",)]
+
+
+def test_closing_ends_a_worker_process(qtbot, open_window, photos):
+    window = open_window(photos, in_process=False)
+    job = window.session.start(window.session.heavy, toy_jobs.endless, None, title="Training", kind="train")
+    qtbot.waitSignal(job.progress, timeout=WAIT).wait()
+    with qtbot.waitSignals([job.cancelled, window.closed], timeout=WAIT):
+        window.close()
+
+
+def test_one_library_one_window(qtbot, open_window, photos):
+    open_window(photos)
+    second = open_window()
+    second.open_folder(photos)
+    qtbot.waitUntil(lambda: "open in another" in second.messages.message, timeout=WAIT)
+    assert second.session.service is None
+
+
+def test_a_job_is_shown_and_its_failure_told(qtbot, open_window, photos):
+    window = open_window(photos)
+    job = window.session.start(window.session.heavy, toy_jobs.endless, None, title="Captioning", kind="caption")
+    qtbot.waitUntil(lambda: window.job_bar.isVisible(), timeout=WAIT)
+    assert window.job_bar.title.text() == "Captioning"
+    window.go("deliver")
+    assert not window.job_bar.isVisible(), "the place shows it at length itself"
+    window.go("library")
+    second = window.session.start(window.session.heavy, toy_jobs.count, 1, title="Other")
+    assert second is None and "still running" in window.messages.message
+    with qtbot.waitSignal(job.cancelled, timeout=WAIT):
+        window.actions_table["cancel_job"].trigger()
+    settle(qtbot, window)
+    assert not window.job_bar.isVisible()
+    window.session.start(window.session.heavy, toy_jobs.refuse, "/p", title="Training")
+    qtbot.waitUntil(lambda: "Choose another folder" in window.messages.message, timeout=WAIT)
+    assert not window.messages._copy.isVisible(), "nothing to copy for what a person can mend"
+    window.session.start(window.session.heavy, toy_jobs.break_down, None, title="Training")
+    qtbot.waitUntil(lambda: "KeyError" in window.messages.message, timeout=WAIT)
+    assert window.messages._copy.isVisible()
+
+
+def test_a_folder_that_is_not_there_is_said_in_words(qtbot, open_window, tmp_path):
+    window = open_window()
+    window.open_folder(tmp_path / "nothing")
+    qtbot.waitUntil(lambda: "no folder" in window.messages.message, timeout=WAIT)
+
+
+def test_theme_is_remembered(qtbot, open_window):
+    window = open_window()
+    window.set_theme("dark")
+    assert theming.theme().dark
+    assert window.rail._theme_label.text() == "Dark"
+    assert window.actions_table["theme_dark"].isChecked()
+    close(qtbot, window)
+    assert str(open_window()._settings.value("theme")) == "dark"
+
+
+def test_a_bug_opens_one_report_that_can_be_copied(qtbot, qapp, open_window):
+    window = open_window()
+    hook = crash_hook(window)
+    for number in range(3):
+        try:
+            raise ZeroDivisionError(f"bug {number}")
+        except ZeroDivisionError as error:
+            hook(type(error), error, error.__traceback__)
+    dialogs = window.findChildren(CrashDialog)
+    assert len(dialogs) == 1 and not dialogs[0].isModal()
+    dialogs[0].copy.click()
+    assert "ZeroDivisionError: bug 0" in qapp.clipboard().text()
+    assert "Seedcap" in qapp.clipboard().text()
+    dialogs[0].close()
+
+
+def test_the_list_of_keys_is_searchable_and_complete(qtbot, open_window):
+    window = open_window()
+    window.actions_table["shortcuts"].trigger()
+    dialog = window.findChild(ShortcutsDialog)
+    assert dialog.table.rowCount() == sum(1 for spec in SPECS if spec.keys)
+    QTest.keyClicks(dialog.box, "reject")
+    shown = [row for row in range(dialog.table.rowCount()) if not dialog.table.isRowHidden(row)]
+    assert [dialog.table.item(row, 1).text() for row in shown] == ["Reject"]
+    dialog.close()
+
+
+def test_no_two_actions_of_a_place_share_a_key():
+    for place in {spec.where for spec in SPECS}:
+        keys = [key for spec in SPECS if spec.where in (place, "Anywhere") for key in spec.keys]
+        assert len(keys) == len(set(keys)), place
+
+
+@pytest.mark.parametrize("size", [(1024, 700), (1600, 1000)])
+def test_no_place_needs_more_room_than_the_window_has(qtbot, open_window, photos, size):
+    window = open_window(photos)
+    window.resize(*size)
+    for place in ("library", "seed", "train", "review", "deliver"):
+        window.go(place)
+        settle(qtbot, window)
+        assert (window.width(), window.height()) == size, f"{place} pushes the window wider"
+        view = window.view(place)
+        right = view.mapTo(window, QPoint(view.width(), 0)).x()
+        assert right <= window.width()
+
+
+def test_every_button_has_a_name(qtbot, open_window, photos):
+    from PySide6.QtWidgets import QAbstractButton
+
+    window = open_window(photos)
+    for place in ("library", "seed", "train", "review", "deliver"):
+        window.go(place)
+    nameless = [
+        button
+        for button in window.findChildren(QAbstractButton)
+        if not (button.text() or button.accessibleName()) and not button.objectName().startswith("qt_")
+    ]
+    assert [type(button.parent()).__name__ for button in nameless] == []
+
+
+def test_no_model_library_is_imported_by_the_window(tmp_path):
+    """In a process of its own: everything the window shows, with a library open, and none of them is there."""
+    photos = draw_photos(tmp_path / "photos", 3)
+    code = f"""
+import sys
+from pathlib import Path
+from gui.app import make_application, make_window, open_settings
+app = make_application()
+window = make_window(open_settings())
+window.show()
+early = sorted(sys.modules)
+window.open_folder(Path({str(photos)!r}))
+import time
+end = time.time() + 60
+while time.time() < end:
+    app.processEvents()
+    if window.session.overview and window.session.overview.counts.photos == 3 and not window.session.busy:
+        break
+assert window.session.overview.counts.photos == 3
+for place in ("seed", "train", "review", "deliver"):
+    window.go(place)
+    for _ in range(20):
+        app.processEvents()
+heavy = {{"torch", "transformers", "open_clip", "timm", "onnxruntime", "onnx", "peft"}}
+found = heavy & set(sys.modules)
+assert not found, found
+start = heavy | {{"sqlalchemy", "alembic", "pyqtgraph", "PIL"}}
+assert not start & set(early), start & set(early)
+window.close()
+end = time.time() + 30
+while window.session.service is not None and time.time() < end:
+    app.processEvents()
+print("clean")
+"""
+    environment = {**os.environ, "SEEDCAP_HOME": str(tmp_path / "home"), "QT_QPA_PLATFORM": "offscreen"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "clean", done.stderr
