@@ -1,0 +1,364 @@
+"""Scanning a folder: everything in it is a photo or is listed with the reason why not, and identity is kept."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import unicodedata
+import warnings
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from core.errors import UserError
+from core.jobs import Cancelled, QuietContext
+from core.library import edits, queries, splits
+from core.library.library import Library
+from core.library.records import ScoreRow
+from core.library.scan import scan
+from core.library.scores import write_scores
+from tests.core.photos import look, photo_folder, png_header, write_photo
+
+
+@pytest.fixture
+def library(tmp_path):
+    with Library.create(tmp_path / "test") as library:
+        yield library
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return photo_folder(tmp_path / "photos", 3)
+
+
+def _names(library) -> list[str]:
+    return [row.relative_path for row in queries.image_rows(library, queries.image_ids(library))]
+
+
+def _id(library, name: str) -> int:
+    (found,) = [row.id for row in queries.images_of(library, usable=False) if row.relative_path == name]
+    return found
+
+
+def test_photos_are_found_below_the_folder_by_name(library, photos):
+    write_photo(photos / "2024" / "märz" / "Straße 日本 🌵.JPG", seed=10)
+    write_photo(photos / "2024" / unicodedata.normalize("NFD", "é") / "e.webp", seed=11)
+    (photos / "notes.txt").write_text("no photo")
+    write_photo(photos / ".hidden" / "a.jpg", seed=12)
+    write_photo(photos / "._a.jpg", seed=12)
+    write_photo(photos / "other.seedcap" / "a.jpg", seed=12)
+    report = look(library, photos)
+    assert (report.found, report.added, report.changed, report.missing, report.errors) == (5, 5, 0, 0, ())
+    nfd = f"2024/{unicodedata.normalize('NFD', 'é')}/e.webp"
+    assert set(_names(library)) == {"00.png", "01.png", "02.png", "2024/märz/Straße 日本 🌵.JPG", nfd}
+    row = queries.image_rows(library, [_id(library, "00.png")])[0]
+    assert (row.width, row.height, row.path, row.missing, row.error) == (48, 36, photos / "00.png", False, None)
+    assert len(row.content_hash) == 64
+    assert queries.folders(library) == [photos]
+
+
+def test_unchanged_files_are_not_read_again(library, photos, monkeypatch):
+    look(library, photos)
+    from core.library import scan as module
+
+    monkeypatch.setattr(module, "_examine", lambda item: pytest.fail(f"read again: {item.path}"))
+    report = look(library, photos)
+    assert (report.found, report.added, report.changed, report.missing) == (3, 0, 0, 0)
+
+
+def test_a_name_that_is_not_unicode_is_kept_exactly(library, photos):
+    if sys.platform != "linux":
+        pytest.skip("this file system knows only Unicode names")
+    raw = os.fsencode(photos) + b"/caf\xe9 \xff.png"
+    shutil.copy(photos / "00.png", os.fsdecode(raw))
+    other = os.fsencode(photos) + b"/d\xfcr/x.png"
+    write_photo(Path(os.fsdecode(other)), seed=20)
+    assert look(library, photos).found == 5
+    stored = {os.fsencode(row.path) for row in queries.image_rows(library, queries.image_ids(library))}
+    assert {raw, other} <= stored
+    assert look(library, photos).added == 0
+    os.rename(raw, os.fsencode(photos) + b"/\xfe.png")
+    report = look(library, photos)
+    assert (report.renamed, report.added, report.missing) == (1, 0, 0)
+    edits.add_seed(library, _id(library, os.fsdecode(b"\xfe.png")), "still the same")
+
+
+def test_everything_unusable_is_listed_with_its_reason(library, photos, tmp_path):
+    whole = write_photo(tmp_path / "whole.jpg", size=(200, 150)).read_bytes()
+    (photos / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (photos / "empty.jpg").touch()
+    (photos / "text.jpg").write_text("not a picture")
+    Image.new("RGB", (1, 1)).save(photos / "one.gif")
+    (photos / "huge.png").write_bytes(png_header(20_000, 20_000))
+    write_photo(photos / "folder.jpg" / "inside.png", seed=30)
+    (photos / "dangling.jpg").symlink_to(photos / "nowhere.jpg")
+    (photos / "circle.jpg").symlink_to(photos / "circle.jpg")
+    (photos / "back").symlink_to(photos, target_is_directory=True)
+    os.mkfifo(photos / "pipe.jpg")
+    for report in (look(library, photos), look(library, photos)):
+        assert report.found == 4
+        assert {error.path.name for error in report.errors} == {
+            "cut.jpg", "empty.jpg", "text.jpg", "one.gif", "huge.png", "folder.jpg", "dangling.jpg", "circle.jpg",
+            "back", "pipe.jpg",
+        }  # fmt: skip
+        assert all(error.reason.endswith(".") and len(error.reason) > 15 for error in report.errors)
+    listed = {row.relative_path: row.error for row in queries.failed_images(library)}
+    assert set(listed) == {error.path.relative_to(photos).as_posix() for error in report.errors}
+    assert "too small" in listed["one.gif"] and "20,000 × 20,000" in listed["huge.png"]
+    assert set(_names(library)) == {"00.png", "01.png", "02.png", "folder.jpg/inside.png"}
+    counts = queries.counts(library)
+    assert (counts.photos, counts.failed) == (4, 10)
+
+
+def test_what_was_mended_or_removed_is_no_longer_listed(library, photos):
+    (photos / "a.png").touch()
+    (photos / "b.png").touch()
+    look(library, photos)
+    write_photo(photos / "a.png", seed=9)
+    (photos / "b.png").unlink()
+    report = look(library, photos)
+    assert (report.found, report.errors, report.missing) == (4, (), 0)
+    assert queries.failed_images(library) == []
+    assert queries.counts(library).missing == 0
+
+
+def test_a_photo_that_became_damaged_keeps_its_captions(library, photos):
+    look(library, photos)
+    image = _id(library, "01.png")
+    edits.add_seed(library, image, "a caption")
+    good = (photos / "01.png").read_bytes()
+    (photos / "01.png").write_bytes(good[:-40])
+    report = look(library, photos)
+    assert [error.path.name for error in report.errors] == ["01.png"]
+    assert queries.seeds(library) == []  # nothing to learn from while it cannot be seen
+    (photos / "01.png").write_bytes(good)
+    look(library, photos)
+    assert [seed.texts for seed in queries.seeds(library)] == [("a caption",)]
+
+
+def _as_nobody(action) -> bool:
+    """Run ``action`` in a child process as another user; True when it returned true there.
+
+    A fork rather than a new interpreter, since that user may not be able to read the program's files.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the child runs one thread and ends by _exit
+        child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.setgid(65534)
+            os.setuid(65534)
+            code = 0 if action() else 1
+        finally:
+            os._exit(code)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def test_a_folder_without_permission_is_listed_and_its_photos_are_not_missing(tmp_path, photos):
+    write_photo(photos / "locked" / "a.png", seed=40)
+    with Library.create(tmp_path / "test") as library:
+        assert look(library, photos).found == 4
+    if os.name == "nt":
+        pytest.skip("Windows keeps permissions another way")
+    if os.geteuid() != 0:
+        assert _scan_locked(tmp_path)
+        return
+    # As root nothing is forbidden: the scan runs as another user, who owns the photos and the library.
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        os.chown(path, 65534, 65534)
+    opened = [one for one in tmp_path.parents if one.stat().st_mode & 0o001 == 0]
+    for folder in opened:
+        folder.chmod(folder.stat().st_mode | 0o001)
+    try:
+        if not _as_nobody(lambda: os.access(photos, os.W_OK)):
+            pytest.skip("no other user can get at the temporary folder")
+        assert _as_nobody(lambda: _scan_locked(tmp_path))
+    finally:
+        for folder in opened:
+            folder.chmod(folder.stat().st_mode & ~0o001)
+
+
+def _scan_locked(place: Path) -> bool:
+    photos = place / "photos"
+    with Library.open(place / "test") as library:
+        (photos / "01.png").chmod(0)
+        (photos / "locked").chmod(0)
+        try:
+            os.utime(photos / "01.png", (1, 1))  # otherwise it is unchanged, and not read
+            report = look(library, photos)
+        finally:
+            (photos / "locked").chmod(0o755)
+            (photos / "01.png").chmod(0o644)
+        reasons = {error.path.name: error.reason for error in report.errors}
+        assert set(reasons) == {"locked", "01.png"}
+        assert all("permission denied" in reason for reason in reasons.values())
+        assert report.missing == 0
+        assert "locked/a.png" in _names(library)
+        report = look(library, photos)
+        assert (report.found, report.errors, report.missing) == (4, (), 0)
+        assert queries.failed_images(library) == []
+    return True
+
+
+def test_a_renamed_photo_keeps_its_captions(library, photos):
+    look(library, photos)
+    image = _id(library, "01.png")
+    edits.add_seed(library, image, "mine")
+    (photos / "sub").mkdir()
+    (photos / "01.png").rename(photos / "sub" / "new name.png")
+    report = look(library, photos)
+    assert (report.found, report.added, report.renamed, report.missing) == (3, 0, 1, 0)
+    assert _id(library, "sub/new name.png") == image
+    assert queries.captions_of(library, [image])[image][0].text == "mine"
+
+
+def test_a_photo_that_comes_back_elsewhere_after_a_while_is_the_same(library, photos, tmp_path):
+    look(library, photos)
+    image = _id(library, "02.png")
+    (photos / "02.png").rename(tmp_path / "away.png")
+    assert look(library, photos).missing == 1
+    assert queries.image_rows(library, [image])[0].missing
+    assert queries.counts(library) == queries.Counts(2, 0, 0, 0, 0, 0, 1)
+    assert look(library, photos).missing == 0  # said once
+    (tmp_path / "away.png").rename(photos / "back.png")
+    assert look(library, photos).renamed == 1
+    assert _id(library, "back.png") == image
+    (photos / "back.png").rename(tmp_path / "away.png")
+    look(library, photos)
+    (tmp_path / "away.png").rename(photos / "back.png")
+    look(library, photos)
+    assert not queries.image_rows(library, [image])[0].missing
+
+
+def test_a_copy_is_a_photo_of_its_own(library, photos):
+    look(library, photos)
+    edits.add_seed(library, _id(library, "00.png"), "the original")
+    shutil.copy(photos / "00.png", photos / "copy.png")
+    report = look(library, photos)
+    assert (report.added, report.renamed) == (1, 0)
+    copy = _id(library, "copy.png")
+    assert queries.captions_of(library, [copy]) == {copy: []}
+
+
+def test_the_same_path_wins_over_the_same_content(library, photos):
+    look(library, photos)
+    first, second = _id(library, "00.png"), _id(library, "01.png")
+    (photos / "00.png").rename(photos / "swap.png")
+    (photos / "01.png").rename(photos / "00.png")
+    (photos / "swap.png").rename(photos / "01.png")
+    report = look(library, photos)
+    assert (report.changed, report.added, report.renamed, report.missing) == (2, 0, 0, 0)
+    assert (_id(library, "00.png"), _id(library, "01.png")) == (first, second)
+
+
+def test_changed_content_drops_scores_and_stays_held_out(library, photos):
+    look(library, photos)
+    ids = queries.image_ids(library)
+    captions = [edits.add_seed(library, one, f"caption {one}") for one in ids]
+    split = splits.split_seeds(library, fraction=0.4)
+    (out,) = split.held_out
+    write_scores(library, "e", {one: ScoreRow(0.5, 1, 3, None, None) for one in captions}, gallery_version="v")
+    path = queries.image_rows(library, [out.image_id])[0].path
+    write_photo(path, seed=99, size=(50, 50))
+    assert look(library, photos).changed == 1
+    rows = queries.captions_of(library, ids)
+    assert [row[0].score is None for row in rows.values()] == [one == out.image_id for one in ids]
+    assert queries.image_rows(library, [out.image_id])[0].width == 50
+    again = splits.split_seeds(library, fraction=0.0)
+    assert [seed.image_id for seed in again.held_out] == [out.image_id]
+
+
+def test_a_touched_file_is_not_changed(library, photos):
+    look(library, photos)
+    os.utime(photos / "00.png", (5, 5))
+    assert look(library, photos).changed == 0
+
+
+def test_scanning_a_folder_inside_looks_only_there(library, photos):
+    write_photo(photos / "sub" / "a.png", seed=50)
+    write_photo(photos / "sub2" / "b.png", seed=51)
+    look(library, photos)
+    (photos / "00.png").unlink()
+    (photos / "sub" / "a.png").unlink()
+    write_photo(photos / "sub" / "new.png", seed=52)
+    report = look(library, photos / "sub")
+    assert (report.found, report.added, report.missing) == (1, 1, 1)
+    assert queries.folders(library) == [photos]
+    assert "00.png" in _names(library) and "sub2/b.png" in _names(library)
+
+
+def test_a_folder_above_takes_the_photos_over_with_their_captions(library, photos):
+    write_photo(photos / "sub" / "a.png", seed=50)
+    look(library, photos / "sub")
+    edits.add_seed(library, _id(library, "a.png"), "kept")
+    report = look(library, photos)
+    assert (report.found, report.added, report.missing) == (4, 3, 0)
+    assert queries.folders(library) == [photos]
+    image = _id(library, "sub/a.png")
+    assert queries.captions_of(library, [image])[image][0].text == "kept"
+    assert queries.image_rows(library, [image])[0].path == photos / "sub" / "a.png"
+
+
+def test_a_linked_folder_is_entered_once(library, photos, tmp_path):
+    elsewhere = photo_folder(tmp_path / "elsewhere", 2)
+    write_photo(elsewhere / "own.png", seed=60)
+    (photos / "link").symlink_to(elsewhere, target_is_directory=True)
+    (elsewhere / "up").symlink_to(photos, target_is_directory=True)
+    (elsewhere / "self").symlink_to(elsewhere, target_is_directory=True)
+    report = look(library, photos)
+    assert report.found == 6
+    assert sorted(error.path.name for error in report.errors) == ["self", "up"]
+    assert "link/own.png" in _names(library)
+
+
+def test_a_folder_that_is_not_there_is_said_and_nothing_becomes_missing(library, photos):
+    look(library, photos)
+    shutil.move(photos, photos.with_name("moved"))
+    with pytest.raises(UserError, match="no folder"):
+        look(library, photos)
+    assert queries.counts(library).photos == 3
+    with pytest.raises(UserError, match="a file"):
+        look(library, photos.with_name("moved") / "00.png")
+
+
+class _CancelAfter(QuietContext):
+    def __init__(self, asks: int) -> None:
+        self.left = asks
+
+    def check_cancelled(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Cancelled
+
+
+def test_a_cancelled_scan_keeps_what_it_found_and_marks_nothing_missing(library, photos, monkeypatch):
+    from core.library import scan as module
+
+    look(library, photos)
+    monkeypatch.setattr(module, "_BATCH", 2)
+    photo_folder(photos / "more", 6)
+    for number in range(6):
+        write_photo(photos / "more" / f"{number:02d}.png", seed=100 + number)
+    (photos / "00.png").unlink()
+    with pytest.raises(Cancelled):
+        scan(library, photos, _CancelAfter(2))
+    counts = queries.counts(library)
+    assert counts.missing == 0
+    assert 3 < counts.photos < 9
+    report = look(library, photos)
+    assert (report.found, report.missing) == (8, 1)
+
+
+def test_progress_says_how_many_and_ends(library, photos):
+    said = []
+
+    class Listening(QuietContext):
+        def progress(self, done, total, message=""):
+            said.append((done, total))
+
+    scan(library, photos, Listening())
+    assert said[-1] == (3, 3)
+    assert said[0][1] is None
