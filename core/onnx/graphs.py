@@ -144,13 +144,38 @@ def _export(
             dynamo=True,
             dynamic_shapes=shapes,
             input_names=list(shapes),
-            output_names=outputs,
+            output_names=[f"{name}_out" for name in outputs],
             opset_version=OPSET,
             verbose=False,
         )
     assert program is not None
+    _name_outputs(program.model.graph, outputs)
+    _forget_origin(program.model)
     weights = sum(p.numel() * p.element_size() for p in graph.parameters())
     program.save(str(path), external_data=weights > _LARGEST_SINGLE_FILE)
+
+
+def _name_outputs(graph: Any, names: list[str]) -> None:
+    """Name the outputs here: asked to, the exporter also gives a name to an inner value that happens to have it."""
+    for node in graph:
+        for value in node.outputs:
+            if value.name in names:
+                value.name = f"{value.name}_inner"
+    for value, name in zip(graph.outputs, names, strict=True):
+        value.name = name
+
+
+def _forget_origin(model: Any) -> None:
+    """Drop the exporter's notes: where each node stood in the source code, paths of this machine included."""
+    model.metadata_props.clear()
+    for graph in model.graphs():
+        graph.metadata_props.clear()
+        for value in (*graph.inputs, *graph.initializers.values()):
+            value.metadata_props.clear()
+        for node in graph:
+            node.metadata_props.clear()
+            for value in node.outputs:
+                value.metadata_props.clear()
 
 
 @contextmanager

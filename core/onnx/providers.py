@@ -10,8 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+LOAD_ERRORS: tuple[type[Exception], ...] = (
+    ort_errors.Fail, ort_errors.InvalidGraph, ort_errors.InvalidProtobuf, ort_errors.InvalidArgument,
+    ort_errors.NoSuchFile, ort_errors.NotImplemented, ort_errors.RuntimeException, ort_errors.EPFail,
+)  # fmt: skip
+"""What onnxruntime raises for a model that it cannot load; they have no base class of their own."""
 _ERRORS_ONLY, _FATAL_ONLY = 3, 4
 
 
@@ -77,7 +83,7 @@ def _cuda_fault(probe: Path | None) -> str | None:
         options = ort.SessionOptions()
         options.log_severity_level = _FATAL_ONLY
         session = ort.InferenceSession(str(probe), options, providers=provider_options(CUDA))
-    except (RuntimeError, ort.capi.onnxruntime_pybind11_state.EPFail) as error:
+    except (RuntimeError, *LOAD_ERRORS) as error:
         return f"CUDA could not be started ({str(error).splitlines()[0]:.200})"
     finally:
         ort.set_default_logger_severity(2)

@@ -1,0 +1,262 @@
+"""From a trained captioner to a bundle: three graphs, the tokenizers, a manifest, and the proof that they agree."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import nn
+
+from core import paths
+from core.captioner.captioner import Captioner
+from core.captioner.checkpoint import load_captioner, read_info
+from core.captioner.decoding import DecodingOptions
+from core.encoders.open_clip_encoder import OpenClipEncoder, load_encoder
+from core.errors import UserError
+from core.images.decode import load_image
+from core.jobs import JobContext
+from core.onnx import bundle as files
+from core.onnx import graphs, quantize
+from core.onnx.bundle import SCHEMA, DecoderPart, EncoderPart, Manifest, describe_file, sha256_of
+from core.onnx.parity import ParityReport, check_parity
+from core.onnx.session import open_bundle
+from core.onnx.tokenizer_files import encoder_tokenizer_file, tokenizer_content
+from core.version import version
+
+STARTER = "starter"
+_TEXT_TOKENIZER = "text_tokenizer.json"
+_PARITY_SCENES = 24
+_TEXT_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """``source``: ``starter``, a run folder, or a checkpoint folder. ``out``: the bundle's folder, made or replaced.
+
+    ``photos``: pictures for the parity check (none: rendered scenes). ``decoding``: the bundle's defaults.
+    """
+
+    source: str
+    out: Path
+    precision: str = "fp32"
+    photos: tuple[Path, ...] = ()
+    decoding: DecodingOptions | None = None
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """``bundle``: the folder written; ``bytes``: its size; ``model_hash``: identifies what it says."""
+
+    bundle: Path
+    precision: str
+    bytes: int
+    model_hash: str
+    parity: ParityReport
+
+
+def export_job(ctx: JobContext, request: ExportRequest) -> ExportReport:
+    """Export, check parity, and put the bundle in place in one move: ``out`` never holds half of one.
+
+    Raises:
+        UserError: the source holds no captioner, ``out`` holds something else, or the precision is not offered.
+    """
+    quantize.check_precision(request.precision)
+    checkpoint = find_checkpoint(request.source)
+    with _new_folder(request.out) as folder:
+        ctx.progress(0, None, "Loading the model")
+        encoder = load_encoder(read_info(checkpoint).encoder_id)
+        captioner = load_captioner(checkpoint, encoder.fingerprint)
+        manifest = _write_graphs(ctx, request, encoder, captioner, folder)
+        manifest = replace(manifest, decoder=replace(manifest.decoder, checkpoint_sha256=_folder_sha256(checkpoint)))
+        _write_manifest(manifest, folder)
+        ctx.check_cancelled()
+        parity = _parity(ctx, request, encoder, captioner, folder)
+        manifest = _write_manifest(replace(manifest, parity=parity.to_dict()), folder)
+    size = sum(entry.size for entry in manifest.files.values())
+    return ExportReport(request.out, request.precision, size, manifest.model_hash, parity)
+
+
+def find_checkpoint(source: str) -> Path:
+    """The checkpoint folder that ``source`` means: of the starter, of a run (the stage that was kept), or itself."""
+    if source == STARTER:
+        return paths.starter_dir() / "captioner"
+    folder = Path(source).expanduser()
+    if (folder / "checkpoint.json").is_file():
+        return folder
+    kept = _kept_stage(folder / "report.json")
+    for stage in (kept, "stage2", "stage1"):
+        if stage and (folder / stage / "checkpoint.json").is_file():
+            return folder / stage
+    raise UserError(
+        f"{folder} holds no trained captioner.",
+        "Name a run folder (inside the library's 'runs' folder), a checkpoint folder, or 'starter'.",
+    )
+
+
+def _kept_stage(report: Path) -> str | None:
+    try:
+        kept = json.loads(report.read_text(encoding="utf-8")).get("kept")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return {"1": "stage1", "2": "stage2"}.get(str(kept), kept if kept in ("stage1", "stage2") else None)
+
+
+def _write_graphs(
+    ctx: JobContext, request: ExportRequest, encoder: OpenClipEncoder, captioner: Captioner, folder: Path
+) -> Manifest:
+    steps = "Writing the image encoder", "Writing the text encoder", "Writing the decoder"
+    ctx.progress(0, 3, steps[0])
+    graphs.export_image_graph(encoder, folder / files.IMAGE_ENCODER)
+    ctx.check_cancelled()
+    ctx.progress(1, 3, steps[1])
+    fixed_length = graphs.export_text_graph(encoder, folder / files.TEXT_ENCODER)
+    ctx.check_cancelled()
+    ctx.progress(2, 3, steps[2])
+    shape = graphs.cache_shape(captioner)
+    graphs.export_decoder_graph(captioner, shape, folder / files.DECODER)
+    ctx.check_cancelled()
+    quantize.convert(folder, request.precision)
+    ctx.progress(3, 3, "Graphs written")
+    tokenizer, pad = _write_tokenizers(encoder, captioner, folder)
+    return Manifest(
+        schema=SCHEMA,
+        made_by=f"seedcap {version()}",
+        source=STARTER if request.source == STARTER else Path(request.source).name,
+        precision=request.precision,
+        encoder=EncoderPart(
+            id=encoder.id,
+            fingerprint=encoder.fingerprint,
+            dim=encoder.dim,
+            prompt=encoder.prompt,
+            preprocess=encoder.preprocess,
+            tokenizer=tokenizer,
+            context_length=encoder.context_length,
+            pad_token_id=pad,
+            fixed_length=fixed_length,
+        ),
+        decoder=_decoder_part(captioner, shape),
+        decoding=_decoding(request, captioner),
+    )
+
+
+def _decoder_part(captioner: Captioner, shape: graphs.CacheShape) -> DecoderPart:
+    info = captioner.info
+    return DecoderPart(
+        lm_id=info.lm_id,
+        lm_sha256=_weights_sha256(captioner.lm),
+        checkpoint_sha256="",
+        tokenizer_sha256=info.tokenizer_sha256,
+        prefix_length=info.prefix_length,
+        layers=shape.layers,
+        heads=shape.heads,
+        head_dim=shape.head_dim,
+        vocab_size=int(captioner.head(captioner.prefix(_zeros(captioner))[:, -1]).shape[-1]),
+        max_positions=captioner.max_tokens + info.prefix_length,
+        end_token_id=info.end_token_id,
+    )
+
+
+def _zeros(captioner: Captioner) -> Any:
+    import torch
+
+    return torch.zeros(1, captioner.info.dim)
+
+
+def _decoding(request: ExportRequest, captioner: Captioner) -> dict[str, Any]:
+    options = request.decoding or DecodingOptions()
+    return asdict(replace(options, max_tokens=min(options.max_tokens, captioner.max_tokens)))
+
+
+def _write_tokenizers(encoder: OpenClipEncoder, captioner: Captioner, folder: Path) -> tuple[str, int]:
+    """Write both tokenizers, or one where they are the same; the name of the encoder's file and its padding id."""
+    ours = tokenizer_content(captioner.tokenizer.backend_tokenizer)
+    theirs = encoder_tokenizer_file(encoder.tokenizer)
+    (folder / files.TOKENIZER).write_text(ours, encoding="utf-8")
+    if theirs.content == ours:
+        return files.TOKENIZER, theirs.pad_token_id
+    (folder / _TEXT_TOKENIZER).write_text(theirs.content, encoding="utf-8")
+    return _TEXT_TOKENIZER, theirs.pad_token_id
+
+
+def _write_manifest(manifest: Manifest, folder: Path) -> Manifest:
+    found = sorted(path for path in folder.iterdir() if path.name != files.MANIFEST)
+    listed = replace(manifest, files={path.name: describe_file(path) for path in found})
+    (folder / files.MANIFEST).write_text(listed.to_json(), encoding="utf-8")
+    return listed
+
+
+def _parity(
+    ctx: JobContext, request: ExportRequest, encoder: OpenClipEncoder, captioner: Captioner, folder: Path
+) -> ParityReport:
+    bundle = open_bundle(folder, provider="cpu")
+    if request.photos:
+        photos, on = [load_image(path) for path in request.photos], "photos given"
+    else:
+        photos, on = rendered_scenes(_PARITY_SCENES), "rendered scenes"
+    report = check_parity(bundle, encoder, captioner, photos, options=bundle.decoding(), on=on, ctx=ctx)
+    if request.precision == "fp32" and report.text_difference > _TEXT_TOLERANCE:
+        raise UserError(
+            f"The bundle's text encoder gives other vectors than the model's (by {report.text_difference:.3g}).",
+            "This encoder's tokenizer is not understood; use another encoder, and report this as a fault.",
+        )
+    return report
+
+
+def rendered_scenes(number: int) -> list[Image.Image]:
+    from core.starter.scenes import sample_scene
+    from core.starter.scenes_render import render
+
+    return [render(sample_scene(seed), size=160) for seed in range(number)]
+
+
+def _weights_sha256(model: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        array = np.atleast_1d(tensor.detach().float().cpu().contiguous().numpy())
+        digest.update(f"{name}{array.shape}".encode())
+        digest.update(memoryview(array).cast("B"))
+    return digest.hexdigest()
+
+
+def _folder_sha256(folder: Path) -> str:
+    found: Sequence[Path] = sorted(path for path in folder.rglob("*") if path.is_file())
+    lines = "".join(f"{path.relative_to(folder).as_posix()} {sha256_of(path)}\n" for path in found)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """A temporary folder beside ``out`` that takes its place at the end, or vanishes on any failure."""
+    out = out.absolute()
+    if out.exists() and not _replaceable(out):
+        raise UserError(f"{out} exists and is not a bundle.", "Choose a new folder for the bundle.")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise UserError(f"The bundle cannot be written to {out}: {error.strerror}.", "Choose another place.") from error
+    try:
+        yield folder
+        folder.chmod(0o755)
+        if out.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
+            out.replace(old / out.name)
+            folder.replace(out)
+            shutil.rmtree(old)
+        else:
+            folder.replace(out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _replaceable(out: Path) -> bool:
+    return out.is_dir() and ((out / files.MANIFEST).is_file() or not any(out.iterdir()))

@@ -1,0 +1,119 @@
+"""Does a bundle say what the model it was exported from says? Vectors compared by number, captions token for token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from core.captioner.captioner import Captioner
+from core.captioner.decoding import DecodingOptions, Hypothesis, decode
+from core.captioner.torch_decoder import TorchDecoder
+from core.encoders.open_clip_encoder import OpenClipEncoder
+from core.images.preprocess import preprocess
+from core.jobs import JobContext
+from core.onnx.session import Bundle
+
+_BATCH = 16
+_SENTENCES = (
+    "A brown dog runs through the grass.",
+    "two  cubes\tand a ball",
+    "It’s “my” caf\u00e9 — 12 o'clock &amp; all is well!",
+    "",
+    "a " * 200,
+)
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many of ``photos`` got the same tokens."""
+
+    photos: int
+    identical: int
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """``photos`` and ``identical`` count photos whose captions are the same greedy and by beam search alike.
+
+    ``image_difference``, ``text_difference``: the largest absolute difference of any number of any vector.
+    ``clip_s_difference``: mean CLIP-S of the bundle's greedy captions minus that of the model's, by the model's encoder.
+    """
+
+    photos: int
+    identical: int
+    greedy: Count
+    beam: Count
+    image_difference: float
+    text_difference: float
+    clip_s_difference: float
+    on: str
+
+    def to_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"{self.identical} of {self.photos} photos get the same captions, token for token, from the model and "
+            f"from the bundle (greedy {self.greedy.identical}, beam {self.beam.identical})."
+        )
+
+
+def check_parity(
+    bundle: Bundle,
+    encoder: OpenClipEncoder,
+    captioner: Captioner,
+    photos: Sequence[Image.Image],
+    *,
+    options: DecodingOptions,
+    on: str,
+    ctx: JobContext,
+) -> ParityReport:
+    """Run both on the same pictures, each from its pixels on. ``on``: what pictures these are, for the report."""
+    torch_decoder = TorchDecoder(captioner)
+    greedy, beam = replace(options, method="greedy", candidates=1), replace(options, method="beam")
+    identical = {"greedy": np.zeros(len(photos), bool), "beam": np.zeros(len(photos), bool)}
+    image_difference, clip_s_sum = 0.0, 0.0
+    for start in range(0, len(photos), _BATCH):
+        pixels = np.stack([preprocess(photo, encoder.preprocess) for photo in photos[start : start + _BATCH]])
+        ours, theirs = encoder.encode_images(pixels), bundle.encoder.encode_images(pixels)
+        image_difference = max(image_difference, float(np.abs(ours - theirs).max()))
+        for name, how in (("greedy", greedy), ("beam", beam)):
+            expected = decode(torch_decoder, ours, how, ctx)
+            found = decode(bundle.decoder, theirs, how, ctx)
+            same = [_tokens(a) == _tokens(b) for a, b in zip(expected, found, strict=True)]
+            identical[name][start : start + len(same)] = same
+            if name == "greedy":
+                clip_s_sum += _clip_s_sum(bundle, encoder, found, ours) - _clip_s_sum(bundle, encoder, expected, ours)
+        ctx.progress(min(start + _BATCH, len(photos)), len(photos), "Comparing the bundle with the model")
+    both = identical["greedy"] & identical["beam"]
+    counts = {name: Count(len(photos), int(same.sum())) for name, same in identical.items()}
+    return ParityReport(
+        photos=len(photos),
+        identical=int(both.sum()),
+        greedy=counts["greedy"],
+        beam=counts["beam"],
+        image_difference=image_difference,
+        text_difference=_text_difference(bundle, encoder),
+        clip_s_difference=clip_s_sum / max(1, len(photos)),
+        on=on,
+    )
+
+
+def _tokens(hypotheses: Sequence[Hypothesis]) -> list[tuple[int, ...]]:
+    return [hypothesis.tokens for hypothesis in hypotheses]
+
+
+def _clip_s_sum(bundle: Bundle, encoder: OpenClipEncoder, found: list[list[Hypothesis]], images: np.ndarray) -> float:
+    texts = encoder.encode_texts([bundle.text(hypotheses[0].tokens) for hypotheses in found])
+    return float(2.5 * np.clip((texts * images).sum(axis=1), 0, None).sum())
+
+
+def _text_difference(bundle: Bundle, encoder: OpenClipEncoder) -> float:
+    return max(
+        float(np.abs(encoder.encode_texts(_SENTENCES, prompt) - bundle.encoder.encode_texts(_SENTENCES, prompt)).max())
+        for prompt in (True, False)
+    )
