@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import traceback
 import unicodedata
 import warnings
 from pathlib import Path
@@ -79,7 +80,7 @@ def test_a_name_that_is_not_unicode_is_kept_exactly(library, photos):
     stored = {os.fsencode(row.path) for row in queries.image_rows(library, queries.image_ids(library))}
     assert {raw, other} <= stored
     assert look(library, photos).added == 0
-    os.rename(raw, os.fsencode(photos) + b"/\xfe.png")
+    Path(os.fsdecode(raw)).rename(photos / os.fsdecode(b"\xfe.png"))
     report = look(library, photos)
     assert (report.renamed, report.added, report.missing) == (1, 0, 0)
     edits.add_seed(library, _id(library, os.fsdecode(b"\xfe.png")), "still the same")
@@ -152,6 +153,8 @@ def _as_nobody(action) -> bool:
             os.setgid(65534)
             os.setuid(65534)
             code = 0 if action() else 1
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
     return os.waitpid(child, 0)[1] == 0
