@@ -153,7 +153,7 @@ def _as_nobody(action) -> bool:
             os.setgid(65534)
             os.setuid(65534)
             code = 0 if action() else 1
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - nothing may leave a forked child but its exit status
             traceback.print_exc()
         finally:
             os._exit(code)
