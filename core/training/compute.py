@@ -1,0 +1,38 @@
+"""Where and how precisely training computes, and the random numbers of a step."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import torch
+
+
+def use_bf16(precision: str, device: torch.device) -> bool:
+    """Whether matrix products run in bfloat16: ``auto`` says yes where the hardware does that faster."""
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+def autocast(bf16: bool, device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
+
+
+def numpy_rng(seed: int, purpose: str, step: int) -> np.random.Generator:
+    """Random numbers that depend on the run's seed, what they are for and the step alone.
+
+    So a training that was stopped goes on exactly as if it had not been: there is no generator state to keep.
+    """
+    return np.random.default_rng([seed, zlib.crc32(purpose.encode()), step])
+
+
+def torch_rng(seed: int, purpose: str, step: int) -> torch.Generator:
+    """The same for torch, on the CPU so that every device draws the same numbers."""
+    return torch.Generator().manual_seed(int(numpy_rng(seed, purpose, step).integers(2**62)))
+
+
+def best_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

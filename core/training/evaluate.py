@@ -1,0 +1,114 @@
+"""Judging a captioner on photos it never learned from: greedy captions, CLIP-S, can they find their photo, guards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from core.captioner.captioner import Captioner, pad
+from core.captioner.decoding import DecodingOptions, Hypothesis, decode
+from core.captioner.torch_decoder import TorchDecoder
+from core.jobs import JobContext
+from core.metrics.cider import CiderD
+from core.metrics.clip_score import clip_s
+from core.metrics.guards import guard_summary
+from core.metrics.retrieval import ranks
+from core.training.caption_vectors import CaptionVectors
+from core.training.data import CaptionedVectors, TrainingData
+
+_ROWS = 64
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Captions of the judged photos with a row of figures each, so that two models compare photo by photo."""
+
+    captions: tuple[str, ...]
+    clip_s: np.ndarray  # [n]
+    reciprocal_rank: np.ndarray  # [n]
+    hit: np.ndarray  # [n] found first, 0..1
+    cider: np.ndarray  # [held-out seeds], times 100; empty without them
+    values: Mapping[str, float]
+
+
+class Judge:
+    """Evaluates captioners on the same photos, with the same scorer and the same idea of plain English.
+
+    ``reference`` is the captioner before any training here: captions are checked for fluency by how likely it finds
+    them for a photo of nothing in particular (the mean vector), so that only the wording counts.
+    """
+
+    def __init__(
+        self, data: TrainingData, vectors: CaptionVectors, reference: Captioner, max_tokens: int, ctx: JobContext
+    ) -> None:
+        self._held_seeds = data.held_seeds
+        judged = data.judged_images
+        self.on_practice = len(judged) == 0  # nothing could be held out
+        self._images = data.practice_images if self.on_practice else judged
+        self._vectors, self._reference, self._ctx = vectors, reference, ctx
+        # Failures must show: what decoding for people prevents (repeats) is allowed here.
+        self._options = DecodingOptions(method="greedy", max_tokens=max_tokens, no_repeat_ngram=0)
+        mean = data.practice_images.mean(axis=0)
+        self._nothing = mean / max(float(np.linalg.norm(mean)), 1e-8)
+        self._cider = CiderD(self._held_seeds.captions) if len(self._held_seeds) else None
+        self._samples = data.sample_photos()
+
+    def __call__(self, captioner: Captioner) -> Evaluation:
+        found = self._captions(captioner, self._images)
+        captions = [captioner.decode(one.tokens) for one in found]
+        texts = self._vectors(captions)
+        similarities = texts @ self._images.T
+        own = np.arange(len(captions))
+        place = ranks(similarities, own)
+        scores = clip_s(similarities[own, own])
+        cider = np.zeros(0)
+        if self._cider is not None and not self.on_practice:
+            cider = 100 * self._cider.score(captions[: len(self._held_seeds)])
+        values = {
+            "clip_s": float(scores.mean()),
+            **{name: value for name, value in place.summary().items() if name in ("r1", "r5", "mrr")},
+            **guard_summary(captions),
+            "no_end": float(np.mean([not one.finished for one in found])),
+            "fluency_nll": self._fluency(captions),
+        }
+        if len(cider):
+            values["cider"] = float(cider.mean())
+        if len(self._held_seeds):
+            values["nll"] = caption_nll(captioner, self._held_seeds)
+        return Evaluation(tuple(captions), scores, place.reciprocal(), place.hits(1), cider, values)
+
+    def samples(self, captioner: Captioner) -> tuple[tuple[int, str], ...]:
+        """Captions of the sample photos, for people to watch."""
+        ids, images = self._samples
+        found = self._captions(captioner, images)
+        return tuple((int(one), captioner.decode(h.tokens)) for one, h in zip(ids, found, strict=True))
+
+    def _captions(self, captioner: Captioner, images: np.ndarray) -> list[Hypothesis]:
+        return [best for best, *_ in decode(TorchDecoder(captioner), images, self._options, self._ctx)]
+
+    @torch.no_grad()
+    def _fluency(self, captions: list[str]) -> float:
+        """Nats per token of the captions for the reference that sees nothing in particular."""
+        rows = self._reference.encode(captions, self._reference.max_tokens)
+        nothing = torch.from_numpy(self._nothing.astype(np.float32))
+        losses = []
+        for start in range(0, len(rows), _ROWS):
+            ids = pad(rows[start : start + _ROWS]).to(self._reference.device)
+            losses.append(self._reference.token_losses(nothing.expand(len(ids), -1).to(ids.device), ids))
+        return float(torch.cat(losses).mean())
+
+
+@torch.no_grad()
+def caption_nll(captioner: Captioner, photos: CaptionedVectors) -> float:
+    """Nats per token of people's captions of ``photos``, the end token included."""
+    owner, captions = photos.pairs()
+    rows = captioner.encode(captions, captioner.max_tokens)
+    losses = []
+    for start in range(0, len(rows), _ROWS):
+        ids = pad(rows[start : start + _ROWS]).to(captioner.device)
+        images = torch.from_numpy(photos.images[owner[start : start + _ROWS]]).to(captioner.device)
+        losses.append(captioner.token_losses(images, ids))
+    return float(torch.cat(losses).mean())

@@ -1,0 +1,86 @@
+"""Guards against captions that please the scorer alone: each compares a model with the one before stage 2, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core.training.messages import GateRow, GateState
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Amber and red bounds of a share or a figure; above red is red."""
+
+    amber: float
+    red: float
+
+    def state(self, value: float) -> GateState:
+        return "red" if value > self.red else "amber" if value > self.amber else "green"
+
+
+def check_gates(
+    now: Mapping[str, float], before: Mapping[str, float], seed_length: float, kl: float, photos: int
+) -> tuple[GateRow, ...]:
+    """The guards of a model with the figures ``now``, ``before`` being those of stage 1 on the same ``photos`` photos.
+
+    ``seed_length``: words of a seed caption on average. ``kl``: nats per caption to stage 1. One odd caption among a
+    few photos is no alarm: shares are allowed one photo.
+    """
+    one = 1.0 / max(photos, 1)
+
+    def share(name: str, most: float, rise: float) -> Limit:
+        red = max(most, before[name] + rise, one)
+        return Limit(max(red / 2, before[name]), red)
+
+    repeats = Limit(before["rep2"] + 0.01, max(before["rep2"] + 0.02, one / 4))
+    stutter = share("immediate_repeat", 0.01, 0.01)
+    ending = share("bad_ending", 0.05, 0.02)
+    unfinished = share("no_end", 0.02, 0.02)
+    fluency = Limit(before["fluency_nll"] + 0.25, before["fluency_nll"] + 0.5)
+    drift = Limit(6.0, 8.0)
+    change = abs(now["length"] / max(seed_length, 1.0) - 1)
+    # Photos that are much alike may well share captions: only a loss against stage 1 counts.
+    same = Limit(max(0.35, 1 - 0.9 * before["unique_ratio"]), max(0.5, 1 - 0.8 * before["unique_ratio"]))
+    repeated = _percent("of word pairs repeat within a caption", now, "rep2")
+    return (
+        GateRow("repetition", repeats.state(now["rep2"]), repeated),
+        GateRow(
+            "stutter",
+            stutter.state(now["immediate_repeat"]),
+            _percent("of captions say a word twice in a row", now, "immediate_repeat"),
+        ),
+        GateRow(
+            "ending", ending.state(now["bad_ending"]), _percent("of captions end in the middle", now, "bad_ending")
+        ),
+        GateRow(
+            "unfinished", unfinished.state(now["no_end"]), _percent("of captions never come to an end", now, "no_end")
+        ),
+        GateRow(
+            "length",
+            Limit(0.25, 0.4).state(change),
+            f"Captions have {now['length']:.1f} words; yours have {seed_length:.1f}.",
+        ),
+        GateRow(
+            "fluency",
+            fluency.state(now["fluency_nll"]),
+            f"The wording is {_compared(now['fluency_nll'] - before['fluency_nll'])} than before practice "
+            f"({now['fluency_nll']:.2f} nats a word piece; it was {before['fluency_nll']:.2f}).",
+        ),
+        GateRow("drift", drift.state(kl), f"The model has moved {kl:.1f} nats a caption from stage 1; 8 is the limit."),
+        GateRow(
+            "variety",
+            same.state(1 - now["unique_ratio"]),
+            f"{100 * now['unique_ratio']:.0f}% of captions differ from one another.",
+        ),
+    )
+
+
+def _percent(what: str, values: Mapping[str, float], name: str) -> str:
+    return f"{100 * values[name]:.1f}% {what}."
+
+
+def _compared(nats: float) -> str:
+    if abs(nats) < 0.05:
+        return "no less usual"
+    return "less usual" if nats > 0 else "more usual"

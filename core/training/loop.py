@@ -1,0 +1,205 @@
+"""Both stages on data in memory: train, judge, keep what is better, write the run folder. Needs no library."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from core.captioner.captioner import Captioner
+from core.captioner.checkpoint import load_captioner
+from core.encoders.encoder import Encoder
+from core.errors import UserError
+from core.jobs import JobContext
+from core.training.caption_vectors import CaptionVectors
+from core.training.compute import use_bf16
+from core.training.data import TrainingData
+from core.training.evaluate import Evaluation, Judge
+from core.training.messages import GateRow, Kept, StageResult
+from core.training.presets import Preset
+from core.training.runfolder import STARTER, RunFolder, StageOutcome
+from core.training.stage1 import Stage1
+from core.training.stage2 import Stage2
+from core.training.state import copy_of, put_back, trained_weights
+from core.training.steps import Environment, Stage, run_stage
+from core.training.verdict import Verdict, judge_stage1, judge_stage2
+
+STAGE1_SHARE = 0.3
+"""Of a time limit, when both stages run."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """``fresh``: the captioner's mapper was never trained. ``start``: where the captioner came from, for the report:
+    ``starter`` or a checkpoint folder relative to the run's. ``with_lm``: checkpoints carry the language model."""
+
+    preset: Preset
+    stages: str = "12"
+    seed: int = 0
+    limit_minutes: float | None = None
+    resume: bool = False
+    fresh: bool = False
+    start: str = STARTER
+    with_lm: bool = True
+
+
+@dataclass(frozen=True)
+class StagesReport:
+    """What became of the stages. ``results``: by ``before``, ``stage1``, ``stage2``, those that were there."""
+
+    kept: Kept
+    reason: str
+    results: Mapping[str, StageResult]
+    gates: tuple[GateRow, ...]
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A model as it was judged: its name, how it did, what the stage was like."""
+
+    name: Kept
+    evaluation: Evaluation
+    outcome: StageOutcome = field(default_factory=StageOutcome)
+
+    def result(self) -> StageResult:
+        return StageResult(dict(self.evaluation.values), self.outcome.steps, self.outcome.seconds)
+
+
+def train_stages(
+    data: TrainingData,
+    captioner: Captioner,
+    encoder: Encoder,
+    config: TrainingConfig,
+    run_dir: Path,
+    ctx: JobContext,
+) -> StagesReport:
+    """Train ``captioner`` in place and leave the kept model's weights in it; the report says which one that is.
+
+    Raises:
+        UserError: there is too little data for the stages asked for.
+        Cancelled: what was learned lies in ``run_dir``; with ``config.resume`` the same call goes on from there.
+    """
+    stages = _stages(config, data)
+    training = _Training(data, captioner, encoder, config, RunFolder(run_dir), ctx)
+    if 1 in stages:
+        training.stage1(last=2 not in stages)
+    if 2 in stages:
+        training.stage2()
+    return training.report()
+
+
+class _Training:
+    """One call of :func:`train_stages`: the model that is best so far, and what was found out."""
+
+    def __init__(
+        self,
+        data: TrainingData,
+        captioner: Captioner,
+        encoder: Encoder,
+        config: TrainingConfig,
+        run: RunFolder,
+        ctx: JobContext,
+    ) -> None:
+        self._began = time.monotonic()
+        self._data, self._captioner, self._config = data, captioner.eval(), config
+        captioner.requires_grad_(True)
+        captioner.lm.requires_grad_(config.preset.tune_lm)
+        self._scores = CaptionVectors(encoder, prompt=True)
+        self._sentences = CaptionVectors(encoder, prompt=False)
+        longest = (config.preset.stage2.max_tokens if config.preset.stage2 else 22) + 8
+        reference = copy.deepcopy(captioner).requires_grad_(False)
+        self._env = Environment(
+            captioner=captioner,
+            judge=Judge(data, self._scores, reference, longest, ctx),
+            run=run,
+            ctx=ctx,
+            seed=config.seed,
+            bf16=use_bf16(config.preset.precision, captioner.device),
+            resume=config.resume,
+            with_lm=config.with_lm,
+        )
+        self._best = _Judged("before", self._env.judge(captioner))
+        self._judged = [self._best]
+        self._reasons: list[str] = []
+        self._gates: tuple[GateRow, ...] = ()
+
+    def stage1(self, *, last: bool) -> None:
+        env = self._with_deadline(1.0 if last else STAGE1_SHARE)
+        settings = self._config.preset.stage1
+        stage = Stage1(self._data, self._sentences, settings, env, fresh=self._config.fresh)
+        self._run("stage1", stage, env, lambda later: judge_stage1(self._best.evaluation, later.evaluation, self._held))
+
+    def stage2(self) -> None:
+        settings = self._config.preset.stage2
+        if settings is None:
+            return
+        env, before = self._with_deadline(1.0), self._best.evaluation
+        stage = Stage2(self._data, self._scores, settings, env, before)
+
+        def verdict(later: _Judged) -> Verdict:
+            self._gates = stage.gates_of(later.evaluation, later.outcome.values.get("kl_at_best", 0.0))
+            return judge_stage2(before, later.evaluation, self._gates, best_step=later.outcome.best_step)
+
+        self._run("stage2", stage, env, verdict)
+
+    def report(self) -> StagesReport:
+        """What came out; written to the run folder as well."""
+        results = {one.name: one.result() for one in self._judged}
+        reason, seconds = " ".join(self._reasons), time.monotonic() - self._began
+        report = StagesReport(self._best.name, reason, results, self._gates, seconds, self._notes())
+        about = {"start": self._config.start, "preset": self._config.preset.name, "seed": self._config.seed}
+        self._env.run.write_report({**asdict(report), **about})
+        return report
+
+    @property
+    def _held(self) -> int:
+        return len(self._data.held_seeds)
+
+    def _run(self, name: Kept, stage: Stage, env: Environment, judge: Callable[[_Judged], Verdict]) -> None:
+        """Run a stage, or take over its result if it was finished before; go back to the best model if it is none."""
+        before = copy_of(trained_weights(self._captioner))
+        outcome = env.run.outcome(stage.number) if env.resume else None
+        if outcome is None:
+            outcome = run_stage(stage, env)
+        else:
+            trained = load_captioner(env.run.stage(stage.number), self._captioner.info.encoder_fingerprint)
+            put_back(self._captioner, dict(trained.named_parameters()))
+        later = _Judged(name, env.judge(self._captioner), outcome)
+        self._judged.append(later)
+        verdict = judge(later)
+        self._reasons.append(verdict.reason)
+        if verdict.better:
+            self._best = later
+        else:
+            put_back(self._captioner, before)
+
+    def _with_deadline(self, share: float) -> Environment:
+        minutes = self._config.limit_minutes
+        deadline = None if minutes is None else self._began + 60 * minutes * share
+        return replace(self._env, deadline=deadline)
+
+    def _notes(self) -> tuple[str, ...]:
+        notes = [
+            f"Stage {one.name[-1]} ended early: {one.outcome.stopped}." for one in self._judged if one.outcome.stopped
+        ]
+        if self._env.judge.on_practice:
+            notes.append("There were too few photos to hold some out; the figures are of photos it learned from.")
+        return tuple(notes)
+
+
+def _stages(config: TrainingConfig, data: TrainingData) -> list[int]:
+    """The stages to run; refuses what cannot work."""
+    if config.stages not in ("1", "2", "12"):
+        raise UserError(f"'{config.stages}' are no stages.", "Choose 1, 2 or 12.")
+    stages = [int(one) for one in config.stages if one == "1" or config.preset.stage2 is not None]
+    if not stages:
+        raise UserError(f"The preset '{config.preset.name}' has no stage 2.", "Choose stage 1, or another preset.")
+    if 1 in stages and len(data.seeds) == 0:
+        raise UserError("There is no caption to learn from.", "Write captions for a few photos first.")
+    if 2 in stages and len(data.practice_images) < 2:
+        raise UserError("Stage 2 practises on photos, and there are none.", "Add photos, or run stage 1 alone.")
+    return stages

@@ -1,0 +1,99 @@
+"""What goes into a training job and what comes out of it while it runs and at its end; plain values, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+GateState = Literal["green", "amber", "red"]
+Kept = Literal["before", "stage1", "stage2"]
+"""Which model a training ended with; ``before``: the one it began with, as nothing was better."""
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What ``train`` is asked to do.
+
+    ``library``: its folder. ``stages``: ``"1"``, ``"2"`` or ``"12"``; ``"2"`` goes on from the library's current model.
+    ``text_file``: sentences, one a line, for text-only practice. ``overrides``: settings of the preset by dotted name,
+    e.g. ``{"stage2.steps": 50}``.
+    """
+
+    library: Path
+    preset: str = "recommended"
+    encoder: str = "starter"
+    lm: str = "starter"
+    text_file: Path | None = None
+    stages: str = "12"
+    limit_minutes: float | None = None
+    resume: bool = False
+    seed: int = 0
+    overrides: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StageStarted:
+    """A stage (1 or 2) begins, and will take at most so many steps."""
+
+    stage: int
+    total_steps: int
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """Where a stage is. ``loss`` in nats per token; ``reward`` mean over captions; ``kl`` in nats per caption.
+
+    ``values`` holds what an evaluation measured at this step; it is empty between evaluations.
+    """
+
+    stage: int
+    step: int
+    loss: float | None = None
+    reward: float | None = None
+    kl: float | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Captions of the same few photos as training goes on: ``(image_id, caption)``."""
+
+    step: int
+    items: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True)
+class GateRow:
+    """One guard in words a person can check."""
+
+    name: str
+    state: GateState
+    sentence: str
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """A model judged on held-out photos: clip_s, r1 (percent), mrr, cider, nll, unique_ratio, rep2, length and more."""
+
+    values: Mapping[str, float]
+    steps: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """How a training ended: which model is kept, why, and what was measured on photos that it never learned from."""
+
+    run_id: str
+    folder: Path
+    kept: Kept
+    reason: str
+    results: Mapping[str, StageResult]
+    gates: tuple[GateRow, ...]
+    seeds: int
+    held_out: int
+    unlabelled: int
+    seconds: float
+    notes: tuple[str, ...] = ()

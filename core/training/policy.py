@@ -1,0 +1,140 @@
+"""The gradient of stage 2: policy gradient and exact KL, teacher-forced on what was sampled.
+
+The prefix of each photo is run once and shared by its captions, also backwards: micro-batches of captions collect the
+gradient at the prefix's keys and values, and one backward pass takes it on to the mapper.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+
+from core.captioner.captioner import IGNORE, Captioner
+from core.captioner.torch_decoder import new_cache
+from core.jobs import JobContext
+from core.training.compute import autocast
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """What the language model made of the prefixes of B photos: keys and values of each layer, the last state."""
+
+    tensors: list[torch.Tensor]  # key, value, key, value, …, each [B, heads, k, head_dim], then the state [B, d]
+
+    def leaves(self) -> Prefix:
+        """The same values cut from their graph, so that gradients gather there."""
+        return Prefix([tensor.detach().requires_grad_() for tensor in self.tensors])
+
+    def rows(self, rows: torch.Tensor) -> Prefix:
+        return Prefix([tensor.index_select(0, rows) for tensor in self.tensors])
+
+    def backward_from(self, leaves: Prefix) -> None:
+        """Send the gradients gathered at ``leaves`` on through the graph of these tensors."""
+        pairs = [(t, leaf.grad) for t, leaf in zip(self.tensors, leaves.tensors, strict=True) if leaf.grad is not None]
+        if pairs:
+            torch.autograd.backward([t for t, _ in pairs], [g for _, g in pairs])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Captions ``ids`` ``[R, L]`` (padded with :data:`IGNORE`) of photos ``embeddings`` ``[B, dim]``, R = B·samples."""
+
+    embeddings: torch.Tensor
+    ids: torch.Tensor
+    advantages: torch.Tensor  # [R]
+
+
+@dataclass(frozen=True)
+class PolicyOptions:
+    """``temperature``: that of the samples, whose distribution the gradient is of; ``beta``: weight of the KL."""
+
+    temperature: float
+    beta: float
+    micro_rows: int
+    bf16: bool
+
+
+@dataclass(frozen=True)
+class PolicyLosses:
+    """Detached means of a step: the surrogate, the KL per token and per caption, in nats."""
+
+    surrogate: float
+    kl_token: float
+    kl_caption: float
+
+
+def run_prefix(captioner: Captioner, embeddings: torch.Tensor) -> Prefix:
+    """Run the prefix vectors of ``embeddings`` ``[B, dim]`` through the language model once."""
+    cache = new_cache(captioner)
+    hidden = captioner.run(captioner.prefix(embeddings), cache)
+    tensors = [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
+    return Prefix([*tensors, hidden[:, -1]])
+
+
+def caption_states(captioner: Captioner, prefix: Prefix, ids: torch.Tensor) -> torch.Tensor:
+    """Hidden states ``[R, L, d]`` that predict each token of ``ids`` ``[R, L]`` after ``prefix`` (R rows)."""
+    from transformers import DynamicCache
+
+    first = prefix.tensors[-1][:, None]
+    if ids.shape[1] == 1:
+        return first
+    layers = list(zip(prefix.tensors[0:-1:2], prefix.tensors[1:-1:2], strict=True))
+    cache = DynamicCache(layers, config=cast(Any, captioner.lm).config)
+    later = captioner.run(captioner.embed_tokens(ids[:, :-1].clamp(min=0)), cache)
+    return torch.cat([first.to(later.dtype), later], dim=1)
+
+
+def policy_backward(
+    policy: Captioner, reference: Captioner | None, batch: Batch, options: PolicyOptions, ctx: JobContext
+) -> PolicyLosses:
+    """Add the gradient of L = -mean_i A_i · Σ_t log π(c_it) / L̄ + β · mean KL(π‖π_ref) to the policy's weights.
+
+    L̄ is the mean caption length, so long captions are not favoured; the KL is exact, over the whole vocabulary at
+    every position, averaged over tokens. ``reference=None`` leaves it out.
+    """
+    counted = batch.ids != IGNORE
+    tokens = int(counted.sum())
+    samples = len(batch.ids) // len(batch.embeddings)
+    owner = torch.arange(len(batch.ids), device=batch.ids.device) // samples
+    # Captions of like length together: the longest of a micro-batch decides how much of it is padding.
+    order = counted.sum(dim=1).argsort(stable=True)
+    surrogate = kl_sum = 0.0
+    with autocast(options.bf16, batch.ids.device):
+        prefix = run_prefix(policy, batch.embeddings)
+        leaves = prefix.leaves()
+        with torch.no_grad():
+            reference_prefix = run_prefix(reference, batch.embeddings) if reference else None
+        for start in range(0, len(order), options.micro_rows):
+            ctx.check_cancelled()
+            rows = order[start : start + options.micro_rows]
+            width = int(counted[rows].sum(dim=1).max())
+            ids, use = batch.ids[rows, :width], counted[rows, :width]
+            states = caption_states(policy, leaves.rows(owner[rows]), ids)[use]
+            logits = policy.head(states).float()
+            chosen = ids[use][:, None]
+            log_pi = _log_prob(logits / options.temperature, chosen)
+            weights = batch.advantages[rows][:, None].expand(-1, width)[use]
+            loss = -(weights * log_pi).sum() / tokens
+            surrogate += float(loss.detach())
+            if reference is not None and reference_prefix is not None:
+                with torch.no_grad():
+                    states = caption_states(reference, reference_prefix.rows(owner[rows]), ids)[use]
+                    reference_logits = reference.head(states).float()
+                kl = exact_kl(logits, reference_logits).sum()
+                kl_sum += float(kl.detach())
+                loss = loss + options.beta * kl / tokens
+            loss.backward()
+        prefix.backward_from(leaves)
+    return PolicyLosses(surrogate, kl_sum / tokens, kl_sum / len(batch.ids))
+
+
+def exact_kl(logits: torch.Tensor, reference_logits: torch.Tensor) -> torch.Tensor:
+    """KL(π‖π_ref) in nats of each row, both ``[n, V]``; zero, with zero gradient, where the two are equal."""
+    log_pi, log_reference = torch.log_softmax(logits, dim=-1), torch.log_softmax(reference_logits, dim=-1)
+    return (log_pi.exp() * (log_pi - log_reference)).sum(dim=-1)
+
+
+def _log_prob(logits: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    return logits.gather(-1, chosen).squeeze(-1) - logits.logsumexp(dim=-1)

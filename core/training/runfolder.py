@@ -1,0 +1,147 @@
+"""The folder of a run: its settings, figures as they come, sample captions, checkpoints and the report."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from core import paths
+from core.errors import UserError
+
+STARTER, BEFORE = "starter", "before"
+CONFIG, METRICS, SAMPLES, REPORT = "config.toml", "metrics.jsonl", "samples.jsonl", "report.json"
+OUTCOME = "outcome.json"
+
+
+@dataclass(frozen=True)
+class StageOutcome:
+    """``best_step``: whose weights were kept; 0 means those it began with. ``stopped``: why it ended early, or ""."""
+
+    steps: int = 0
+    best_step: int = 0
+    seconds: float = 0.0
+    stopped: str = ""
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+class RunFolder:
+    """``config.toml``, ``metrics.jsonl``, ``samples.jsonl``, ``stage1/``, ``stage2/``, ``report.json``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+
+    def stage(self, number: int) -> Path:
+        """The checkpoint folder of a stage; it holds :meth:`state` while the stage is unfinished."""
+        return self.path / f"stage{number}"
+
+    def state(self, number: int) -> Path:
+        return self.stage(number) / "state.safetensors"
+
+    def outcome(self, number: int) -> StageOutcome | None:
+        """How a stage ended; ``None`` while it has not."""
+        file = self.stage(number) / OUTCOME
+        return StageOutcome(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+
+    def write_outcome(self, number: int, outcome: StageOutcome) -> None:
+        write_text(self.stage(number) / OUTCOME, json.dumps(asdict(outcome), indent=2))
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        write_text(self.path / CONFIG, to_toml(config))
+
+    def write_report(self, report: Mapping[str, Any]) -> None:
+        write_text(self.path / REPORT, json.dumps(report, indent=2, ensure_ascii=False))
+
+    def add_row(self, name: str, row: Mapping[str, Any]) -> None:
+        with (self.path / name).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def forget_rows_after(self, stage: int, step: int) -> None:
+        """Drop rows that a stopped training wrote after the state it goes on from."""
+        for name in (METRICS, SAMPLES):
+            file = self.path / name
+            rows = read_rows(file)
+            kept = [row for row in rows if (row["stage"], row["step"]) <= (stage, step)]
+            if len(kept) < len(rows):
+                write_text(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
+
+
+def read_rows(file: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON lines file; a last line that was cut off is left out."""
+    rows: list[dict[str, Any]] = []
+    if file.is_file():
+        for line in file.read_text(encoding="utf-8").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                continue
+    return rows
+
+
+def kept_checkpoint(run: Path) -> Path:
+    """The checkpoint folder of the model that a finished run kept; where nothing was better, of what it began with.
+
+    Raises:
+        UserError: the run has no report, so nothing was kept.
+    """
+    try:
+        report = json.loads((run / REPORT).read_text(encoding="utf-8"))
+        kept = report["start"] if report["kept"] == BEFORE else report["kept"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{run} is not the folder of a finished training.", "Train to the end, or go on with --resume."
+        ) from error
+    return paths.starter_dir() / "captioner" if kept == STARTER else (run / str(kept)).resolve()
+
+
+def write_text(file: Path, text: str) -> None:
+    """Replace ``file`` at once, so that a reader or a crash never sees half of it."""
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        Path(name).chmod(0o644)
+        Path(name).replace(file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def to_toml(values: Mapping[str, Any]) -> str:
+    """Nested mappings and dataclasses of plain values as TOML; ``None`` is left out, as TOML has no such value."""
+    return "".join(_toml_lines(_plain(values), ()))
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items() if one is not None}
+    return str(value) if isinstance(value, Path) else value
+
+
+def _toml_lines(table: Mapping[str, Any], path: Sequence[str]) -> list[str]:
+    simple = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
+    lines = [f"\n[{'.'.join(_key(part) for part in path)}]\n"] if path and simple else []
+    lines += [f"{_key(key)} = {_toml_value(value)}\n" for key, value in simple.items()]
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            lines += _toml_lines(value, (*path, key))
+    return lines
+
+
+def _key(name: str) -> str:
+    return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else json.dumps(name)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml_value(one) for one in value) + "]"
+    if isinstance(value, float):
+        return repr(value)  # TOML writes inf and nan as Python does
+    return json.dumps(value)  # booleans, integers and strings are written alike

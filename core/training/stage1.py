@@ -1,0 +1,141 @@
+"""Stage 1: learn the seeds' wording. Photos with their captions, mixed with sentences told from noisy text vectors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from core.captioner.captioner import Captioner, pad
+from core.training.caption_vectors import CaptionVectors
+from core.training.compute import autocast, numpy_rng, torch_rng
+from core.training.data import TrainingData
+from core.training.evaluate import Evaluation
+from core.training.noise import add_noise, mean_cosine, noise_variance
+from core.training.presets import Stage1Settings
+from core.training.state import Progress
+from core.training.steps import Environment, StepResult
+
+_NO_PAIRS_COSINE = 0.3
+"""Image–text cosine assumed where there is no pair to measure it on."""
+
+
+class Stage1:
+    """Cross-entropy with early stopping by the held-out seeds' loss. ``fresh``: the mapper is new, practise first."""
+
+    number = 1
+    title = "Stage 1: learning your wording"
+
+    def __init__(
+        self, data: TrainingData, vectors: CaptionVectors, settings: Stage1Settings, env: Environment, *, fresh: bool
+    ) -> None:
+        self._settings, self._env, self._judged_by_loss = settings, env, len(data.held_seeds) > 0
+        captioner = env.captioner
+        self._owner, captions = data.seeds.pairs()
+        self._images = data.seeds.images
+        limit = min(settings.max_tokens, captioner.max_tokens)
+        self._pair_ids = captioner.encode(captions, limit)
+        sentences = list(dict.fromkeys([*captions, *data.texts]))
+        use_texts = settings.texts > 0 or (fresh and settings.fresh_steps > 0)
+        self._text_ids = captioner.encode(sentences, limit) if use_texts else []
+        self._text_vectors = vectors(sentences) if use_texts else np.zeros((0, captioner.info.dim), np.float32)
+        self.variance = _variance(settings, data, vectors)
+        self._fresh_steps = settings.fresh_steps if fresh else 0
+        self.steps = self._fresh_steps + settings.steps
+        self.evaluate_every = settings.evaluate_every
+        self.optimiser: torch.optim.Optimizer = make_optimiser(
+            captioner, settings.lr_mapper, settings.lr_lm, settings.weight_decay
+        )
+
+    def step(self, step: int, progress: Progress) -> StepResult:
+        self._set_rates(step)
+        embeddings, ids = self._batch(step)
+        device = self._env.captioner.device
+        self.optimiser.zero_grad(set_to_none=True)
+        with autocast(self._env.bf16, device):
+            loss = self._env.captioner.loss(embeddings.to(device), ids.to(device), self._settings.label_smoothing)
+        loss.backward()
+        self._env.ctx.check_cancelled()
+        nn.utils.clip_grad_norm_(self._env.captioner.parameters(), 1.0)
+        self.optimiser.step()
+        return StepResult(loss=float(loss.detach()))
+
+    def consider(self, evaluation: Evaluation, progress: Progress) -> float:
+        """Minus the held-out loss; without held-out seeds the last model counts, as nothing can tell."""
+        if not self._judged_by_loss:
+            return float(progress.step)
+        score = -evaluation.values["nll"]
+        progress.strikes = 0 if score > progress.best_score else progress.strikes + 1
+        enough = progress.step >= self._fresh_steps + self._settings.minimum_steps
+        if enough and progress.strikes >= self._settings.patience:
+            progress.stopped = "the held-out captions were no longer told better"
+        return score
+
+    def _batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pairs first, then sentences: vectors ``[B, dim]`` and ids ``[B, L]``."""
+        settings, seed = self._settings, self._env.seed
+        fresh = step < self._fresh_steps
+        wanted = (0, settings.pairs + settings.texts) if fresh else (settings.pairs, settings.texts)
+        pairs = cycle(len(self._pair_ids), wanted[0], step, seed, "pairs")
+        texts = cycle(len(self._text_ids), wanted[1], step, seed, "texts")
+        images = torch.from_numpy(self._images[self._owner[pairs]])
+        sentences = torch.from_numpy(self._text_vectors[texts])
+        noise = torch_rng(seed, "stage1-noise", step)
+        embeddings = torch.cat(
+            [add_noise(images, settings.image_noise, noise), add_noise(sentences, self.variance, noise)]
+        )
+        return embeddings, pad([*(self._pair_ids[i] for i in pairs), *(self._text_ids[i] for i in texts)])
+
+    def _set_rates(self, step: int) -> None:
+        settings = self._settings
+        if step < self._fresh_steps:
+            scale = warm_up_cosine(step, self._fresh_steps)
+            rates = (settings.lr_fresh, settings.lr_lm)
+        else:
+            scale = warm_up_cosine(step - self._fresh_steps, settings.steps)
+            rates = (settings.lr_mapper, settings.lr_lm)
+        for group, rate in zip(self.optimiser.param_groups, rates, strict=False):
+            group["lr"] = rate * scale
+
+
+def make_optimiser(captioner: Captioner, lr_mapper: float, lr_lm: float, weight_decay: float) -> Optimizer:
+    """AdamW with one group for the mapper and, where it is tuned, one for the language model."""
+    groups = [{"params": list(captioner.mapper.parameters()), "lr": lr_mapper}]
+    tuned = [parameter for parameter in captioner.lm.parameters() if parameter.requires_grad]
+    if tuned:
+        groups.append({"params": tuned, "lr": lr_lm})
+    return torch.optim.AdamW(groups, lr=lr_mapper, weight_decay=weight_decay, betas=(0.9, 0.98))
+
+
+def warm_up_cosine(step: int, steps: int) -> float:
+    """Linear warm-up over 6% of the steps (at most 100), then a cosine down to a twentieth."""
+    warm = max(1, min(100, round(0.06 * steps)))
+    if step < warm:
+        return (step + 1) / warm
+    done = (step - warm) / max(1, steps - warm)
+    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def cycle(count: int, batch: int, step: int, seed: int, purpose: str) -> Sequence[int]:
+    """The ``batch`` positions below ``count`` of this step: one shuffled pass after another, none left out."""
+    if count == 0 or batch == 0:
+        return []
+    result: list[int] = []
+    for epoch in range(step * batch // count, ((step + 1) * batch - 1) // count + 1):
+        order = numpy_rng(seed, purpose, epoch).permutation(count)
+        start = max(0, step * batch - epoch * count)
+        result += order[start : min(count, (step + 1) * batch - epoch * count)].tolist()
+    return result
+
+
+def _variance(settings: Stage1Settings, data: TrainingData, vectors: CaptionVectors) -> float:
+    if settings.noise is not None:
+        return settings.noise
+    owner, captions = data.seeds.pairs()
+    if not captions:
+        return noise_variance(_NO_PAIRS_COSINE, data.seeds.images.shape[1])
+    return noise_variance(mean_cosine(data.seeds.images[owner], vectors(captions)), data.seeds.images.shape[1])

@@ -1,0 +1,192 @@
+"""Stage 2: practise on photos without captions. Samples, rewards, leave-one-out policy gradient, held to stage 1."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from torch import nn
+
+from core.captioner.captioner import pad
+from core.metrics.tokenize import tokenize
+from core.training.caption_vectors import CaptionVectors
+from core.training.compute import autocast, numpy_rng, torch_rng
+from core.training.data import TrainingData, hard_neighbours
+from core.training.evaluate import Evaluation
+from core.training.gates import check_gates
+from core.training.messages import GateRow
+from core.training.policy import Batch, PolicyLosses, PolicyOptions, policy_backward
+from core.training.presets import Stage2Settings
+from core.training.rewards import RewardContext, leave_one_out, total_reward
+from core.training.rollout import Rollouts, Sampler
+from core.training.stage1 import cycle, make_optimiser
+from core.training.state import Progress
+from core.training.steps import Environment, StepResult
+
+_SMALLEST_DEVIATION = 0.02
+"""Advantages are not blown up where all captions of a batch are about equally good."""
+_BETA_EVERY, _BETA_FACTOR = 10, 1.5
+_ALARMS = 2
+"""Evaluations in a row with a red guard that end the stage."""
+
+
+class Stage2:
+    """Maximises the reward of sampled captions without leaving the wording of the model it starts from."""
+
+    number = 2
+    title = "Stage 2: practising on photos without captions"
+
+    def __init__(
+        self,
+        data: TrainingData,
+        vectors: CaptionVectors,
+        settings: Stage2Settings,
+        env: Environment,
+        before: Evaluation,
+    ) -> None:
+        self._settings, self._env, self._vectors, self._before = settings, env, vectors, before
+        self.steps, self.evaluate_every = settings.steps, settings.evaluate_every
+        captioner = env.captioner
+        self._images = data.practice_images
+        self._photos = min(settings.photos, len(self._images))
+        hard = settings.hard_share > 0 and len(self._images) > 1
+        self._neighbours = hard_neighbours(self._images, settings.hard_ranks) if hard else None
+        self._seed_owner, captions = data.seeds.pairs()
+        self._seed_images = data.seeds.images
+        self._seed_ids = captioner.encode(captions, min(48, captioner.max_tokens))
+        lengths = [len(tokenize(caption)) for caption in captions] or [10]
+        self.length_mean, self.length_spread = float(np.mean(lengths)), float(np.std(lengths))
+        self._max_tokens = min(settings.max_tokens, captioner.max_tokens)
+        self.optimiser = make_optimiser(captioner, settings.lr, settings.lr, 0.0)
+        self._reference = copy.deepcopy(captioner).eval().requires_grad_(False) if settings.beta > 0 else None
+        self._sampler: Sampler | None = None
+
+    def step(self, step: int, progress: Progress) -> StepResult:
+        settings, env = self._settings, self._env
+        beta = progress.values.get("beta", settings.beta)
+        photos = self.draw_photos(step)
+        rollouts = self._sample(photos, step)
+        reward, advantages, parts = self._rewards(photos, rollouts)
+        for group in self.optimiser.param_groups:
+            group["lr"] = settings.lr * min(1.0, (step + 1) / max(1, settings.warm_up))
+        self.optimiser.zero_grad(set_to_none=True)
+        device = env.captioner.device
+        batch = Batch(
+            torch.from_numpy(self._images[photos]).to(device),
+            trimmed(rollouts.ids),
+            torch.from_numpy(advantages.astype(np.float32)).to(device),
+        )
+        options = PolicyOptions(settings.temperature, beta, settings.micro_rows, env.bf16)
+        losses = policy_backward(env.captioner, self._reference, batch, options, env.ctx)
+        seed_loss = self._seed_backward(step)
+        env.ctx.check_cancelled()
+        nn.utils.clip_grad_norm_(env.captioner.parameters(), 1.0)
+        self.optimiser.step()
+        self._hold_kl(step, losses, beta, progress)
+        progress.values |= {f"reward_{name}": value for name, value in parts.items()}
+        return StepResult(loss=seed_loss, reward=reward, kl=losses.kl_caption)
+
+    def consider(self, evaluation: Evaluation, progress: Progress) -> float:
+        """CLIP-S and MRR on held-out photos, for models whose guards are not red; what began counts as green."""
+        kl = progress.values.get("kl", 0.0)
+        gates = self.gates_of(evaluation, kl)
+        for gate in gates:
+            self._env.ctx.partial(gate)
+        score = evaluation.values["clip_s"] + evaluation.values["mrr"]
+        red = [gate.name for gate in gates if gate.state == "red"]
+        if not self._settings.gated:
+            score = float(progress.step)
+        elif progress.step > 0:
+            progress.strikes = progress.strikes + 1 if red else 0
+            if progress.strikes >= _ALARMS:
+                progress.stopped = f"a guard was red twice in a row ({', '.join(red)})"
+            score = float("-inf") if red else score
+        if score > progress.best_score:
+            progress.values["kl_at_best"] = kl
+        return score
+
+    def gates_of(self, evaluation: Evaluation, kl: float) -> tuple[GateRow, ...]:
+        """The guards of a model, compared with the one this stage began with."""
+        photos = len(evaluation.captions)
+        return check_gates(evaluation.values, self._before.values, self.length_mean, kl, photos)
+
+    def draw_photos(self, step: int) -> np.ndarray:
+        """Positions of this step's photos, all different: anchors in turn, neighbours of them, then any others."""
+        settings, seed = self._settings, self._env.seed
+        count, total = self._photos, len(self._images)
+        anchors = max(1, round(count * (1 - settings.hard_share)))
+        picked = list(dict.fromkeys(cycle(total, anchors, step, seed, "anchors")))
+        rng = numpy_rng(seed, "stage2-photos", step)
+        if self._neighbours is not None:
+            for anchor in list(picked):
+                near = [one for one in self._neighbours[anchor] if one >= 0 and one not in picked]
+                if near and len(picked) < count:
+                    picked.append(int(rng.choice(near)))
+        others = (int(one) for one in rng.permutation(total))
+        while len(picked) < count:
+            other = next(others)
+            if other not in picked:
+                picked.append(other)
+        return np.array(picked[:count], np.int64)
+
+    def _sample(self, photos: np.ndarray, step: int) -> Rollouts:
+        settings, env = self._settings, self._env
+        if self._sampler is None:
+            self._sampler = Sampler(env.captioner, env.bf16)
+        self._sampler.refresh()
+        draws = torch_rng(env.seed, "stage2-samples", step)
+        embeddings = torch.from_numpy(self._images[photos])
+        return self._sampler.sample(
+            embeddings, settings.samples, settings.temperature, self._max_tokens, draws, env.ctx
+        )
+
+    def _rewards(self, photos: np.ndarray, rollouts: Rollouts) -> tuple[float, np.ndarray, dict[str, float]]:
+        """Mean reward, advantages ``[R]``, and the means of the reward's parts."""
+        settings = self._settings
+        captions = [self._env.captioner.decode(tokens) for tokens in rollouts.token_lists()]
+        context = RewardContext(
+            images=self._images[photos],
+            texts=self._vectors(captions),
+            finished=rollouts.finished.cpu().numpy(),
+            samples=settings.samples,
+            length_mean=self.length_mean,
+            length_spread=self.length_spread,
+            contrastive_scale=settings.contrastive_scale,
+        )
+        rewards, parts = total_reward(captions, context, settings.rewards)
+        advantages = leave_one_out(rewards, settings.samples)
+        if settings.normalise_advantage:
+            advantages = advantages / max(float(advantages.std()), _SMALLEST_DEVIATION)
+        clip = settings.advantage_clip
+        return float(rewards.mean()), np.clip(advantages, -clip, clip), dict(parts)
+
+    def _seed_backward(self, step: int) -> float | None:
+        """Interleaved cross-entropy on seed captions; what it was, in nats per token."""
+        settings, env = self._settings, self._env
+        wanted = settings.seed_rows if settings.seed_weight > 0 else 0
+        rows = cycle(len(self._seed_ids), wanted, step, env.seed, "seeds")
+        if not rows:
+            return None
+        device = env.captioner.device
+        images = torch.from_numpy(self._seed_images[self._seed_owner[rows]]).to(device)
+        with autocast(env.bf16, device):
+            loss = env.captioner.loss(images, pad([self._seed_ids[i] for i in rows]).to(device))
+        (settings.seed_weight * loss).backward()
+        return float(loss.detach())
+
+    def _hold_kl(self, step: int, losses: PolicyLosses, beta: float, progress: Progress) -> None:
+        """Keep a running mean of the KL and move its weight so that it stays near the target."""
+        settings, values = self._settings, progress.values
+        mean = values.get("kl", 0.0)
+        values["kl"] = losses.kl_caption if step == 0 else 0.8 * mean + 0.2 * losses.kl_caption
+        values["beta"] = beta
+        if self._reference is not None and (step + 1) % _BETA_EVERY == 0:
+            factor = _BETA_FACTOR if values["kl"] > settings.kl_target else 1 / _BETA_FACTOR
+            values["beta"] = float(np.clip(beta * factor, *settings.beta_range))
+
+
+def trimmed(ids: torch.Tensor) -> torch.Tensor:
+    """Without the columns on the right that are padding in every row."""
+    used = (ids >= 0).any(dim=0)
+    return ids[:, : int(used.nonzero().max()) + 1]

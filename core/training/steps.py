@@ -1,0 +1,148 @@
+"""The loop that both stages run in: steps, evaluations, the best weights so far, stopping and going on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from core.captioner.captioner import Captioner
+from core.captioner.checkpoint import save_captioner
+from core.jobs import Cancelled, JobContext
+from core.training.evaluate import Evaluation, Judge
+from core.training.messages import MetricRow, Samples, StageStarted
+from core.training.runfolder import METRICS, SAMPLES, RunFolder, StageOutcome
+from core.training.state import Progress, Weights, copy_of, load_state, put_back, save_state, trained_weights
+
+SAVE_EVERY_S = 60.0
+"""A crash costs at most so much training; saving depends on the clock, the result does not."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What a stage works with besides its data and settings. ``deadline``: of ``time.monotonic``, or ``None``."""
+
+    captioner: Captioner
+    judge: Judge
+    run: RunFolder
+    ctx: JobContext
+    seed: int
+    bf16: bool
+    resume: bool = False
+    deadline: float | None = None
+    with_lm: bool = True
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """Means of one step; see :class:`MetricRow`."""
+
+    loss: float | None
+    reward: float | None = None
+    kl: float | None = None
+
+
+class Stage(Protocol):
+    """What a stage adds to the loop."""
+
+    number: int
+    title: str
+    steps: int
+    evaluate_every: int
+    optimiser: torch.optim.Optimizer
+
+    def step(self, step: int, progress: Progress) -> StepResult:
+        """Train once. Raises ``Cancelled`` before any weight has changed."""
+        ...
+
+    def consider(self, evaluation: Evaluation, progress: Progress) -> float:
+        """The score of a model with this evaluation (higher is better); may set ``progress.stopped`` to a reason."""
+        ...
+
+
+def run_stage(stage: Stage, env: Environment) -> StageOutcome:
+    """Train to the end, leave the best weights in the captioner and its checkpoint in the run folder.
+
+    When cancelled, the state is saved so that going on gives what an unbroken training would have given, and the best
+    model so far lies in the stage's folder.
+    """
+    env.ctx.partial(StageStarted(stage.number, stage.steps))
+    best, progress = _begin(stage, env)
+    started = time.monotonic() - progress.seconds
+    try:
+        _loop(stage, env, best, progress, lambda: time.monotonic() - started)
+    except Cancelled:
+        progress.seconds = time.monotonic() - started
+        _save_unfinished(stage, env, best, progress)
+        raise
+    put_back(env.captioner, best)
+    save_captioner(env.captioner, env.run.stage(stage.number), with_lm=env.with_lm)
+    seconds = time.monotonic() - started
+    outcome = StageOutcome(progress.step, progress.best_step, seconds, progress.stopped, progress.values)
+    env.run.write_outcome(stage.number, outcome)
+    return outcome
+
+
+def _begin(stage: Stage, env: Environment) -> tuple[Weights, Progress]:
+    file = env.run.state(stage.number)
+    if env.resume and file.is_file():
+        best, progress = load_state(file, env.captioner, stage.optimiser)
+        env.run.forget_rows_after(stage.number, progress.step)
+        return best, progress
+    return copy_of(trained_weights(env.captioner)), Progress()
+
+
+def _loop(stage: Stage, env: Environment, best: Weights, progress: Progress, elapsed: Callable[[], float]) -> None:
+    saved = time.monotonic()
+    result: StepResult | None = None
+    while True:
+        due = progress.step % stage.evaluate_every == 0 or progress.step == stage.steps or bool(progress.stopped)
+        if due and progress.judged != progress.step:
+            _judge(stage, env, best, progress, result)
+        if progress.step >= stage.steps or progress.stopped:
+            return
+        env.ctx.check_cancelled()
+        result = stage.step(progress.step, progress)
+        progress.step += 1
+        env.ctx.progress(progress.step, stage.steps, stage.title)
+        row = MetricRow(stage.number, progress.step, result.loss, result.reward, result.kl)
+        env.ctx.partial(row)
+        env.run.add_row(METRICS, _plain(row))
+        if env.deadline is not None and time.monotonic() > env.deadline:
+            progress.stopped = "the time given was over"
+        if time.monotonic() - saved > SAVE_EVERY_S:
+            progress.seconds = elapsed()
+            save_state(env.run.state(stage.number), env.captioner, stage.optimiser, best, progress)
+            saved = time.monotonic()
+
+
+def _judge(stage: Stage, env: Environment, best: Weights, progress: Progress, result: StepResult | None) -> None:
+    evaluation = env.judge(env.captioner)
+    score = stage.consider(evaluation, progress)
+    if score > progress.best_score:
+        progress.best_score, progress.best_step = score, progress.step
+        best.update(copy_of(trained_weights(env.captioner)))
+    last = result or StepResult(loss=None)
+    row = MetricRow(stage.number, progress.step, last.loss, last.reward, last.kl, evaluation.values)
+    samples = Samples(progress.step, env.judge.samples(env.captioner))
+    env.ctx.partial(row)
+    env.ctx.partial(samples)
+    env.run.add_row(METRICS, _plain(row))
+    env.run.add_row(SAMPLES, {"stage": stage.number, "step": progress.step, "captions": dict(samples.items)})
+    progress.judged = progress.step
+
+
+def _save_unfinished(stage: Stage, env: Environment, best: Weights, progress: Progress) -> None:
+    now = copy_of(trained_weights(env.captioner))
+    put_back(env.captioner, best)
+    save_captioner(env.captioner, env.run.stage(stage.number), with_lm=env.with_lm)
+    put_back(env.captioner, now)
+    save_state(env.run.state(stage.number), env.captioner, stage.optimiser, best, progress)
+
+
+def _plain(row: MetricRow) -> dict[str, object]:
+    values = {"loss": row.loss, "reward": row.reward, "kl": row.kl, **row.values}
+    return {"stage": row.stage, "step": row.step, **{name: v for name, v in values.items() if v is not None}}

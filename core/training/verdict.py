@@ -1,0 +1,79 @@
+"""Which model is kept, and why, in words. A model wins on photos it never learned from, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.metrics.bootstrap import paired_bootstrap
+from core.training.evaluate import Evaluation
+from core.training.messages import GateRow
+
+_NLL_TOLERANCE = 0.02
+"""Nats per token that a handful of held-out captions cannot tell apart."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the later model is kept instead of the earlier one, and the evidence in a sentence or two."""
+
+    better: bool
+    reason: str
+
+
+def judge_stage1(before: Evaluation, after: Evaluation, held_out: int) -> Verdict:
+    """Stage 1 is about wording: the held-out seeds decide, by how likely the models find them."""
+    if held_out == 0:
+        return Verdict(True, "Stage 1 is kept; there were too few captions to hold some out and check it.")
+    was, now = before.values["nll"], after.values["nll"]
+    if now < was:
+        return Verdict(
+            True,
+            f"Stage 1 tells your {_count(held_out, 'held-out photo')} more in your words than before "
+            f"({now:.2f} nats a word piece, it was {was:.2f}).",
+        )
+    return Verdict(
+        False,
+        f"Stage 1 does not tell your {_count(held_out, 'held-out photo')} better than before "
+        f"({now:.2f} nats a word piece, it was {was:.2f}).",
+    )
+
+
+def judge_stage2(before: Evaluation, after: Evaluation, gates: Sequence[GateRow], *, best_step: int) -> Verdict:
+    """Stage 2 must fit photos better beyond doubt, find them no worse, keep the wording and turn no guard red."""
+    if best_step == 0:
+        return Verdict(False, "Stage 2 found nothing better than stage 1 whose guards were not red.")
+    red = [gate for gate in gates if gate.state == "red"]
+    if red:
+        return Verdict(False, f"Stage 2 is not kept, a guard is red: {' '.join(gate.sentence for gate in red)}")
+    fit = paired_bootstrap(before.clip_s, after.clip_s)
+    found = paired_bootstrap(before.reciprocal_rank, after.reciprocal_rank)
+    evidence = (
+        f"on {_count(len(before.captions), 'photo')} it never learned from, the fit of caption and photo went from "
+        f"{before.values['clip_s']:.3f} to {after.values['clip_s']:.3f}, and a caption finds its photo first "
+        f"{after.values['r1']:.0f}% of the time ({before.values['r1']:.0f}% before; mean reciprocal rank "
+        f"{before.values['mrr']:.2f} to {after.values['mrr']:.2f})."
+    )
+    if fit.low <= 0 or found.value < 0:
+        return Verdict(False, f"Stage 2 is not clearly better, so it is not kept: {evidence}")
+    if len(before.cider) > 1 and paired_bootstrap(before.cider, after.cider).high < 0:
+        return Verdict(
+            False,
+            f"Stage 2 is not kept, its captions are less like yours (CIDEr-D {before.values['cider']:.0f} to "
+            f"{after.values['cider']:.0f}), although {evidence}",
+        )
+    return Verdict(True, f"Stage 2 is kept: {evidence}")
+
+
+def judge_against_current(current: Evaluation, new: Evaluation) -> Verdict:
+    """The library's present model gives way unless it is clearly better than the new one."""
+    worse_fit = paired_bootstrap(current.clip_s, new.clip_s).high < 0
+    worse_words = "nll" in new.values and new.values["nll"] > current.values["nll"] + _NLL_TOLERANCE
+    if worse_fit or worse_words:
+        why = "fits photos better" if worse_fit else "tells your held-out photos more in your words"
+        return Verdict(False, f"The library keeps the model it has: it {why} than the new one.")
+    return Verdict(True, "The library uses the new model from now on.")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
