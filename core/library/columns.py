@@ -54,4 +54,6 @@ def path_from_stored(value: Any) -> Any:
 
 
 def now() -> datetime:
-    return datetime.now(UTC)
+    """The time now, to the millisecond, which is what the database keeps."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
