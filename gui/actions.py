@@ -92,7 +92,7 @@ class Actions(QObject):
             if shortcuts:
                 native = QKeySequence.SequenceFormat.NativeText
                 keys = ", ".join(shortcut.toString(native) for shortcut in shortcuts)
-                yield spec.where, self._actions[spec.name].text().replace("&", ""), keys
+                yield spec.where, QCoreApplication.translate("actions", spec.text).replace("&", ""), keys
 
     def _make(self, spec: Spec) -> QAction:
         action = QAction(QCoreApplication.translate("actions", spec.text), self)

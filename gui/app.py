@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 from PySide6.QtCore import QCoreApplication, QSettings, QtMsgType, qInstallMessageHandler
 from PySide6.QtWidgets import QApplication
@@ -19,7 +20,7 @@ from gui.dialogs import CrashDialog
 from gui.icons import icon
 from gui.main_window import MainWindow
 from gui.session import Session
-from gui.theme import MODES, Theme
+from gui.theme import MODES, Mode, Theme
 
 _log = logging.getLogger("seedcap")
 
@@ -68,9 +69,10 @@ def make_window(settings: QSettings, *, in_process: bool = False) -> MainWindow:
     app = QApplication.instance()
     if not isinstance(app, QApplication):
         raise RuntimeError("make_window() needs a QApplication")
-    mode = str(settings.value("theme", "system"))
+    stored = str(settings.value("theme", "system"))
+    mode = cast(Mode, stored) if stored in MODES else "system"
     if app.findChild(Theme) is None:
-        Theme(app, next((known for known in MODES if known == mode), "system"))
+        Theme(app, mode)
     app.setWindowIcon(icon("app", "accent"))
     return MainWindow(Session(in_process=in_process), settings)
 

@@ -21,6 +21,7 @@ from gui.widgets.basics import column, row
 from gui.widgets.job_bar import JobBar
 from gui.widgets.message_bar import MessageBar
 from gui.widgets.nav import PLACES, NavRail
+from gui.widgets.toast import Toast
 from gui.worker import Failure
 
 RECENT = 8
@@ -57,6 +58,7 @@ class MainWindow(QMainWindow):
         central = QWidget()
         central.setLayout(body)
         self.setCentralWidget(central)
+        self.toast = Toast(self.stack)
         self._build_menus()
         self._connect()
         self._show_theme()
@@ -134,7 +136,7 @@ class MainWindow(QMainWindow):
         session.overview_changed.connect(self._apply_overview)
         session.opened.connect(self._library_opened)
         session.failed.connect(self.messages.show_failure)
-        session.said.connect(lambda text: self.messages.show_message(text, kind="good"))
+        session.said.connect(self.toast.say)
         session.job_started.connect(self._job_started)
         self.rail.chosen.connect(self.go)
         theme.theme().changed.connect(self._show_theme)

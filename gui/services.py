@@ -7,6 +7,7 @@ is there before SQLAlchemy is.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,18 +18,26 @@ import numpy as np
 from core.errors import UserError
 from core.paths import data_dir
 from gui.filters import Filter
+from gui.tasks import ExportOrder
 
 if TYPE_CHECKING:
     from core.library.library import Library
-    from core.library.queries import CaptionRow, Counts, ImageRow, RunRow
+    from core.library.records import CaptionRow, Counts, ImageRow, RunRow
 
 Sort = Literal["path", "score", "weakest", "distinctiveness"]
 EXPORT_FORMATS = (
     ("txt", "A text file beside each photo (.txt)"),
     ("jsonl", "One file, a line for each photo (.jsonl)"),
     ("csv", "One table (.csv)"),
+    ("coco", "COCO captions (.json)"),
 )
-SINGLE_FILE_FORMATS = ("jsonl", "csv")
+FILE_NAMES = {"jsonl": "metadata.jsonl", "csv": "captions.csv", "coco": "captions_coco.json"}
+ACTIONS = {
+    "create": "New file",
+    "same": "Nothing: it says this already",
+    "replace": "Its words are replaced",
+    "keep": "Kept: it says something else",
+}
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,8 @@ class Overview:
     redo: str | None
     to_review: int  # photos with suggestions that nobody has looked at
     uncaptioned: int
-    model: str  # which model captions come from, as a sentence
+    run_id: str | None  # the run whose model captions come from; None: the starter's
+    model: str  # the same as a sentence
 
 
 @dataclass(frozen=True)
@@ -101,17 +111,13 @@ class ExportRow:
 
 
 @dataclass(frozen=True)
-class ExportPlan:
+class ExportPreview:
+    """``files``: how many files would be written; ``kept``: how many say something else; ``rows``: the first ones."""
+
     summary: str
-    count: int
-    rows: tuple[ExportRow, ...]  # the first of them
-    can_choose: bool  # whether a place is to be chosen, rather than beside the photos
-
-
-@dataclass(frozen=True)
-class ExportResult:
-    sentence: str
-    folder: Path
+    files: int
+    kept: int
+    rows: tuple[ExportRow, ...]
 
 
 def sample_folder() -> Path:
@@ -152,6 +158,7 @@ class LibraryService:
 
         counts = queries.counts(self._library)
         folders = tuple(queries.folders(self._library))
+        run = queries.current_run(self._library)
         return Overview(
             # A library made for one folder goes by that folder's name; its own carries a mark to be unique.
             folders[0].name if len(folders) == 1 else self.name,
@@ -161,7 +168,8 @@ class LibraryService:
             edits.can_redo(self._library),
             counts.candidates,
             len(queries.image_ids(self._library, has_caption=False)),
-            _model_sentence(queries.current_run(self._library)),
+            None if run is None else run.id,
+            _model_sentence(run),
         )
 
     def ids(self, query: Query) -> np.ndarray:
@@ -229,12 +237,30 @@ class LibraryService:
 
         return queries.runs(self._library)
 
-    def plan_export(self, kind: str, which: str, target: Path | None, limit: int) -> ExportPlan:
+    def preview_export(self, order: ExportOrder, limit: int) -> ExportPreview:
         """What an export would do, file by file; the first ``limit`` of them."""
-        return ExportPlan("", 0, (), kind in SINGLE_FILE_FORMATS)
+        from core.exchange.exports import plan_export
 
-    def export(self, kind: str, which: str, target: Path | None) -> ExportResult:
-        raise UserError("Exporting is not there yet.", "")
+        try:
+            plan = plan_export(self._library, order.format, order.target, which=order.which, overwrite=order.overwrite)
+        except UserError as error:
+            return ExportPreview(error.message, 0, 0, ())
+        numbers = Counter(item.action for item in plan.items)
+        rows = tuple(
+            ExportRow(str(item.path), ACTIONS[item.action], " · ".join(item.content.splitlines()[:3])[:400])
+            for item in plan.items[:limit]
+        )
+        parts = [f"{plan.photos:,} photos with captions"]
+        parts += [f"{plan.without:,} without one are left out"] if plan.without else []
+        parts += [f"{numbers['same']:,} files are up to date"] if numbers["same"] else []
+        writes = numbers["create"] + numbers["replace"]
+        return ExportPreview("; ".join(parts) + ".", writes, numbers["keep"], rows)
+
+    def use_run(self, run_id: str | None) -> None:
+        """Captions come from this run's model from now on; None: from the starter's."""
+        from core.library.runs import set_current_run
+
+        set_current_run(self._library, run_id)
 
     # -- what a person does -----------------------------------------------------------------------------------------
 

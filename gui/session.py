@@ -32,6 +32,7 @@ class Session(QObject):
         self.reads = Lane("reads", self)
         self.writes = Lane("writes", self)
         self.pictures = Lane("pictures", self)
+        self.lookups = Lane("lookups", self)  # slow looks at many files, so that reading is not behind them
         self.thumbnails = Thumbnails(self)
         self.commands = Commands(self.writes, self)
         self.heavy = JobRunner(self, in_process=in_process)  # training, captioning: one at a time
@@ -39,7 +40,7 @@ class Session(QObject):
         self.words = JobRunner(self, in_process=in_process, keep_worker=True)  # search: the model stays loaded
         self.service: LibraryService | None = None
         self.overview: Overview | None = None
-        for lane in (self.reads, self.writes, self.pictures):
+        for lane in self.lanes:
             lane.failed.connect(self.failed)
         for runner in self.runners:
             runner.started.connect(self.job_started)
@@ -51,6 +52,10 @@ class Session(QObject):
     @property
     def runners(self) -> tuple[JobRunner, JobRunner, JobRunner]:
         return self.heavy, self.light, self.words
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        return self.reads, self.writes, self.pictures, self.lookups
 
     # -- the library ------------------------------------------------------------------------------------------------
 
@@ -89,6 +94,13 @@ class Session(QObject):
 
     def read(self, call: Callable[[LibraryService], object], then: Callable[..., None], *, key: str = "") -> None:
         """``then(call(service))``, unless the library has been closed meanwhile."""
+        self._ask(self.reads, call, then, key)
+
+    def look_up(self, call: Callable[[LibraryService], object], then: Callable[..., None]) -> None:
+        """The same for what may take seconds; only the newest is answered."""
+        self._ask(self.lookups, call, then, "lookup")
+
+    def _ask(self, lane: Lane, call: Callable[[LibraryService], object], then: Callable[..., None], key: str) -> None:
         service = self.service
         if service is None:
             return
@@ -97,7 +109,7 @@ class Session(QObject):
             if service is self.service:
                 then(result)
 
-        self.reads.submit(lambda: call(service), done, key=key or None)
+        lane.submit(lambda: call(service), done, key=key or None)
 
     def read_photos(self, ids: np.ndarray, then: Callable[[Sequence[Photo]], None]) -> None:
         self.read(lambda service: service.photos(ids), then)
@@ -107,15 +119,7 @@ class Session(QObject):
 
     def write(self, call: Callable[[LibraryService], object], then: Callable[..., None]) -> None:
         """``call(service)`` in the writing lane, where it cannot overtake what a person has done before."""
-        service = self.service
-        if service is None:
-            return
-
-        def done(result: object) -> None:
-            if service is self.service:
-                then(result)
-
-        self.writes.submit(lambda: call(service), done)
+        self._ask(self.writes, call, then, "")
 
     def after_writes(self, then: Callable[[], None]) -> None:
         """``then()`` when everything written so far is in the database."""
@@ -171,9 +175,9 @@ class Session(QObject):
     def close(self) -> None:
         """After the jobs have ended: finish writing, then let go of everything."""
         self._refresh.stop()
-        self.writes.stop()
-        self.reads.stop()
-        self.pictures.stop()
+        self.writes.stop()  # first: what was typed
+        for lane in self.lanes:
+            lane.stop()
         self.thumbnails.stop()
         for runner in self.runners:
             runner.release()

@@ -1,8 +1,8 @@
 """The jobs that the window starts: thin functions around core's, run by the bridge in a worker process.
 
 No Qt and no model library is imported here at the top, and every request, partial result and result is a dataclass of
-this module: what crosses the pipe never makes the window's process import torch. ``needs`` names the modules that a
-worker imports before a job counts as begun.
+this module or of ``core.training.messages``: what crosses the pipe never makes the window's process import torch.
+``needs`` names the modules that a worker imports before a job counts as begun.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from core.errors import UserError
 from core.jobs import JobContext
+from core.training.messages import TrainReport, TrainRequest
 
 J = TypeVar("J", bound=Callable[..., Any])
 Existing = Literal["skip", "add", "replace-model"]
@@ -74,57 +75,6 @@ class Suggestion:
 
 
 @dataclass(frozen=True)
-class TrainOrder:
-    library: Path
-    preset: str = "recommended"
-    limit_minutes: float | None = None
-
-
-@dataclass(frozen=True)
-class StageStarted:
-    stage: int
-    total_steps: int
-
-
-@dataclass(frozen=True)
-class MetricRow:
-    stage: int
-    step: int
-    loss: float | None = None
-    reward: float | None = None
-
-
-@dataclass(frozen=True)
-class Samples:
-    step: int
-    items: tuple[tuple[int, str], ...]
-
-
-@dataclass(frozen=True)
-class GateRow:
-    name: str
-    state: Literal["green", "amber", "red"]
-    sentence: str
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A line of the evidence: its name in words, and a value for each of ``TrainResult.columns``."""
-
-    name: str
-    values: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    headline: str
-    because: str
-    columns: tuple[str, ...] = ()
-    measures: tuple[Measure, ...] = ()
-    kept_column: int = -1
-
-
-@dataclass(frozen=True)
 class CaptionOrder:
     library: Path
     existing: Existing = "skip"
@@ -137,6 +87,26 @@ class CaptionResult:
     done: int
     failed: tuple[tuple[str, str], ...] = ()
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class ExportOrder:
+    """``target``: a folder or a file, None for beside the photos. ``overwrite`` files that say something else."""
+
+    library: Path
+    format: Literal["txt", "jsonl", "csv", "coco"]
+    which: Literal["accepted", "best"] = "accepted"
+    target: Path | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    folder: Path
+    written: int
+    same: int
+    kept: tuple[str, ...]
+    failed: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -180,13 +150,35 @@ def suggest_photos(ctx: JobContext, order: SuggestOrder) -> Suggestion:
 
 
 @needs("core.training.job")
-def train(ctx: JobContext, order: TrainOrder) -> TrainResult:
-    raise UserError("This part of Seedcap is not there yet.", "")
+def train(ctx: JobContext, request: TrainRequest) -> TrainReport:
+    """Both stages. What it reports on the way are the messages of ``core.training.messages``."""
+    from core.training.job import train_job
+
+    return train_job(ctx, request)
 
 
 @needs("core.batch.runner")
 def caption_photos(ctx: JobContext, order: CaptionOrder) -> CaptionResult:
     raise UserError("This part of Seedcap is not there yet.", "")
+
+
+@needs("core.exchange.exports")
+def export_captions(ctx: JobContext, order: ExportOrder) -> ExportResult:
+    """Write the captions out; the plan is made anew, since the files may have changed since it was looked at."""
+    from core.exchange.exports import plan_export, write_export
+    from core.library.library import Library
+
+    with Library.open(order.library) as library:
+        plan = plan_export(library, order.format, order.target, which=order.which, overwrite=order.overwrite)
+        report = write_export(plan, ctx)
+    folder = plan.items[0].path.parent
+    return ExportResult(
+        folder,
+        report.written,
+        report.same,
+        tuple(str(path) for path in report.kept),
+        tuple((str(path), reason) for path, reason in report.failed),
+    )
 
 
 @needs("core.starter.scenes_library")

@@ -13,7 +13,7 @@ from PySide6.QtCore import QMutex, QMutexLocker, QObject, QRunnable, QSize, Qt, 
 from PySide6.QtGui import QImage, QImageReader, QPixmap
 
 if TYPE_CHECKING:
-    from core.library.queries import ImageRow
+    from core.library.records import ImageRow
 
 THREADS = 2
 CACHE_BYTES = 48 * 1024 * 1024

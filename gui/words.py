@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QCoreApplication
 
 if TYPE_CHECKING:
-    from core.library.queries import CaptionRow, ScoreRow
+    from core.library.records import CaptionRow, ScoreRow
 
 
 def tr(text: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPen
-from PySide6.QtWidgets import QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem
+from PySide6.QtWidgets import QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from gui import theme, words
 from gui.models.candidate_model import CandidateModel
@@ -14,7 +14,7 @@ from gui.paint import draw_lines, text_height
 from gui.theme import colour, scaled_font
 
 if TYPE_CHECKING:
-    from core.library.queries import CaptionRow
+    from core.library.records import CaptionRow
 
 BADGE = 24
 PADDING = theme.M
@@ -24,25 +24,29 @@ BEST_CLIP_S = 1.0  # the bar is full here: with CLIP's own prompts a caption of 
 
 
 class CandidateDelegate(QStyledItemDelegate):
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._owner = parent
+
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
         view = self._view()
         width = view.viewport().width() if view is not None else 320
         return QSize(width, self._height(index.data(CandidateModel.CaptionRole), width))
 
     def _view(self) -> QListView | None:
-        for view in self.parent().findChildren(QListView):
+        for view in self._owner.findChildren(QListView):
             if view.itemDelegate() is self:
                 return view
         return None
 
     def _text_width(self, width: int) -> int:
-        return width - 2 * theme.XS - 2 * PADDING - BADGE - theme.M
+        return width - 2 * PADDING - BADGE - theme.M
 
     def _height(self, caption: CaptionRow, width: int) -> int:
         room = self._text_width(width)
         text = text_height(caption.text, scaled_font(theme.BODY), room, 6)
         sentence = text_height(_sentence(caption), scaled_font(theme.SMALL), room, 3)
-        return text + GAP + sentence + GAP + BAR + 2 * PADDING + theme.XS
+        return text + GAP + sentence + GAP + BAR + 2 * PADDING + theme.S
 
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
@@ -50,7 +54,7 @@ class CandidateDelegate(QStyledItemDelegate):
         caption: CaptionRow = index.data(CandidateModel.CaptionRole)
         cell: QRect = option.rect  # type: ignore[attr-defined]
         chosen = bool(option.state & QStyle.StateFlag.State_Selected)  # type: ignore[attr-defined]
-        frame = QRectF(cell).adjusted(theme.XS, theme.XS / 2, -theme.XS, -theme.XS / 2)
+        frame = QRectF(cell).adjusted(1, 1, -1, -theme.XS - 1)
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setBrush(colour("accent_soft" if chosen else "surface"))

@@ -31,12 +31,13 @@ class TileDelegate(QStyledItemDelegate):
         self._thumbnails = thumbnails
         self._captions = captions
         self.side = 184
+        self.cell_width = self.side
 
     def tile_size(self) -> QSize:
         return QSize(self.side, self._picture_height() + self._text_height() + 2 * PADDING + theme.S)
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
-        return self.tile_size()
+        return QSize(self.cell_width, self.tile_size().height())
 
     def _picture_height(self) -> int:
         return round((self.side - 2 * PADDING) * (0.8 if self._captions else 1.0))
@@ -51,8 +52,8 @@ class TileDelegate(QStyledItemDelegate):
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
         cell: QRect = option.rect  # type: ignore[attr-defined]
-        tile = QRect(0, 0, cell.width() - theme.S, self.tile_size().height() - theme.S)
-        tile.moveCenter(cell.center())
+        # The gap is at the right and below, so that the first column lines up with what is above the grid.
+        tile = QRect(cell.left(), cell.top(), cell.width() - theme.S, self.tile_size().height() - theme.S)
         state = option.state  # type: ignore[attr-defined]
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)

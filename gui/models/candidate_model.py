@@ -10,7 +10,7 @@ from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistent
 from gui import words
 
 if TYPE_CHECKING:
-    from core.library.queries import CaptionRow
+    from core.library.records import CaptionRow
 
 Index = QModelIndex | QPersistentModelIndex
 

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QUrl
-from PySide6.QtGui import QDesktopServices
+from PySide6.QtGui import QDesktopServices, QShowEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
+    QCheckBox,
     QFileDialog,
     QHeaderView,
     QListWidget,
     QProgressBar,
     QRadioButton,
     QScrollArea,
-    QSpinBox,
     QStackedWidget,
     QTableWidget,
     QTableWidgetItem,
@@ -26,9 +26,9 @@ from PySide6.QtWidgets import (
 from gui import theme, words
 from gui.actions import Actions
 from gui.bridge import RunningJob
-from gui.services import EXPORT_FORMATS, SINGLE_FILE_FORMATS, ExportPlan, ExportResult, Overview
+from gui.services import EXPORT_FORMATS, FILE_NAMES, ExportPreview, Overview
 from gui.session import Session
-from gui.tasks import CaptionOrder, CaptionResult, caption_photos
+from gui.tasks import CaptionOrder, CaptionResult, ExportOrder, ExportResult, caption_photos, export_captions
 from gui.widgets.basics import (
     ComboBox,
     Disclosure,
@@ -45,6 +45,8 @@ from gui.widgets.job_bar import Eta
 from gui.worker import Failure, Progress
 
 PREVIEW_ROWS = 200
+MOST_SUGGESTIONS = 9
+FAILURES_SHOWN = 5
 
 
 class DeliverView(QWidget):
@@ -56,6 +58,7 @@ class DeliverView(QWidget):
         self._eta = Eta()
         self._began = 0.0
         self._target: Path | None = None
+        self._exported_to: Path | None = None
         self._build()
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         session.overview_changed.connect(self._apply_overview)
@@ -115,9 +118,10 @@ class DeliverView(QWidget):
             self.policy.addButton(choice)
             options.addWidget(choice)
         self.policy.buttonClicked.connect(lambda _button: self._apply_overview(self._session.overview))
-        self.candidates = QSpinBox()
-        self.candidates.setRange(1, 9)
-        self.candidates.setValue(3)
+        self.candidates = ComboBox()
+        for number in range(1, MOST_SUGGESTIONS + 1):
+            self.candidates.addItem(str(number), number)
+        self.candidates.setCurrentIndex(2)
         self.candidates.setAccessibleName(self.tr("Suggestions for each photo"))
         options.addLayout(row(label(self.tr("Suggestions for each photo")), self.candidates, None))
         options.addWidget(label(self.tr("What you have written or accepted is never changed."), "muted"))
@@ -140,7 +144,6 @@ class DeliverView(QWidget):
             self.tr("Try the failed ones again"), lambda: self.begin(only_failed=True), icon_name="refresh"
         )
         self.failures = QListWidget()
-        self.failures.setMaximumHeight(120)
         self.failures.setWordWrap(True)
         self.failures.setAccessibleName(self.tr("Photos that could not be captioned"))
         self.outcome = QWidget()
@@ -160,7 +163,8 @@ class DeliverView(QWidget):
         self.which = ComboBox()
         self.which.setAccessibleName(self.tr("Which captions"))
         self.which.addItem(self.tr("Yours and accepted"), "accepted")
-        self.which.addItem(self.tr("Also suggestions nobody has looked at"), "all")
+        self.which.addItem(self.tr("Also the best suggestion where nothing is accepted"), "best")
+        self.overwrite = QCheckBox(self.tr("Replace files that say something else"))
         self.choose = button(self.tr("Choose where…"), self.choose_target, icon_name="folder")
         self.summary = label("", "muted", wrap=True)
         self.export = button(self.tr("Export"), self.run_export, role="primary", icon_name="deliver")
@@ -182,9 +186,13 @@ class DeliverView(QWidget):
         header.setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
         header.resizeSection(0, 260)
         header.resizeSection(1, 170)
+        self.overwrite.hide()
         self.format.currentIndexChanged.connect(lambda _index: self._format_changed())
         self.which.currentIndexChanged.connect(lambda _index: self._preview())
+        self.overwrite.toggled.connect(lambda _on: self._preview())
         choices = row(self.format, self.which, self.choose, None, self.show_target, self.export)
+        told = row(self.summary, self.overwrite)
+        told.setStretch(0, 1)
         layout = column(
             label(self.tr("Take the captions with you"), "heading"),
             choices,
@@ -225,7 +233,7 @@ class DeliverView(QWidget):
         service = self._session.service
         if service is None or self._job is not None:
             return
-        order = CaptionOrder(service.path, self.existing, self.candidates.value(), only_failed)  # type: ignore[arg-type]
+        order = CaptionOrder(service.path, self.existing, self.candidates.currentData(), only_failed)  # type: ignore[arg-type]
         job = self._session.start(
             self._session.heavy, caption_photos, order, title=self.tr("Captioning"), kind="caption"
         )
@@ -291,6 +299,8 @@ class DeliverView(QWidget):
         self.failures.clear()
         self.failures.addItems([f"{name}: {reason}" for name, reason in failed])
         self.failures.setVisible(bool(failed))
+        rows = min(len(failed), FAILURES_SHOWN)
+        self.failures.setFixedHeight(max(1, rows) * (self.failures.sizeHintForRow(0) + 2) + 2 * theme.S)
         self.retry.setVisible(bool(failed))
         self.outcome.show()
 
@@ -308,7 +318,7 @@ class DeliverView(QWidget):
     def _show_running(self, running: bool) -> None:
         self.running.setVisible(running)
         self.caption.setVisible(not running)
-        self.more.setEnabled(not running)
+        self.more.setVisible(not running)
         if running:
             self.outcome.hide()
 
@@ -327,8 +337,8 @@ class DeliverView(QWidget):
 
     def choose_target(self) -> None:
         kind = self.format.currentData()
-        if kind in SINGLE_FILE_FORMATS:
-            chosen, _ = QFileDialog.getSaveFileName(self, self.tr("Export to"), f"captions.{kind}")
+        if kind in FILE_NAMES:
+            chosen, _ = QFileDialog.getSaveFileName(self, self.tr("Export to"), FILE_NAMES[kind])
         else:
             chosen = QFileDialog.getExistingDirectory(self, self.tr("Export into a folder"))
         if chosen:
@@ -338,33 +348,63 @@ class DeliverView(QWidget):
         self._target = target
         self._preview()
 
-    def _preview(self) -> None:
-        kind, which, target = self.format.currentData(), self.which.currentData(), self._target
-        self._session.read(
-            lambda service: service.plan_export(kind, which, target, PREVIEW_ROWS), self.show_plan, key="export-plan"
-        )
+    def _order(self) -> ExportOrder | None:
+        service = self._session.service
+        if service is None:
+            return None
+        kind, which = self.format.currentData(), self.which.currentData()
+        return ExportOrder(service.path, kind, which, self._target, self.overwrite.isChecked())
 
-    def show_plan(self, plan: ExportPlan) -> None:
-        self.summary.setText(plan.summary)
-        self.export.setEnabled(plan.count > 0)
-        self.choose.setVisible(plan.can_choose)
-        self.preview.setRowCount(len(plan.rows))
-        for at, line in enumerate(plan.rows):
-            for place, text in enumerate((line.file, line.change, line.text)):
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._preview()
+
+    def _preview(self) -> None:
+        """Read again what an export would do; only while it can be seen, since it looks at every file."""
+        order = self._order()
+        if order is not None and self.isVisible():
+            self._session.look_up(lambda service: service.preview_export(order, PREVIEW_ROWS), self.show_preview)
+
+    def show_preview(self, preview: ExportPreview) -> None:
+        self.summary.setText(preview.summary)
+        self.export.setEnabled(preview.files > 0)
+        files = words.counted(preview.files, self.tr("file"), self.tr("files"))
+        self.export.setText(self.tr(" Write {files}").format(files=files) if preview.files else self.tr(" Export"))
+        self.overwrite.setVisible(preview.kept > 0 or self.overwrite.isChecked())
+        self.preview.setRowCount(len(preview.rows))
+        for at, line in enumerate(preview.rows):
+            for place, text in enumerate((Path(line.file).name, line.change, line.text)):
                 item = QTableWidgetItem(text)
-                item.setToolTip(text)
+                item.setToolTip(line.file if place == 0 else text)
                 self.preview.setItem(at, place, item)
 
     def run_export(self) -> None:
-        kind, which, target = self.format.currentData(), self.which.currentData(), self._target
-        self.export.setEnabled(False)
-        self._session.write(lambda service: service.export(kind, which, target), self._exported)
+        order = self._order()
+        if order is None:
+            return
+        title = self.tr("Exporting")
+        job = self._session.start(self._session.light, export_captions, order, title=title, kind="export")
+        if job is not None:
+            self.export.setEnabled(False)
+            job.finished.connect(self.show_exported)
+            job.ended.connect(self._preview)
 
-    def _exported(self, result: ExportResult) -> None:
-        self._target_shown = result.folder
+    def show_exported(self, result: ExportResult) -> None:
+        self._exported_to = result.folder
         self.show_target.show()
-        self._session.said.emit(result.sentence)
-        self._preview()
+        files = words.counted(result.written, self.tr("file"), self.tr("files"))
+        text = self.tr("{files} written to {folder}.").format(files=files, folder=result.folder)
+        if result.kept:
+            text += " " + self.tr("{n} say something else and were kept.").format(n=words.count(len(result.kept)))
+        if result.failed:
+            path, reason = result.failed[0]
+            step = self.tr("{n} could not be written; the first is {path}: {reason}").format(
+                n=words.count(len(result.failed)), path=path, reason=reason
+            )
+            self._session.failed.emit(Failure(text, step))
+        else:
+            self._session.said.emit(text)
 
     def _open_target(self) -> None:
-        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._target_shown)))
+        if self._exported_to is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._exported_to)))

@@ -13,7 +13,7 @@ from gui.session import Session
 from gui.widgets.basics import column, label, row, tool_button
 
 if TYPE_CHECKING:
-    from core.library.queries import ImageRow
+    from core.library.records import ImageRow
 
 WIDTH = 320
 

@@ -292,9 +292,9 @@ class LibraryView(QWidget):
             growing = QTimer(job, interval=GROW_MS)  # photos appear while the rest is still being read
             growing.timeout.connect(self._session.refresh)
             growing.start()
-            job.finished.connect(self._scanned)
+            job.finished.connect(lambda result: self._scanned(result, asked=not folders))
 
-    def _scanned(self, result: ScanResult) -> None:
+    def _scanned(self, result: ScanResult, asked: bool) -> None:
         parts = []
         if result.added:
             parts.append(words.counted(result.added, self.tr("new photo"), self.tr("new photos")))
@@ -304,7 +304,8 @@ class LibraryView(QWidget):
             parts.append(self.tr("{n} no longer there").format(n=words.count(result.missing)))
         if result.errors:
             parts.append(self.tr("{n} could not be read").format(n=words.count(len(result.errors))))
-        self._session.said.emit(", ".join(parts) if parts else self.tr("Nothing has changed in the folders."))
+        if parts or asked:
+            self._session.said.emit(", ".join(parts) if parts else self.tr("Nothing has changed in the folders."))
 
     def ask_for_folder(self, title: str) -> Path | None:
         chosen = QFileDialog.getExistingDirectory(self, title)

@@ -141,7 +141,10 @@ class ReviewView(QWidget):
         self._queue = queue
         at = np.flatnonzero(queue == here) if here is not None else []
         self._at = int(at[0]) if len(at) else min(self._at, max(0, len(queue) - 1))
+        appeared = len(queue) > 0 and self.pages.currentIndex() != 0
         self.pages.setCurrentIndex(0 if len(queue) else 1)
+        if appeared and self.isAncestorOf(self.window().focusWidget() or self.window()):
+            self.list.setFocus(Qt.FocusReason.OtherFocusReason)  # where its keys work
         if len(queue):
             self._load()
         else:

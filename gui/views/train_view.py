@@ -6,14 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QDoubleSpinBox, QFormLayout, QGridLayout, QProgressBar, QScrollArea, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QProgressBar, QScrollArea, QWidget
 
-from gui import theme, words
+from core.training.messages import GateRow, MetricRow, Samples, StageStarted, TrainReport, TrainRequest
+from core.training.presets import PRESETS
+from gui import theme, verdict, words
 from gui.actions import Actions
 from gui.bridge import RunningJob
 from gui.services import Overview
 from gui.session import Session
-from gui.tasks import GateRow, MetricRow, Samples, StageStarted, TrainOrder, TrainResult, train
+from gui.tasks import train
 from gui.views.seed_view import NEEDED
 from gui.widgets.basics import (
     ComboBox,
@@ -33,6 +35,7 @@ from gui.widgets.training import Checks, Steps
 from gui.widgets.training import Samples as SampleGrid
 from gui.worker import Failure, Progress
 
+LIMITS_MINUTES = (5, 15, 30, 60, 180, 480)
 PREPARE, STAGE_1, STAGE_2, CHECK, DONE = range(5)
 
 
@@ -47,6 +50,8 @@ class TrainView(QWidget):
         self._actions = actions
         self._job: RunningJob | None = None
         self._eta = Eta()
+        self._report: TrainReport | None = None
+        self._old_run: str | None = None
         self._build()
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._connect()
@@ -68,7 +73,7 @@ class TrainView(QWidget):
             card(curves), card(column(label(self.tr("The same six photos, as it learns"), "strong"), self.samples))
         )
         left.setSpacing(theme.M)
-        left.setStretch(0, 1)
+        left.addStretch(1)
         checks = card(column(label(self.tr("Checks"), "strong"), self.checks, spacing=theme.S))
         checks.setFixedWidth(268)
         body = row(left, checks, spacing=theme.M)
@@ -100,21 +105,28 @@ class TrainView(QWidget):
         self.start = action_button(self._actions["train"], role="big", icon_name="train")
         self.to_seed = button(self.tr("Write captions"), self.go_seed.emit, icon_name="seed")
         self.preset = ComboBox()
-        self.preset.addItem(self.tr("Recommended: both stages, with checks"), "recommended")
-        self.preset.addItem(self.tr("Two-stage as published: similarity alone"), "two-stage")
+        for preset in PRESETS.values():
+            self.preset.addItem(preset.title, preset.name)
         self.preset.setAccessibleName(self.tr("Method"))
-        self.minutes = QDoubleSpinBox()
-        self.minutes.setRange(0, 24 * 60)
-        self.minutes.setDecimals(0)
-        self.minutes.setSpecialValueText(self.tr("No limit"))
-        self.minutes.setSuffix(self.tr(" minutes"))
+        self.about_preset = label("", "muted", wrap=True)
+        self.preset.currentIndexChanged.connect(lambda _index: self._describe_preset())
+        self.minutes = ComboBox()
+        self.minutes.addItem(self.tr("No limit"), None)
+        for limit in LIMITS_MINUTES:
+            self.minutes.addItem(words.duration(limit * 60), float(limit))
         self.minutes.setAccessibleName(self.tr("Stop after"))
         options = QWidget()
-        form = QFormLayout(options)
+        form = QGridLayout(options)
         form.setContentsMargins(theme.L, 0, 0, 0)
-        form.addRow(self.tr("Method"), self.preset)
-        form.addRow(self.tr("Stop after"), self.minutes)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.FieldsStayAtSizeHint)
+        form.setHorizontalSpacing(theme.L)
+        form.setVerticalSpacing(theme.S)
+        form.addWidget(label(self.tr("Method")), 0, 0)
+        form.addWidget(self.preset, 0, 1)
+        form.addWidget(self.about_preset, 1, 1, 1, 2)
+        form.addWidget(label(self.tr("Stop after")), 2, 0)
+        form.addWidget(self.minutes, 2, 1)
+        form.setColumnStretch(2, 1)
+        self._describe_preset()
         self.more = Disclosure(self.tr("More"), options)
         text = column(self.headline, self.estimate, spacing=theme.XS)
         top = row(text, self.to_seed, self.start, spacing=theme.L)
@@ -181,15 +193,13 @@ class TrainView(QWidget):
         self.evidence = QGridLayout()
         self.evidence.setHorizontalSpacing(theme.XL)
         self.evidence.setVerticalSpacing(theme.XS)
+        self.choose_old = button(self.tr("Keep the old model instead"), self._switch_model)
         again = button(self.tr("Train again"), lambda: self._show_state("idle"))
         seeds = button(self.tr("Write more captions"), self.go_seed.emit, icon_name="seed")
         deliver = button(self.tr("Caption the library"), self.go_deliver.emit, role="primary", icon_name="deliver")
         table = row(self.evidence, None)
-        return card(
-            column(
-                self.kept, self.because, theme.XS, table, theme.XS, row(again, seeds, None, deliver), spacing=theme.S
-            )
-        )
+        foot = row(again, seeds, self.choose_old, None, deliver)
+        return card(column(self.kept, self.because, theme.XS, table, theme.XS, foot, spacing=theme.S))
 
     def _connect(self) -> None:
         self._session.overview_changed.connect(self._apply_overview)
@@ -227,12 +237,17 @@ class TrainView(QWidget):
         estimate = self.tr("About {time} on this computer. You can go on working, and nothing is lost if you close.")
         self.estimate.setText(estimate.format(time=words.duration(estimate_seconds(photos))))
 
+    def _describe_preset(self) -> None:
+        self.about_preset.setText(PRESETS[self.preset.currentData()].about)
+
     def begin(self) -> None:
         service = self._session.service
         if service is None or self._job is not None:
             return
-        order = TrainOrder(service.path, self.preset.currentData(), self.minutes.value() or None)
-        job = self._session.start(self._session.heavy, train, order, title=self.tr("Training"), kind="train")
+        minutes = self.minutes.currentData()
+        request = TrainRequest(service.path, self.preset.currentData(), limit_minutes=minutes)
+        self._old_run = self._session.overview.run_id if self._session.overview is not None else None
+        job = self._session.start(self._session.heavy, train, request, title=self.tr("Training"), kind="train")
         if job is not None:
             self.watch(job)
 
@@ -298,23 +313,47 @@ class TrainView(QWidget):
 
     # -- afterwards -------------------------------------------------------------------------------------------------
 
-    def show_result(self, result: TrainResult) -> None:
+    def show_result(self, report: TrainReport) -> None:
         self.steps.set_current(DONE)
-        self.kept.setText(result.headline)
-        self.because.setText(result.because)
+        self._report = report
+        for gate in report.gates:
+            self.checks.set_gate(gate)
+        self.kept.setText(verdict.headline(report))
+        self.because.setText(" ".join((report.reason, *report.notes)))
         while (item := self.evidence.takeAt(0)) is not None:
             widget = item.widget()
             if widget is not None:
                 widget.deleteLater()
-        for column_number, text in enumerate(("", *result.columns)):
-            self.evidence.addWidget(label(text, "small"), 0, column_number)
-        for row_number, measure in enumerate(result.measures, start=1):
-            self.evidence.addWidget(label(measure.name, "muted"), row_number, 0)
-            for column_number, value in enumerate(measure.values, start=1):
-                made = label(value, "strong" if column_number - 1 == result.kept_column else "")
-                made.setAlignment(Qt.AlignmentFlag.AlignRight)
-                self.evidence.addWidget(made, row_number, column_number)
+        columns, lines = verdict.evidence(report)
+        for place, text in enumerate(("", *(title for _, title in columns))):
+            self.evidence.addWidget(_aligned(label(text, "small"), place), 0, place)
+        for line_number, (name, values) in enumerate(lines, start=1):
+            self.evidence.addWidget(label(name, "muted"), line_number, 0)
+            for place, (value, (key, _)) in enumerate(zip(values, columns, strict=True), start=1):
+                made = label(value, "strong" if key == report.kept else "")
+                self.evidence.addWidget(_aligned(made, place), line_number, place)
+        self.choose_old.setVisible(report.kept != "starter")
+        self.choose_old.setText(self.tr("Keep the old model instead"))
         self._show_state("done")
+
+    def _switch_model(self) -> None:
+        """Between the model that training has kept and the one before it."""
+        report, overview = self._report, self._session.overview
+        if report is None or overview is None:
+            return
+        back = overview.run_id == report.run_id
+        run_id = self._old_run if back else report.run_id
+
+        def done(_result: object) -> None:
+            self._session.refresh()
+            self.choose_old.setText(
+                self.tr("Use the new model after all") if back else self.tr("Keep the old model instead")
+            )
+            self._session.said.emit(
+                self.tr("The old model is in use.") if back else self.tr("The new model is in use.")
+            )
+
+        self._session.write(lambda service: service.use_run(run_id), done)
 
     def _failed(self, failure: Failure) -> None:
         self._show_state("idle")
@@ -333,6 +372,12 @@ class TrainView(QWidget):
         self.verdict.setVisible(state == "done")
         self.progress_area.setVisible(state != "idle")
         self.explanation.setVisible(state == "idle")
+
+
+def _aligned(text: QLabel, place: int) -> QLabel:
+    if place:
+        text.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+    return text
 
 
 def estimate_seconds(photos: int) -> float:

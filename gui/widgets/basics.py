@@ -59,7 +59,7 @@ def button(
     if icon_name:
         tint = {"primary": "on_accent", "big": "on_accent", "link": "accent", "danger": "bad"}.get(role, "text")
         made.setIcon(icon(icon_name, tint))
-        made.setIconSize(QSize(16, 16))
+        made.setIconSize(QSize(20, 20) if role == "big" else QSize(16, 16))
     if tip:
         made.setToolTip(tip)
     if clicked is not None:

@@ -9,6 +9,8 @@ from gui import theme
 from gui.theme import colour
 from gui.widgets.basics import column, label
 
+HEIGHT = 168
+
 
 class Curve(QWidget):
     """One titled plot; ``add`` is cheap, drawing happens once per event-loop turn."""
@@ -18,15 +20,14 @@ class Curve(QWidget):
         self._x: list[float] = []
         self._y: list[float] = []
         self._plot = pg.PlotWidget()
-        self._plot.setMinimumHeight(140)
-        self._plot.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self._plot.setFixedHeight(HEIGHT)
+        self._plot.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._plot.setMenuEnabled(False)
         self._plot.setMouseEnabled(False, False)
         self._plot.hideButtons()
         self._plot.setAccessibleName(title)
-        self._item = pg.PlotDataItem()
+        self._item = pg.PlotDataItem(antialias=True)
         self._plot.addItem(self._item)
-        self.value = label("", "muted")
         head = column(label(title, "strong"), label(hint, "small", wrap=True), spacing=0)
         self.setLayout(column(head, self._plot, spacing=theme.XS))
         theme.theme().changed.connect(self._restyle)

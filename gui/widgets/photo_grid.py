@@ -105,6 +105,7 @@ class PhotoGrid(QListView):
             room = max(size.width(), self.viewport().width() - 1)
             cell = QSize(room // max(1, room // size.width()), size.height())
         if cell != self.gridSize():
+            self.delegate.cell_width = cell.width()
             self.setGridSize(cell)
 
     def _activate(self, row: int) -> None:

@@ -17,7 +17,7 @@ from gui.paint import draw_rounded, fit
 from gui.theme import colour
 
 if TYPE_CHECKING:
-    from core.library.queries import ImageRow
+    from core.library.records import ImageRow
 
 MAX_SIDE = 1_800
 

@@ -18,10 +18,10 @@ from gui.thumbnails import Thumbnails
 from gui.widgets.basics import column, label, row
 
 if TYPE_CHECKING:
-    from gui.tasks import GateRow
+    from core.training.messages import GateRow
 
 FLASH_MS = 900
-THUMB = 72
+THUMB = 64
 
 
 class Steps(QWidget):

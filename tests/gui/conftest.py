@@ -69,7 +69,7 @@ def settle(qtbot, window: MainWindow) -> None:
 
     def quiet() -> bool:
         session = window.session
-        lanes = (session.writes, session.reads, session.pictures)
+        lanes = session.lanes
         return (
             session.service is not None
             and session.overview is not None

@@ -206,7 +206,7 @@ def test_undo_and_redo_across_a_restart(qtbot, open_window, photos):
     again.undo()
     settle(qtbot, again)
     assert set(seed_texts(again.session.service.path).values()) == {("first",)}
-    assert "Undone" in again.messages.message
+    assert "Undone" in again.toast.message
     close(qtbot, again)
     third = open_window(photos)
     third.redo()
