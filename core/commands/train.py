@@ -1,0 +1,93 @@
+"""``train``: learn from a library's seeds, in two stages, and say what came of it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from core.commands.result import CommandResult
+from core.errors import UserError
+from core.jobs import JobContext
+
+HELP = (
+    "Learn from the captions that are seeds in LIB, then practise on its photos without captions. "
+    "The new model is kept only if it is better on photos it never learned from."
+)
+_COLUMNS = (
+    ("clip_s", "CLIP-S", ".3f"),
+    ("r1", "R@1 %", ".1f"),
+    ("mrr", "MRR", ".3f"),
+    ("cider", "CIDEr-D", ".1f"),
+    ("nll", "NLL", ".2f"),
+    ("unique_ratio", "unique", ".2f"),
+    ("rep2", "rep-2", ".3f"),
+    ("length", "words", ".1f"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("library", metavar="LIB", type=Path, help="the library folder, NAME.seedcap")
+    parser.add_argument("--preset", default="recommended", help="the method: recommended (default), two-stage, …")
+    parser.add_argument("--encoder", default="starter", help="the image–text encoder by name (default: starter)")
+    parser.add_argument("--lm", default="starter", help="the language model by name (default: starter)")
+    parser.add_argument("--text", metavar="FILE", type=Path, help="sentences, one a line, for practice without photos")
+    parser.add_argument("--stages", choices=("1", "2", "12"), default="12", help="which stages to run (default: both)")
+    parser.add_argument("--limit-minutes", metavar="M", type=float, help="stop the stages after so many minutes")
+    parser.add_argument("--resume", action="store_true", help="go on with the training that was stopped")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0); one seed gives one result")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="change a setting of the preset, e.g. --set stage2.steps=60",
+    )
+
+
+def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
+    from core.library.library import Library
+    from core.training.job import train_job
+    from core.training.messages import TrainRequest
+
+    if args.limit_minutes is not None and args.limit_minutes <= 0:
+        raise UserError("--limit-minutes must be above 0.", "Leave it out to train without a limit.")
+    request = TrainRequest(
+        library=args.library,
+        preset=args.preset,
+        encoder=args.encoder,
+        lm=args.lm,
+        text_file=args.text,
+        stages=args.stages,
+        limit_minutes=args.limit_minutes,
+        resume=args.resume,
+        seed=args.seed,
+        overrides=dict(_pair(one) for one in args.overrides),
+    )
+    with Library.open(args.library, exclusive=True):
+        report = train_job(ctx, request)
+    lines = [_table({name: result.values for name, result in report.results.items()}), "", report.reason]
+    lines += report.notes
+    lines += [f"{gate.state.upper()} {gate.name}: {gate.sentence}" for gate in report.gates if gate.state != "green"]
+    lines.append(
+        f"{report.seeds} seeds, {report.unlabelled} photos to practise on, {report.held_out} held out; "
+        f"{report.seconds / 60:.1f} minutes. Run folder: {report.folder}"
+    )
+    return CommandResult({"report": report}, "\n".join(lines))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UserError(f"--set {text} has no value.", "Write NAME=VALUE, e.g. --set stage2.steps=60.")
+    return name.strip(), value.strip()
+
+
+def _table(results: dict) -> str:
+    """One row a model, the figures that were measured."""
+    columns = [column for column in _COLUMNS if any(column[0] in values for values in results.values())]
+    rows = [["", *(title for _, title, _ in columns)]]
+    for name, values in results.items():
+        rows.append([name, *(format(values[key], spec) if key in values else "–" for key, _, spec in columns)])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)

@@ -1,0 +1,323 @@
+"""The whole button: look at the photos, split, train both stages, judge, keep what is better, record the run.
+
+Light to import: the model libraries come in when a job runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core import paths
+from core.errors import UserError
+from core.jobs import Cancelled, JobContext
+from core.library.library import Library
+from core.library.queries import unlabelled
+from core.library.records import RunRow, Seed
+from core.library.runs import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    RUNNING,
+    create_run,
+    current_run,
+    runs,
+    set_current_run,
+    update_run,
+)
+from core.library.splits import split_seeds
+from core.training.data import (
+    FEWEST_SEEDS,
+    HELD_OUT_SHARE,
+    CaptionedVectors,
+    TrainingData,
+    make_training_data,
+)
+from core.training.messages import (
+    GateRow,
+    MetricRow,
+    Samples,
+    StageResult,
+    StageStarted,
+    TrainReport,
+    TrainRequest,
+)
+from core.training.presets import Preset, find_preset, with_overrides
+from core.training.runfolder import STARTER, RunFolder, kept_checkpoint
+
+if TYPE_CHECKING:
+    from core.captioner.captioner import Captioner
+    from core.encoders.encoder import Encoder
+    from core.training.loop import StagesReport, TrainingConfig
+
+__all__ = ["GateRow", "MetricRow", "Samples", "StageResult", "StageStarted", "TrainReport", "TrainRequest", "train_job"]
+
+_LONGEST_TEXT_FILE = 200_000
+
+
+def train_job(ctx: JobContext, request: TrainRequest) -> TrainReport:
+    """Train on the library's seeds and make the new model the library's, if it is better.
+
+    While it runs it sends ``StageStarted``, ``MetricRow``, ``Samples`` and ``GateRow``.
+
+    Raises:
+        UserError: too few seeds, an unknown name, or nothing to go on with.
+        Cancelled: the run's folder keeps what was learned; ``request.resume`` goes on from there.
+    """
+    preset = with_overrides(find_preset(request.preset), request.overrides)
+    texts = read_sentences(request.text_file) if request.text_file else ()
+    with Library.open(request.library) as library:
+        _refuse_too_few(library)
+        ctx.progress(0, None, "Loading the models")
+        from core.encoders.embed import embed_library
+        from core.encoders.open_clip_encoder import load_encoder
+        from core.training.compute import best_device
+
+        device = best_device()
+        encoder = load_encoder(request.encoder, device)
+        embed_library(library, encoder, ctx)
+        data = library_data(library, encoder, texts, seed=request.seed)
+        run = _resumed(library, request, data) if request.resume else _new_run(library, request, preset, encoder, data)
+        try:
+            return _train(ctx, library, run, request, preset, data, encoder)
+        except Cancelled:
+            update_run(library, run.id, status=CANCELLED, message="Stopped; what was learned is kept.")
+            raise
+        except BaseException as error:
+            update_run(library, run.id, status=FAILED, message=str(error) or type(error).__name__)
+            raise
+
+
+def read_sentences(file: Path) -> tuple[str, ...]:
+    """The sentences of a text file, one a line, each once; at most 200,000."""
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"The text file {file} cannot be read: {error}", "Give a UTF-8 file, a sentence a line."
+        ) from error
+    sentences = tuple(dict.fromkeys(" ".join(line.split()) for line in lines if line.strip()))
+    if not sentences:
+        raise UserError(f"The text file {file} holds no sentence.", "Give a UTF-8 file, a sentence a line.")
+    return sentences[:_LONGEST_TEXT_FILE]
+
+
+def library_data(library: Library, encoder: Encoder, texts: Sequence[str] = (), *, seed: int = 0) -> TrainingData:
+    """The library's embedded photos as training data: copies of a photo count once, held-out seeds stay held out."""
+    from core.encoders.store import VectorStore
+
+    store = VectorStore(library, encoder.fingerprint, encoder.dim)
+    split = split_seeds(library, fraction=HELD_OUT_SHARE, minimum=FEWEST_SEEDS - 1, seed=seed)
+    free = {content: image_id for image_id, content in reversed(unlabelled(library))}
+    hashes = sorted(free)
+    missing = set(store.missing(hashes))
+    hashes = [one for one in hashes if one not in missing]
+    ids = np.array([free[one] for one in hashes], np.int64)
+    vectors = store.get(hashes)
+    return make_training_data(
+        _captioned(store, split.train), _captioned(store, split.held_out), (ids, vectors, hashes), texts
+    )
+
+
+def _captioned(store: Any, seeds: Sequence[Seed]) -> CaptionedVectors:
+    """One entry per photo content, with the captions of all its copies."""
+    by_hash: dict[str, Seed] = {}
+    for one in seeds:
+        old = by_hash.get(one.content_hash)
+        merged = one if old is None else Seed(old.image_id, one.content_hash, (*old.texts, *one.texts))
+        by_hash[one.content_hash] = merged
+    hashes = [one for one in by_hash if one not in set(store.missing([*by_hash]))]
+    vectors = store.get(hashes)
+    captions = tuple(tuple(dict.fromkeys(by_hash[one].texts)) for one in hashes)
+    return CaptionedVectors(np.array([by_hash[one].image_id for one in hashes], np.int64), vectors, captions)
+
+
+def _refuse_too_few(library: Library) -> None:
+    from core.library.queries import seeds
+
+    count = len({one.content_hash for one in seeds(library)})
+    if count < FEWEST_SEEDS:
+        have = "No photo has" if count == 0 else "Only one photo has" if count == 1 else f"Only {count} photos have"
+        raise UserError(
+            f"{have} a caption to learn from.",
+            f"Write captions for at least {FEWEST_SEEDS} photos; 50 teach much more.",
+        )
+
+
+def _new_run(library: Library, request: TrainRequest, preset: Preset, encoder: Encoder, data: TrainingData) -> RunRow:
+    config = {
+        "request": {**asdict(request), "library": None, "text_file": str(request.text_file or ""), "resume": None},
+        "preset": asdict(preset),
+    }
+    return create_run(
+        library,
+        preset.name,
+        config,
+        seed=request.seed,
+        data_hash=data.sha256(),
+        encoder_fingerprint=encoder.fingerprint,
+    )
+
+
+def _resumed(library: Library, request: TrainRequest, data: TrainingData) -> RunRow:
+    """The newest training that did not end, if it was asked for with the same settings on the same data."""
+    stopped = (CANCELLED, FAILED, INTERRUPTED)
+    run = next((one for one in runs(library) if one.status in stopped), None)
+    if run is None:
+        raise UserError("There is no stopped training to go on with.", "Train without --resume.")
+    wanted = {**asdict(request), "library": None, "text_file": str(request.text_file or ""), "resume": None}
+    different = [k for k, v in _comparable(wanted).items() if _comparable(run.config["request"]).get(k) != v]
+    if different:
+        raise UserError(
+            f"The stopped training {run.id} was started with other settings ({', '.join(different)}).",
+            "Give the same settings, or train without --resume.",
+        )
+    if run.data_hash != data.sha256():
+        raise UserError(
+            f"Captions or photos have changed since the training {run.id} was stopped.", "Train without --resume."
+        )
+    return update_run(library, run.id, status=RUNNING, message="")
+
+
+def _comparable(request: dict[str, Any]) -> dict[str, Any]:
+    """Settings that must agree to go on; a time limit may be another one."""
+    return {key: value for key, value in request.items() if key not in ("library", "resume", "limit_minutes")}
+
+
+def _train(
+    ctx: JobContext,
+    library: Library,
+    run: RunRow,
+    request: TrainRequest,
+    preset: Preset,
+    data: TrainingData,
+    encoder: Encoder,
+) -> TrainReport:
+    from core.training.loop import TrainingConfig, train_stages
+
+    captioner, start, fresh = _start(library, request, encoder, run)
+    config = TrainingConfig(
+        preset=preset,
+        stages=request.stages,
+        seed=request.seed,
+        limit_minutes=request.limit_minutes,
+        resume=request.resume,
+        fresh=fresh,
+        start=start,
+        with_lm=preset.tune_lm or start != STARTER,
+    )
+    RunFolder(run.folder).write_config(_described(config, request, encoder, data))
+    report = train_stages(data, captioner, encoder, config, run.folder, ctx)
+    notes = list(report.notes)
+    if report.kept != "before":
+        notes.append(_take_over(library, run, captioner, encoder, data, ctx))
+    checkpoint = kept_checkpoint(run.folder)
+    update_run(
+        library,
+        run.id,
+        status=DONE,
+        metrics={name: dict(result.values) for name, result in report.results.items()},
+        gates=[asdict(gate) for gate in report.gates],
+        checkpoint_hash=_hash_of(checkpoint),
+        message=report.reason,
+    )
+    return _finished(run, report, data, notes)
+
+
+def _start(library: Library, request: TrainRequest, encoder: Encoder, run: RunRow) -> tuple[Captioner, str, bool]:
+    """The captioner to begin with, where it comes from, and whether its mapper is new.
+
+    Stage 2 alone goes on from the library's model; otherwise the starter's captioner, where it fits the encoder and
+    the language model asked for.
+    """
+    from core.captioner.captioner import new_captioner
+    from core.captioner.checkpoint import load_captioner, read_info
+    from core.captioner.language_model import load_language_model
+
+    device = str(getattr(encoder, "device", "cpu"))
+    if request.resume and (start := run.config.get("start")):
+        pass
+    elif request.stages == "2" and (current := current_run(library)) is not None:
+        start = Path("..", *kept_checkpoint(current.folder).relative_to(library.runs_dir.resolve()).parts).as_posix()
+    else:
+        start = STARTER
+    update_run(library, run.id, config={**run.config, "start": start})
+    if start != STARTER:
+        return load_captioner((run.folder / start).resolve(), encoder.fingerprint, device), start, False
+    starter = paths.starter_dir() / "captioner"
+    if request.lm == STARTER and read_info(starter).encoder_fingerprint == encoder.fingerprint:
+        return load_captioner(starter, encoder.fingerprint, device), STARTER, False
+    return new_captioner(encoder, load_language_model(request.lm)).to(device), STARTER, True
+
+
+def _take_over(
+    library: Library, run: RunRow, captioner: Captioner, encoder: Encoder, data: TrainingData, ctx: JobContext
+) -> str:
+    """Make the run's model the library's, unless the one it has is clearly better; says which, in a sentence."""
+    from core.captioner.checkpoint import load_captioner
+    from core.training.caption_vectors import CaptionVectors
+    from core.training.evaluate import Judge
+    from core.training.verdict import judge_against_current
+
+    current = current_run(library)
+    if current is not None and current.id != run.id and current.encoder_fingerprint == encoder.fingerprint:
+        ctx.progress(0, None, "Comparing with the model in use")
+        try:
+            old = load_captioner(kept_checkpoint(current.folder), encoder.fingerprint, captioner.device)
+        except UserError:
+            old = None  # the old model's files are gone or damaged: it cannot be the better one
+        if old is not None:
+            judge = Judge(data, CaptionVectors(encoder, prompt=True), captioner, 32, ctx)
+            verdict = judge_against_current(judge(old), judge(captioner))
+            if not verdict.better:
+                return verdict.reason
+    set_current_run(library, run.id)
+    return "The library uses the new model from now on."
+
+
+def _described(config: TrainingConfig, request: TrainRequest, encoder: Encoder, data: TrainingData) -> dict[str, Any]:
+    return {
+        "encoder": {"id": encoder.id, "fingerprint": encoder.fingerprint},
+        "lm": {"id": request.lm},
+        "training": {key: value for key, value in asdict(config).items() if key not in ("preset", "resume")},
+        "preset": config.preset,
+        "data": {
+            "sha256": data.sha256(),
+            "seeds": len(data.seeds),
+            "held_out_seeds": len(data.held_seeds),
+            "unlabelled": len(data.unlabelled),
+            "held_out_photos": len(data.gallery),
+            "texts": len(data.texts),
+        },
+    }
+
+
+def _finished(run: RunRow, report: StagesReport, data: TrainingData, notes: list[str]) -> TrainReport:
+    return TrainReport(
+        run_id=run.id,
+        folder=run.folder,
+        kept=report.kept,
+        reason=report.reason,
+        results=report.results,
+        gates=report.gates,
+        seeds=len(data.seeds),
+        held_out=len(data.held_seeds) + len(data.gallery),
+        unlabelled=len(data.unlabelled),
+        seconds=report.seconds,
+        notes=tuple(notes),
+    )
+
+
+def _hash_of(checkpoint: Path) -> str:
+    """One hash over the names and contents of a checkpoint's files."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in checkpoint.rglob("*") if path.is_file()):
+        digest.update(file.relative_to(checkpoint).as_posix().encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
