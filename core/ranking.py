@@ -289,7 +289,6 @@ def _encoder(library: Library, request: RankRequest) -> Encoder:
 
 def library_encoder(library: Library) -> str:
     """The encoder's name that the library's current model was trained with; ``starter`` before the first training."""
-    from core.library.queries import current_run
+    from core.library.runs import current_run, encoder_name
 
-    run = current_run(library)
-    return str(run.config.get("encoder", "starter")) if run else "starter"
+    return encoder_name(current_run(library))

@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,36 @@ from core.library.library import Library
 from core.library.tables import Vector
 
 _UNIT_TOLERANCE = 1e-2
+
+
+@dataclass(frozen=True)
+class StoredEncoder:
+    """An encoder with vectors in a library: ``count`` contents, each ``dim`` numbers."""
+
+    fingerprint: str
+    dim: int
+    count: int
+
+
+def stored_encoders(library: Library) -> list[StoredEncoder]:
+    """The encoders that have vectors in the library, the one with most of them first."""
+    query = select(Vector.encoder, func.count(), func.max(Vector.shard)).group_by(Vector.encoder)
+    with library.session() as session:
+        rows = [(encoder, count, shard) for encoder, count, shard in session.execute(query)]
+    found: list[StoredEncoder] = []
+    for encoder, count, shard in rows:
+        path = library.vectors_dir / encoder[:16] / _file_name(shard)
+        try:
+            shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
+        except (OSError, ValueError, EOFError):
+            continue
+        if len(shape) == 2:
+            found.append(StoredEncoder(encoder, shape[1], count))
+    return sorted(found, key=lambda one: -one.count)
+
+
+def _file_name(shard: int) -> str:
+    return f"{shard:05d}.npy"
 
 
 class VectorStore:
@@ -115,7 +146,7 @@ class VectorStore:
                 number += 1
 
     def _path(self, shard: int) -> Path:
-        return self._folder / f"{shard:05d}.npy"
+        return self._folder / _file_name(shard)
 
     def _forget_damaged(self) -> None:
         """Rows whose file is gone or not what it should be are dropped: those photos are simply embedded again."""

@@ -125,6 +125,11 @@ def find_job(library: Library, job_id: int) -> JobRow | None:
     return next(iter(_jobs(library, Job.id == job_id)), None)
 
 
+def last_job(library: Library, kind: str) -> JobRow | None:
+    """The newest job of this kind, whatever became of it."""
+    return next(iter(_jobs(library, Job.kind == kind)), None)
+
+
 def unfinished_job(library: Library, kind: str) -> JobRow | None:
     """The newest job of this kind that was cut off or cancelled with photos left: what "resume" goes on with."""
     jobs = _jobs(library, (Job.kind == kind) & Job.state.in_(("running", "interrupted", "cancelled", "failed")))

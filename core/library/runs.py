@@ -16,7 +16,7 @@ from core.library.library import Library
 from core.library.records import RunRow
 from core.library.tables import Run
 
-__all__ = ["RunRow", "create_run", "current_run", "find_run", "runs", "set_current_run", "update_run"]
+__all__ = ["RunRow", "create_run", "current_run", "encoder_name", "find_run", "runs", "set_current_run", "update_run"]
 
 RUNNING, DONE, FAILED, CANCELLED, INTERRUPTED = "running", "done", "failed", "cancelled", "interrupted"
 _STATUSES = {RUNNING, DONE, FAILED, CANCELLED, INTERRUPTED}
@@ -82,6 +82,12 @@ def current_run(library: Library) -> RunRow | None:
         run_id = meta.get(session, meta.CURRENT_RUN)
         run = session.get(Run, run_id) if run_id else None
         return None if run is None else _row(library, run)
+
+
+def encoder_name(run: RunRow | None) -> str:
+    """The name of the encoder that a run was trained with; without a run the ``starter``'s."""
+    config = run.config if run else {}
+    return str(config.get("encoder") or config.get("request", {}).get("encoder") or "starter")
 
 
 def set_current_run(library: Library, run_id: str | None) -> None:

@@ -1,0 +1,154 @@
+"""Finding photos by words, and finding the photos worth labelling next: jobs over a library's vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from core.batch.bundles import starter_folder
+from core.encoders.embed import embed_library
+from core.encoders.encoder import Encoder
+from core.encoders.search import cover, top_k
+from core.encoders.store import VectorStore, stored_encoders
+from core.errors import UserError
+from core.jobs import JobContext
+from core.library.library import Library
+from core.library.queries import images_of, seeds
+from core.library.records import ImageRow
+from core.library.runs import current_run, encoder_name
+from core.library.splits import held_out
+from core.onnx.bundle import BundleError
+
+STARTER = "starter"
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """``text``: what the photos should show; at most ``count`` are wanted."""
+
+    library: Path
+    text: str
+    count: int = 20
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A photo found, and the cosine between it and the words."""
+
+    image_id: int
+    path: Path
+    cosine: float
+
+
+@dataclass(frozen=True)
+class SearchReport:
+    """``hits``: best first; ``photos``: how many were searched; ``failed``: those that could not be read, and why."""
+
+    hits: tuple[Hit, ...]
+    photos: int
+    failed: tuple[tuple[Path, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class SuggestRequest:
+    """``count``: how many photos to suggest."""
+
+    library: Path
+    count: int = 10
+
+
+@dataclass(frozen=True)
+class SuggestReport:
+    """``photos``: what to label next, most useful first; ``labelled``: how many photos are labelled already."""
+
+    photos: tuple[ImageRow, ...]
+    labelled: int
+    failed: tuple[tuple[Path, str], ...] = ()
+
+
+def search_job(ctx: JobContext, request: SearchRequest) -> SearchReport:
+    """The photos nearest to the words; photos that have no vector yet are embedded first."""
+    _require_positive(request.count)
+    text = " ".join(request.text.split())
+    if not text:
+        raise UserError("There are no words to search for.", "Write what the photos should show.")
+    with Library.open(request.library) as library:
+        encoder = library_encoder(library)
+        failed = embed_library(library, encoder, ctx).failed
+        photos = images_of(library)
+        store = VectorStore(library, encoder.fingerprint, encoder.dim)
+        vectors = store.get([photo.content_hash for photo in photos])
+    indices, cosines = top_k(encoder.encode_texts([text])[0], vectors, request.count)
+    hits = (Hit(photos[one].id, photos[one].path, float(cosine)) for one, cosine in zip(indices, cosines, strict=True))
+    return SearchReport(tuple(hits), len(photos), failed)
+
+
+def suggest_job(ctx: JobContext, request: SuggestRequest) -> SuggestReport:
+    """The unlabelled photos that, together with the labelled ones, cover the library best."""
+    _require_positive(request.count)
+    with Library.open(request.library) as library:
+        store, failed = _any_store(library, ctx)
+        photos = images_of(library)
+        labelled = {seed.content_hash for seed in seeds(library)}
+        done = labelled | held_out(library)
+        vectors = store.get([photo.content_hash for photo in photos])
+    allowed = np.zeros(len(photos), bool)
+    chosen: list[int] = []
+    seen: set[str] = set()
+    for place, photo in enumerate(photos):
+        if photo.content_hash in seen:
+            continue  # of several copies one is enough
+        seen.add(photo.content_hash)
+        if photo.content_hash in done:
+            chosen.append(place)
+        else:
+            allowed[place] = True
+    picked = cover(vectors, request.count, chosen=chosen, allowed=allowed)
+    return SuggestReport(tuple(photos[one] for one in picked), len(labelled), failed)
+
+
+def library_encoder(library: Library) -> Encoder:
+    """The encoder that this library is captioned and searched with: its current run's, else the starter's.
+
+    Taken from an exported bundle where there is one (no torch then), else loaded with open_clip.
+    """
+    run = current_run(library)
+    name = encoder_name(run)
+    bundle = _bundled(library.bundles_dir / run.id) if run else None
+    if bundle is None and name == STARTER:
+        bundle = _bundled(starter_folder())
+    if bundle is not None:
+        return bundle
+    from core.encoders.open_clip_encoder import load_encoder
+
+    return load_encoder(name)
+
+
+def _require_positive(count: int) -> None:
+    if count < 1:
+        raise UserError(f"{count} photos cannot be found.", "Ask for at least one.")
+
+
+def _any_store(library: Library, ctx: JobContext) -> tuple[VectorStore, tuple[tuple[Path, str], ...]]:
+    """Vectors of every photo, of whatever encoder has them; only when none has are photos embedded."""
+    hashes = [photo.content_hash for photo in images_of(library)]
+    for stored in stored_encoders(library):
+        store = VectorStore(library, stored.fingerprint, stored.dim)
+        if not store.missing(hashes):
+            return store, ()
+    encoder = library_encoder(library)
+    report = embed_library(library, encoder, ctx)
+    return VectorStore(library, encoder.fingerprint, encoder.dim), report.failed
+
+
+def _bundled(folder: Path) -> Encoder | None:
+    if not (folder / "manifest.json").is_file():
+        return None
+    from core.onnx.session import open_bundle
+
+    try:
+        return open_bundle(folder).encoder
+    except BundleError:
+        return None  # a damaged export is no reason not to search; captioning says so and exports it again
