@@ -1,0 +1,141 @@
+"""The two files that ``evaluate`` compares: predictions as ``caption`` writes them, and references of people."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import UserError
+from core.exchange.captions_file import decode_text, read_captions
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """``captions``: by file name as the file has it; ``errors``: photos that have none, with the reason."""
+
+    captions: dict[str, str]
+    errors: dict[str, str]
+
+
+def read_predictions(source: Path) -> Predictions:
+    """One JSON object a line with ``file`` and ``caption``, or ``error``. The last line of a file counts."""
+    captions: dict[str, str] = {}
+    errors: dict[str, str] = {}
+    for number, line in enumerate(_read(source).split("\n"), start=1):
+        if not line.strip():
+            continue
+        name, caption, error = _prediction(source, number, line)
+        captions.pop(name, None)
+        errors.pop(name, None)
+        if caption is not None:
+            captions[name] = caption
+        else:
+            errors[name] = error or "no caption"
+    if not captions and not errors:
+        raise UserError(f"{source} holds no predictions.", "Make it with 'seedcap caption DIR --out FILE.jsonl'.")
+    return Predictions(captions, errors)
+
+
+def _prediction(source: Path, number: int, line: str) -> tuple[str, str | None, str | None]:
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        raise UserError(
+            f"{source}, line {number}, is not JSON: {error}.", "Give the file that 'seedcap caption' wrote."
+        ) from error
+    if not isinstance(value, dict) or not isinstance(value.get("file"), str):
+        raise UserError(
+            f'{source}, line {number}, has no "file".',
+            'Each line needs "file" and "caption", as \'seedcap caption\' writes.',
+        )
+    caption, error = value.get("caption"), value.get("error")
+    if caption is not None and not isinstance(caption, str):
+        raise UserError(f'{source}, line {number}: "caption" is not a text.', "Mend that line.")
+    return value["file"], caption, str(error) if error else None
+
+
+def read_references(source: Path, split: str | None = None) -> dict[str, list[str]]:
+    """Captions of people by photo name; with ``split``, the rows of a CSV whose column ``split`` says so."""
+    if split is None:
+        references: dict[str, list[str]] = {}
+        for name, caption in read_captions(source).entries:
+            references.setdefault(name, []).append(caption)
+    else:
+        references = _of_split(source, split)
+    if not references:
+        raise UserError(f"{source} holds no captions.", "It should have the columns image,caption, or be COCO JSON.")
+    return references
+
+
+def _of_split(source: Path, split: str) -> dict[str, list[str]]:
+    rows = csv.DictReader(io.StringIO(_read(source), newline=""))
+    if not {"split", "image", "caption"} <= set(rows.fieldnames or ()):
+        raise UserError(
+            f"{source} has no column 'split'.", "Leave --split out, or give a CSV with the columns split,image,caption."
+        )
+    references: dict[str, list[str]] = {}
+    seen: set[str] = set()
+    for row in rows:
+        seen.add(row["split"])
+        if row["split"] == split and row["image"] and (row["caption"] or "").strip():
+            references.setdefault(row["image"], []).append(row["caption"].strip())
+    if not references:
+        raise UserError(f"{source} has no split '{split}'.", f"It has: {', '.join(sorted(map(str, seen)))}.")
+    return references
+
+
+def pair(names: Iterable[str], references: Mapping[str, object]) -> dict[str, str]:
+    """Which reference each predicted name means: the same path, else the same file name if only one photo has it.
+
+    Two predictions never take one reference: the exact one has it, or both are left out.
+    """
+    by_last: dict[str, list[str]] = {}
+    for key in references:
+        by_last.setdefault(_last(key), []).append(key)
+    names = list(names)
+    found = {name: name for name in names if name in references}
+    claims: dict[str, list[str]] = {}
+    for name in names:
+        options = by_last.get(_last(name), [])
+        if name not in found and len(options) == 1:
+            claims.setdefault(options[0], []).append(name)
+    taken = set(found.values())
+    for key, claimants in claims.items():
+        if key not in taken and len(claimants) == 1:
+            found[claimants[0]] = key
+    return {name: found[name] for name in names if name in found}
+
+
+def find_photo(folder: Path, name: str, by_name: Mapping[str, list[Path]]) -> Path | None:
+    """The photo that ``name`` means below ``folder``: by its path there, else by its file name if only one has it."""
+    direct = folder / name
+    if direct.is_file():
+        return direct
+    options = by_name.get(_last(name), [])
+    return options[0] if len(options) == 1 else None
+
+
+def photos_by_name(folder: Path) -> dict[str, list[Path]]:
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}.", "Give the folder of the photos with --images.")
+    found: dict[str, list[Path]] = {}
+    for path in folder.rglob("*"):
+        found.setdefault(path.name, []).append(path)
+    return found
+
+
+def _last(name: str) -> str:
+    return name.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _read(source: Path) -> str:
+    try:
+        return decode_text(source.read_bytes(), source)
+    except FileNotFoundError:
+        raise UserError(f"There is no file {source}.", "Check its name.") from None
+    except OSError as error:
+        raise UserError(f"{source} cannot be read: {error.strerror}.", "Check its rights.") from error
