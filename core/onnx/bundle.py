@@ -86,7 +86,7 @@ class DecoderPart:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything a bundle says about itself. ``decoding``: the defaults it was made with; ``parity``: how it was checked."""
+    """Everything a bundle says about itself. ``decoding``: its defaults; ``parity``: how it was checked."""
 
     schema: int
     made_by: str
@@ -201,15 +201,20 @@ def _parse_encoder(path: Path, values: Mapping[str, Any]) -> EncoderPart:
 
 def _parse_decoder(path: Path, values: Mapping[str, Any]) -> DecoderPart:
     part = DecoderPart(
-        **{key: _get(path, values, key, str) for key in ("lm_id", "lm_sha256", "checkpoint_sha256", "tokenizer_sha256")},
-        **{
-            key: _positive(path, values, key)
-            for key in ("prefix_length", "layers", "heads", "head_dim", "vocab_size", "max_positions")
-        },
+        lm_id=_get(path, values, "lm_id", str),
+        lm_sha256=_get(path, values, "lm_sha256", str),
+        checkpoint_sha256=_get(path, values, "checkpoint_sha256", str),
+        tokenizer_sha256=_get(path, values, "tokenizer_sha256", str),
+        prefix_length=_positive(path, values, "prefix_length"),
+        layers=_positive(path, values, "layers"),
+        heads=_positive(path, values, "heads"),
+        head_dim=_positive(path, values, "head_dim"),
+        vocab_size=_positive(path, values, "vocab_size"),
+        max_positions=_positive(path, values, "max_positions"),
         end_token_id=_token(path, values, "end_token_id"),
     )
     if part.end_token_id >= part.vocab_size:
-        raise BundleError(f"{path}: the end token {part.end_token_id} is outside the {part.vocab_size} tokens there are.")
+        raise BundleError(f"{path}: the end token {part.end_token_id} is none of the {part.vocab_size} tokens.")
     if part.prefix_length >= part.max_positions:
         raise BundleError(f"{path}: a prefix of {part.prefix_length} leaves no room in {part.max_positions} positions.")
     return part

@@ -93,6 +93,11 @@ def find_checkpoint(source: str) -> Path:
     if (folder / "checkpoint.json").is_file():
         return folder
     kept = _kept_stage(folder / "report.json")
+    if kept == "before":
+        raise UserError(
+            f"The run {folder.name} kept the model that it began with: nothing it tried was better.",
+            f"Export that model, or name a stage of this run: {folder / 'stage1'}.",
+        )
     for stage in (kept, "stage2", "stage1"):
         if stage and (folder / stage / "checkpoint.json").is_file():
             return folder / stage
@@ -103,11 +108,12 @@ def find_checkpoint(source: str) -> Path:
 
 
 def _kept_stage(report: Path) -> str | None:
+    """Which model the run ended with (``before``, ``stage1``, ``stage2``), where its report says so."""
     try:
         kept = json.loads(report.read_text(encoding="utf-8")).get("kept")
     except (OSError, ValueError, AttributeError):
         return None
-    return {"1": "stage1", "2": "stage2"}.get(str(kept), kept if kept in ("stage1", "stage2") else None)
+    return kept if kept in ("before", "stage1", "stage2") else None
 
 
 def _write_graphs(
@@ -223,7 +229,7 @@ def _weights_sha256(model: nn.Module) -> str:
     for name, tensor in sorted(model.state_dict().items()):
         array = np.atleast_1d(tensor.detach().float().cpu().contiguous().numpy())
         digest.update(f"{name}{array.shape}".encode())
-        digest.update(memoryview(array).cast("B"))
+        digest.update(array.tobytes())
     return digest.hexdigest()
 
 

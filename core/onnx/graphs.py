@@ -180,7 +180,7 @@ def _forget_origin(model: Any) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter tells its developers a lot on the way; what matters to a person is checked afterwards, by running."""
+    """The exporter tells its developers a lot on the way; what matters is checked afterwards, by running."""
     names = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
     levels = {name: logging.getLogger(name).level for name in names}
     try:

@@ -39,7 +39,7 @@ class ParityReport:
     """``photos`` and ``identical`` count photos whose captions are the same greedy and by beam search alike.
 
     ``image_difference``, ``text_difference``: the largest absolute difference of any number of any vector.
-    ``clip_s_difference``: mean CLIP-S of the bundle's greedy captions minus that of the model's, by the model's encoder.
+    ``clip_s_difference``: mean CLIP-S of the bundle's greedy captions minus the model's, both by the model's encoder.
     """
 
     photos: int

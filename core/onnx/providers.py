@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # pyright: ignore[reportAttributeAccessIssue]
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 LOAD_ERRORS: tuple[type[Exception], ...] = (
@@ -53,7 +53,7 @@ def session_options(threads: int | None) -> ort.SessionOptions:
 
 
 def provider_options(name: str) -> list[Any]:
-    """The ``providers`` argument of a session. On CUDA memory grows by what is asked, so that other programs live too."""
+    """The ``providers`` of a session. On CUDA memory grows by what is asked, so that other programs live too."""
     if name == CUDA:
         return [(CUDA, {"arena_extend_strategy": "kSameAsRequested", "cudnn_conv_algo_search": "HEURISTIC"}), CPU]
     return [CPU]

@@ -110,7 +110,7 @@ class Bundle:
 
 
 def decoding_options(manifest: Manifest, **changes: object) -> DecodingOptions:
-    """The manifest's decoding defaults with ``changes``. Raises :class:`BundleError` for settings that make no sense."""
+    """The manifest's decoding defaults with ``changes``. :class:`BundleError` for settings that make no sense."""
     values = {**manifest.decoding, **changes}
     if isinstance(values.get("bad_endings"), list):
         values["bad_endings"] = tuple(values["bad_endings"])

@@ -1,4 +1,4 @@
-"""Text to token ids and back with the ``tokenizers`` library alone, as open_clip's and transformers' tokenizers do it."""
+"""Text to token ids and back with the ``tokenizers`` library alone, as open_clip and transformers do it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
     """A ``tokenizer.json`` without the padding and truncation it may carry. Raises :class:`BundleError`."""
     try:
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # noqa: BLE001 - the library raises bare Exception for every fault of the file
+    except Exception as error:
         raise BundleError(f"{path} is not a tokenizer that can be read: {error}.") from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -52,7 +52,7 @@ class EncoderTokenizer:
         tokenizer.enable_truncation(max_length=context_length)
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """int64 ``[n, L]``, padded at the end; ``L`` is the context length, or the longest text's where that is enough."""
+        """int64 ``[n, L]``, padded at the end to the context length, or to the longest text where that will do."""
         rows = [encoding.ids for encoding in self._tokenizer.encode_batch([clean_text(text) for text in texts])]
         length = self._context_length if self._fixed else max((len(row) for row in rows), default=1)
         ids = np.full((len(rows), length), self._pad, dtype=np.int64)

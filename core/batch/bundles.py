@@ -1,0 +1,114 @@
+"""Which bundle captions: the one given, the library's own, or the starter's, exported once and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import queue
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import IO
+
+from core import paths
+from core.errors import UserError
+from core.jobs import JobContext
+from core.onnx.bundle import SCHEMA, BundleError, load_manifest, sha256_of
+
+_EXPORT = "import sys; from core.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+def starter_bundle(ctx: JobContext) -> Path:
+    """The bundle of the starter models in the cache; exported now when it is missing, damaged or of another starter."""
+    return exported(ctx, "starter", starter_folder())
+
+
+def starter_folder() -> Path:
+    """Where the starter's bundle lies in the cache, or will lie."""
+    return paths.cache_dir() / "bundles" / f"starter-{_starter_fingerprint()}"
+
+
+def exported(ctx: JobContext, source: str, folder: Path) -> Path:
+    """The bundle of ``source`` at ``folder``, which is exported first unless a sound one is there."""
+    if not _is_sound(folder):
+        export_in_process(ctx, source, folder)
+    return folder
+
+
+def export_in_process(ctx: JobContext, source: str, folder: Path) -> None:
+    """Run ``bundle source folder`` in a process of its own: the one that captions never loads torch.
+
+    Raises ``UserError`` with what that process said when it failed; cancelling ends it.
+    """
+    ctx.progress(0, None, "Exporting the model, once")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    root = str(Path(__file__).resolve().parents[2])
+    search = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    process = subprocess.Popen(
+        [sys.executable, "-c", _EXPORT, "bundle", source, str(folder)],
+        env={**os.environ, "PYTHONPATH": search, "PYTHONIOENCODING": "utf-8"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+    )
+    lines: queue.Queue[str | None] = queue.Queue()
+    assert process.stderr is not None
+    reader = threading.Thread(target=_read_lines, args=(process.stderr, lines), daemon=True)
+    reader.start()
+    said: list[str] = []
+    try:
+        while True:
+            ctx.check_cancelled()
+            try:
+                line = lines.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            if line is None:
+                break
+            said = [*said, line][-20:]
+            ctx.progress(0, None, f"Exporting the model, once: {line}")
+        status = process.wait()
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+        reader.join()
+        process.stderr.close()
+    if status != 0:
+        words = next((line for line in reversed(said) if line.startswith("seedcap: ")), None)
+        message = words.removeprefix("seedcap: ") if words else "\n".join(said) or f"exit status {status}"
+        raise UserError(
+            f"The model could not be exported: {message}", "" if words else "Run 'seedcap bundle' to see more."
+        )
+
+
+def _read_lines(stream: IO[str], lines: queue.Queue[str | None]) -> None:
+    for line in stream:
+        if line.strip():
+            lines.put(line.strip())
+    lines.put(None)
+
+
+def _is_sound(folder: Path) -> bool:
+    try:
+        manifest = load_manifest(folder)
+    except BundleError:
+        return False
+    return manifest.schema == SCHEMA
+
+
+def _starter_fingerprint() -> str:
+    """A hash over every file of the starter: another starter gets another bundle."""
+    folder = paths.starter_dir()
+    if not (folder / "captioner" / "checkpoint.json").is_file():
+        raise UserError(
+            f"The starter models are not at {folder}.", "Install Seedcap again, or name a bundle with --bundle."
+        )
+    digest = hashlib.sha256(f"bundle schema {SCHEMA}\n".encode())
+    for part in ("encoder", "lm", "captioner"):
+        for path in sorted(p for p in (folder / part).rglob("*") if p.is_file()):
+            digest.update(f"{path.relative_to(folder).as_posix()} {sha256_of(path)}\n".encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,181 @@
+"""Captioning the photos of a library: the ledger says what is left, vectors are reused, candidates are written."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from core.batch import bundles
+from core.batch.engine import WROTE_NOTHING, CaptionEngine
+from core.batch.pipeline import Prepared, in_batches, prepare_ahead
+from core.batch.records import Candidate, PhotoRecord
+from core.batch.runner import (
+    CaptionReport,
+    LibraryCaptionRequest,
+    Tally,
+    decoding_options,
+)
+from core.encoders.store import VectorStore
+from core.jobs import Cancelled, JobContext
+from core.library import ledger
+from core.library.candidates import add_candidates
+from core.library.library import Library
+from core.library.queries import current_run, image_ids, image_rows, runs
+from core.library.records import ImageRow
+from core.onnx.providers import usable_cores
+from core.onnx.session import open_bundle
+from core.ranking import rank_library
+
+KIND = "caption"
+_ROWS_AT_ONCE = 512
+_GONE = "The photo is not in the library any more."
+
+
+def library_bundle(ctx: JobContext, library: Library) -> Path:
+    """The bundle of the library's current model, else of the starter; exported first when it is not there."""
+    run = current_run(library)
+    if run is None:
+        return bundles.starter_bundle(ctx)
+    return bundles.exported(ctx, str(run.folder), library.bundles_dir / run.id)
+
+
+def run(ctx: JobContext, request: LibraryCaptionRequest) -> CaptionReport:
+    """Caption what the request names; every batch is in the database before the next one begins.
+
+    Cancelled or killed, the job keeps what it wrote and ``resume`` goes on with the rest. Afterwards all captions of
+    the library are scored.
+    """
+    with Library.open(request.library) as library:
+        folder = request.bundle or library_bundle(ctx, library)
+        bundle = open_bundle(folder, request.options.threads, request.options.provider)
+        engine = CaptionEngine(bundle, decoding_options(bundle, request.options), by_score=request.options.by_score)
+        job = _job(library, request, bundle.manifest.model_hash)
+        try:
+            report = _LibraryRun(ctx, library, job, request, engine).caption()
+        except Cancelled:
+            ledger.close_job(library, job.id, "cancelled")
+            raise
+        except BaseException as error:
+            ledger.close_job(library, job.id, "failed", str(error))
+            raise
+        ledger.close_job(library, job.id, "done")
+        if report.done:
+            rank_library(library, bundle.encoder, ctx)
+        return replace(report, already=job.done)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A row of the ledger: ``existing`` as it was asked for when the job began."""
+
+    id: int
+    existing: Any
+    todo: int
+    done: int
+
+
+def _job(library: Library, request: LibraryCaptionRequest, model_hash: str) -> _Job:
+    """The job to go on with, or a new one."""
+    earlier = ledger.unfinished_job(library, KIND) if request.resume else None
+    if request.retry_failed:
+        last = earlier or _last_job(library)
+        if last is not None:
+            ledger.retry_failed(library, last.id)
+            earlier = ledger.find_job(library, last.id)
+    if earlier is not None and earlier.params.get("model") == model_hash:
+        ledger.close_job(library, earlier.id, "running")
+        return _Job(earlier.id, earlier.params.get("existing", request.existing), earlier.todo, earlier.done)
+    wanted = _wanted(library, request)
+    params = {"existing": request.existing, "model": model_hash}
+    return _Job(ledger.start_job(library, KIND, params, wanted), request.existing, len(wanted), 0)
+
+
+def _last_job(library: Library) -> ledger.JobRow | None:
+    from sqlalchemy import select
+
+    from core.library.tables import Job
+
+    with library.session() as session:
+        number = session.scalar(select(Job.id).where(Job.kind == KIND).order_by(Job.id.desc()).limit(1))
+    return None if number is None else ledger.find_job(library, number)
+
+
+def _wanted(library: Library, request: LibraryCaptionRequest) -> list[int]:
+    has_caption = False if request.existing == "skip" else None
+    ids = image_ids(library, has_caption=has_caption, ids=request.image_ids).tolist()
+    if request.shard is None:
+        return ids
+    shard = request.shard
+    return [row.id for row in image_rows(library, ids) if shard.holds_hash(row.content_hash)]
+
+
+class _LibraryRun:
+    def __init__(
+        self, ctx: JobContext, library: Library, job: _Job, request: LibraryCaptionRequest, engine: CaptionEngine
+    ) -> None:
+        self._ctx, self._library, self._job, self._request, self._engine = ctx, library, job, request, engine
+        manifest = engine.bundle.manifest
+        self._run_id = manifest.source if manifest.source in {run.id for run in runs(library)} else None
+        self._vectors = VectorStore(library, manifest.encoder.fingerprint, manifest.encoder.dim)
+
+    def caption(self) -> CaptionReport:
+        tally = Tally(self._ctx, self._job.todo)
+        while ids := ledger.next_items(self._library, self._job.id, _ROWS_AT_ONCE):
+            rows = image_rows(self._library, ids)
+            gone = set(ids) - {row.id for row in rows}
+            if gone:  # a photo was taken out of the library since the job began
+                ledger.finish_items(
+                    self._library, self._job.id, dict.fromkeys(gone, "The photo is not there any more.")
+                )
+            with closing(self._batches(rows)) as batches:
+                for batch in batches:
+                    tally.add(self._caption(batch))
+        return tally.report(self._engine)
+
+    def _batches(self, rows: Sequence[ImageRow]) -> Generator[list[Prepared[ImageRow]]]:
+        """Photos with their pixels, or without where their vector is known already."""
+        lacking = set(self._vectors.missing([row.content_hash for row in rows]))
+        size, timers = self._request.options.batch, self._engine.timers
+        prepared = prepare_ahead(
+            rows,
+            lambda row: row.path if row.content_hash in lacking else None,
+            self._engine.bundle.encoder.preprocess,
+            workers=usable_cores(),
+            ahead=2 * size,
+        )
+        with closing(prepared):
+            batches = in_batches(prepared, size)
+            while True:
+                with timers.of("wait"):
+                    batch = next(batches, None)
+                if batch is None:
+                    return
+                self._ctx.check_cancelled()
+                yield batch
+
+    def _caption(self, batch: Sequence[Prepared[ImageRow]]) -> list[PhotoRecord]:
+        """Embed, caption and write one batch; the items are marked done in the transaction that writes captions."""
+        fresh = [one for one in batch if one.pixels is not None]
+        if fresh:
+            new = {one.item.content_hash: one.pixels for one in fresh if one.pixels is not None}
+            self._vectors.append(list(new), self._engine.embed(list(new.values())))
+        usable = [one.item for one in batch if one.error is None]
+        photos = self._vectors.get([row.content_hash for row in usable])
+        seeds = [int(row.content_hash[:14], 16) for row in usable]
+        candidates, _ = self._engine.caption(photos, seeds, self._ctx)
+        made = {row.id: found for row, found in zip(usable, candidates, strict=True)}
+        texts = {image_id: [one.caption for one in found] for image_id, found in made.items() if found}
+        add_candidates(self._library, self._run_id, texts, self._job.existing, job_id=self._job.id)
+        errors = {one.item.id: one.error or WROTE_NOTHING for one in batch if not made.get(one.item.id)}
+        if errors:
+            ledger.finish_items(self._library, self._job.id, errors)
+        return [_record(one.item, made.get(one.item.id, ()), errors) for one in batch]
+
+
+def _record(row: ImageRow, found: tuple[Candidate, ...], errors: Mapping[int, str]) -> PhotoRecord:
+    if found:
+        return PhotoRecord(row.relative_path, found[0].caption, found[0].score, found)
+    return PhotoRecord(row.relative_path, error=errors[row.id])

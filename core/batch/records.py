@@ -1,0 +1,168 @@
+"""The captions of a folder as a file: one JSON object a line, written so that a kill at any moment loses nothing.
+
+A line is ``{"file", "caption", "score", "candidates": [{"caption", "score", "log_prob"}, ...], "error"}``; with a rank
+in the folder also ``"rank"`` and ``"gallery"``. ``file`` is relative to the folder, with ``/`` between its parts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+from core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A caption for a photo; ``score`` is its CLIP-S, ``log_prob`` the model's own, in nats, end token included."""
+
+    caption: str
+    score: float
+    log_prob: float
+
+
+@dataclass(frozen=True)
+class PhotoRecord:
+    """What became of a photo: the caption that stands for it and all candidates, or ``error``: why there is none."""
+
+    file: str
+    caption: str | None = None
+    score: float | None = None
+    candidates: tuple[Candidate, ...] = ()
+    error: str | None = None
+    rank: float | None = None
+    gallery: int | None = None
+
+    def to_line(self) -> bytes:
+        """The JSON line, UTF-8. A file name that is not valid Unicode keeps its bytes as escapes."""
+        values = asdict(self)
+        if self.rank is None:
+            del values["rank"], values["gallery"]
+        try:
+            return (json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+        except UnicodeEncodeError:
+            return (json.dumps(values, allow_nan=False) + "\n").encode("ascii")
+
+    def with_rank(self, rank: float, gallery: int) -> PhotoRecord:
+        return replace(self, rank=rank, gallery=gallery)
+
+    @classmethod
+    def from_line(cls, line: bytes) -> PhotoRecord:
+        """The reverse of :meth:`to_line`; ``ValueError`` for anything else."""
+        values = json.loads(line.decode("utf-8"))
+        try:
+            candidates = tuple(Candidate(c["caption"], c["score"], c["log_prob"]) for c in values["candidates"])
+            record = cls(
+                values["file"], values["caption"], values["score"], candidates, values["error"],
+                values.get("rank"), values.get("gallery"),
+            )  # fmt: skip
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a caption record: {error}") from error
+        if not isinstance(record.file, str) or (record.caption is None) == (record.error is None):
+            raise ValueError("not a caption record")
+        return record
+
+
+class RecordWriter:
+    """Appends records; each call reaches the operating system before it returns, so that a kill loses no line."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file: BinaryIO = path.open("ab")
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {error.strerror}.", "Name another file with --out.") from error
+        self._path = path
+
+    def write(self, records: list[PhotoRecord]) -> None:
+        """Append these records. A full disk is a ``UserError``; a line it tore is cut off on resume."""
+        try:
+            self._file.write(b"".join(record.to_line() for record in records))
+            self._file.flush()
+        except OSError as error:
+            raise UserError(
+                f"{self._path} cannot be written any more: {error.strerror}.", "Make room, then go on with --resume."
+            ) from error
+
+    def close(self) -> None:
+        """Put everything on the disk and close."""
+        if not self._file.closed:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_records(path: Path) -> Iterator[PhotoRecord]:
+    """The records of a file, one at a time. A line that is not a record is a ``UserError`` that names its number."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield PhotoRecord.from_line(line)
+            except ValueError as error:
+                raise UserError(
+                    f"{path}, line {number}, is not a line that Seedcap wrote.",
+                    "Name the file of an earlier 'caption' with --out, or a new one without --resume.",
+                ) from error
+
+
+def drop_torn_line(path: Path) -> int:
+    """Cut off what a kill left of a last line; returns the number of bytes dropped."""
+    with path.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        keep = size
+        while keep > 0:
+            start = max(0, keep - 65536)
+            file.seek(start)
+            block = file.read(keep - start)
+            newline = block.rfind(b"\n")
+            keep = start + newline + 1 if newline >= 0 else start
+            if newline >= 0:
+                break
+        if keep < size:
+            file.truncate(keep)
+        return size - keep
+
+
+def rewrite(path: Path, change: Callable[[PhotoRecord], PhotoRecord | None]) -> None:
+    """Write the file again with each record changed, or left out (``None``); in one move, one record at a time."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    new = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            for record in read_records(path):
+                changed = change(record)
+                if changed is not None:
+                    file.write(changed.to_line())
+            file.flush()
+            os.fsync(file.fileno())
+        new.chmod(path.stat().st_mode & 0o777)
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+
+
+def write_json_atomically(path: Path, values: dict[str, Any]) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    new = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(values, file, indent=2)
+            file.write("\n")
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,162 @@
+"""``caption``: a folder of photos into a JSON Lines file, or the photos of a library into candidates."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.commands.result import CommandResult
+from core.errors import UserError
+from core.jobs import JobContext
+
+if TYPE_CHECKING:
+    from core.batch.runner import CaptionOptions, CaptionReport
+
+HELP = """Caption every photo of a folder (one JSON object a line into --out), or of a library (as candidates).
+Without --bundle the library's current model is used, else the starter, exported once."""
+_SHOWN = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="DIR_OR_LIB", type=Path, help="a folder of photos, or a library NAME.seedcap")
+    parser.add_argument("--bundle", metavar="B", type=Path, help="caption with this bundle")
+    parser.add_argument("--out", metavar="F.jsonl", type=Path, help="for a folder: the file to write")
+    parser.add_argument("--candidates", metavar="N", type=int, default=1, help="so many captions a photo (default 1)")
+    parser.add_argument(
+        "--rank",
+        action="store_true",
+        help="put the candidate with the highest CLIP-S first; for a folder also the rank of each caption in it",
+    )
+    parser.add_argument("--shard", metavar="i/n", help="only part i of n, by content: for several machines")
+    parser.add_argument("--engine", choices=("local", "ray"), default="local", help="where to run (default local)")
+    parser.add_argument("--resume", action="store_true", help="go on with a job that was stopped")
+    parser.add_argument("--retry-failed", action="store_true", help="with --resume: try the failed photos again")
+    parser.add_argument(
+        "--existing",
+        choices=("skip", "add", "replace-model"),
+        default="skip",
+        help="for a library: photos that have captions are skipped (default), get one more candidate, or a new one "
+        "in the place of the model's; what people wrote always stays",
+    )
+    how = parser.add_argument_group("how captions are made (default: as the bundle says)")
+    how.add_argument("--method", choices=("greedy", "beam", "sample"))
+    how.add_argument("--beams", metavar="N", type=int)
+    how.add_argument("--max-tokens", metavar="N", type=int)
+    how.add_argument("--seed", metavar="N", type=int, default=0, help="for --method sample")
+    machine = parser.add_argument_group("the machine")
+    machine.add_argument("--batch", metavar="N", type=int, default=32, help="photos at once (default 32)")
+    machine.add_argument("--threads", metavar="N", type=int, help="default: one for each core")
+    machine.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+
+
+def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
+    _check(args)
+    library = _library(args.source)
+    report = _caption_folder(args, ctx) if library is None else _caption_library(args, library, ctx)
+    lines = [f"{report.done:,} photos captioned in {report.seconds:.1f} s ({report.rate:.1f} a second)."]
+    if report.already:
+        lines.append(f"{report.already:,} were done before.")
+    if report.gallery:
+        lines.append(f"Each caption's rank is among {report.gallery:,} photos.")
+    if library is None:
+        lines.append(f"Captions: {_out(args)}")
+    if report.failed_count:
+        lines.append(f"{report.failed_count:,} could not be captioned:")
+        lines += [f"  {file}: {reason}" for file, reason in report.failed[:_SHOWN]]
+        if report.failed_count > _SHOWN:
+            lines.append(f"  and {report.failed_count - _SHOWN:,} more")
+    return CommandResult(_data(report, None if library else _out(args)), "\n".join(lines), report.failed_count)
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.engine == "ray":
+        raise UserError("The Ray engine is not part of this version.", "Use --shard i/n on each machine instead.")
+    for name in ("candidates", "beams", "max_tokens", "batch", "threads"):
+        value = getattr(args, name)
+        if value is not None and not 1 <= value <= 4096:
+            raise UserError(f"--{name.replace('_', '-')} must be from 1 to 4096, not {value}.", "")
+    if args.candidates > 1 and args.method == "greedy":
+        raise UserError("Greedy decoding gives one caption a photo.", "Use --method beam or sample for candidates.")
+    if args.retry_failed and not args.resume:
+        raise UserError("--retry-failed goes on with an earlier job.", "Add --resume.")
+
+
+def _library(source: Path) -> Path | None:
+    """The library that ``source`` names, if it names one; looked up without loading the database."""
+    for folder in (source, source.with_name(source.name + ".seedcap")):
+        if (folder / "library.db").is_file():
+            return folder
+    return None
+
+
+def _out(args: argparse.Namespace) -> Path:
+    return args.out or Path(f"{args.source.absolute().name or 'captions'}.jsonl")
+
+
+def _options(args: argparse.Namespace) -> CaptionOptions:
+    from core.batch.runner import CaptionOptions
+
+    return CaptionOptions(
+        candidates=args.candidates,
+        method=args.method,
+        beams=args.beams,
+        max_tokens=args.max_tokens,
+        seed=args.seed,
+        by_score=args.rank,
+        batch=args.batch,
+        threads=args.threads,
+        provider=args.device,
+    )
+
+
+def _caption_folder(args: argparse.Namespace, ctx: JobContext) -> CaptionReport:
+    from core.batch.listing import Shard
+    from core.batch.runner import CaptionRequest, caption_folder
+
+    shard = Shard.parse(args.shard) if args.shard else None
+    request = CaptionRequest(
+        args.source, _out(args), args.bundle, args.rank, shard, args.resume, args.retry_failed, _options(args)
+    )
+    return caption_folder(ctx, request)
+
+
+def _caption_library(args: argparse.Namespace, library: Path, ctx: JobContext) -> CaptionReport:
+    from core.batch.listing import Shard
+    from core.batch.runner import LibraryCaptionRequest, caption_library
+    from core.library.library import Library
+
+    if args.out is not None:
+        raise UserError(
+            "The captions of a library stay in the library.",
+            f"Leave --out away, then write them out with: seedcap export {args.source} --format jsonl",
+        )
+    request = LibraryCaptionRequest(
+        library=library,
+        bundle=args.bundle,
+        existing=args.existing,
+        shard=Shard.parse(args.shard) if args.shard else None,
+        resume=args.resume,
+        retry_failed=args.retry_failed,
+        options=_options(args),
+    )
+    with Library.open(library, exclusive=True):
+        return caption_library(ctx, request)
+
+
+def _data(report: CaptionReport, out: Path | None) -> dict[str, object]:
+    return {
+        "photos": report.done + report.failed_count,
+        "done": report.done,
+        "already": report.already,
+        "failed_count": report.failed_count,
+        "failed": [{"file": file, "reason": reason} for file, reason in report.failed],
+        "seconds": report.seconds,
+        "photos_per_second": report.rate,
+        "shares": report.shares,
+        "out": out,
+        "bundle": report.bundle,
+        "model_hash": report.model_hash,
+        "provider": report.provider,
+        "gallery": report.gallery,
+    }
