@@ -35,7 +35,13 @@ def make_engine(path: Path) -> Engine:
         connection = sqlite3.connect(
             path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False
         )
-        for pragma in ("foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}", "synchronous=FULL", "temp_store=MEMORY"):
+        for pragma in (
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            "journal_mode=WAL",
+            "foreign_keys=ON",
+            "synchronous=FULL",
+            "temp_store=MEMORY",
+        ):
             connection.execute(f"PRAGMA {pragma}")
         return connection
 
@@ -119,7 +125,6 @@ def migrate(path: Path) -> None:
         with engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # a rebuilt table must not cascade its deletes
             connection.rollback()
-            connection.connection.driver_connection.execute("PRAGMA journal_mode=WAL")  # pyright: ignore
             connection.execution_options(**{_BEGIN_OPTION: "BEGIN EXCLUSIVE"})
             config = Config()
             script = str(Path(__file__).parent / "migrations")
@@ -137,7 +142,15 @@ def _friendly(name: str, action: Callable[[], Any]) -> Any:
         raise as_user_error(name, error) from error
 
 
-def as_user_error(name: str, error: sqlite3.Error) -> UserError:
+_OUTSIDE = ("locked", "busy", "full", "readonly", "unable to open", "malformed", "not a database", "i/o error")
+
+
+def is_the_outside_world(error: BaseException | None) -> bool:
+    """Whether a database error comes from the disk or another program, rather than from a mistake in this one."""
+    return isinstance(error, sqlite3.DatabaseError) and any(words in str(error).lower() for words in _OUTSIDE)
+
+
+def as_user_error(name: str, error: BaseException | None) -> UserError:
     """What a database error means to a person."""
     words = str(error)
     if "locked" in words or "busy" in words:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from core import paths
@@ -109,14 +110,25 @@ class Library:
     @contextmanager
     def session(self) -> Iterator[Session]:
         """A session for reading: everything in it sees one state of the library."""
-        with Session(self._engine) as session, session.begin():
+        with self._errors_in_words(), Session(self._engine) as session, session.begin():
             yield session
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """A session that writes: commits at the end, rolls back on any exception. Keep it short: writers take turns."""
-        with Session(self._writer) as session, session.begin():
+        with self._errors_in_words(), Session(self._writer) as session, session.begin():
+            session.connection()  # begins now, not with the first statement
             yield session
+
+    @contextmanager
+    def _errors_in_words(self) -> Iterator[None]:
+        """A full disk, a lock held too long or a damaged file is for the person to know; other errors are bugs."""
+        try:
+            yield
+        except DBAPIError as error:
+            if not db.is_the_outside_world(error.orig):
+                raise
+            raise db.as_user_error(self.name, error.orig) from error
 
     def close(self) -> None:
         """Close the database and give the lock up. Closing twice is fine."""

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
 
 from core.errors import UserError
 from core.library import edits, ledger, queries, runs
@@ -255,6 +257,33 @@ def test_a_writer_that_began_by_reading_waits_instead_of_failing(tmp_path):
             session.connection().exec_driver_sql("UPDATE image SET width = 1")
         thread.join()
         assert len(queries.captions_of(library, [1])[1]) == 1
+
+
+def test_a_library_busy_for_too_long_is_said_in_words(tmp_path, monkeypatch):
+    monkeypatch.setattr("core.library.db.BUSY_TIMEOUT_MS", 50)
+    with library_with(tmp_path, 1) as library, library.writing(), pytest.raises(UserError, match="busy"):
+        edits.add_seed(library, 1, "x")
+
+
+def test_a_full_disk_is_said_in_words_and_loses_nothing(tmp_path):
+    with library_with(tmp_path, 1) as library:
+        edits.add_seed(library, 1, "kept")
+        with library.session() as session:
+            pages = session.connection().exec_driver_sql("PRAGMA page_count").scalar()
+        full = event.listens_for(library._engine, "begin")(
+            lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+        )
+        with pytest.raises(UserError, match=r"disk .* is full"):
+            for number in range(50):
+                lines = [f"{number} {line} " + "x" * 5000 for line in range(9)]
+                edits.add_captions(library, {1: lines}, is_seed=True)
+        event.remove(library._engine, "begin", full)
+        assert "kept" in [caption.text for caption in queries.captions_of(library, [1])[1]]
+
+
+def test_a_mistake_in_the_program_is_not_dressed_up(tmp_path):
+    with library_with(tmp_path, 1) as library, pytest.raises(DBAPIError), library.session() as session:
+        session.connection().exec_driver_sql("SELECT nonsense FROM nowhere")
 
 
 # -- queries ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,67 @@
+"""Write the frozen database of this schema version: run once when a version is released, never again for it.
+
+``python -m tests.migrations.freeze`` writes ``tests/migrations/frozen/<version>.sql``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import tempfile
+from pathlib import Path
+
+from core.library import edits, ledger, runs, splits
+from core.library.candidates import add_candidates
+from core.library.db import SCHEMA_VERSION
+from core.library.records import ScoreRow
+from core.library.scores import write_scores
+from tests.core.photos import library_with, look
+
+FROZEN = Path(__file__).parent / "frozen"
+
+
+def fill(folder: Path) -> Path:
+    """A library with at least one row in every table; returns its database."""
+    with library_with(folder, 4) as library:
+        (folder / "photos" / "empty.jpg").touch()
+        (folder / "photos" / "03.png").unlink()
+        look(library, folder / "photos")
+        run = runs.create_run(library, "recommended", {"encoder": "starter"}, seed=3, data_hash="d" * 64)
+        runs.update_run(library, run.id, status="done", metrics={"clip_s": 0.5}, gates=[{"name": "length"}])
+        runs.set_current_run(library, run.id)
+        edits.add_seed(library, 1, "a red kite ☕")
+        edits.add_seed(library, 2, "two kites")
+        job = ledger.start_job(library, "caption", {"existing": "add"}, [1, 2, 3])
+        written = add_candidates(library, run.id, {2: ["one", "two"], 3: ["three"]}, "add", job_id=job)
+        ledger.finish_item(library, job, 1, "The picture is damaged.")
+        edits.edit_caption(library, written[2][0], "one, in my words")
+        edits.reject(library, written[3])
+        edits.undo(library)
+        write_scores(library, "e" * 64, {written[2][1]: ScoreRow(0.5, 1, 3, 2.0, 0.1)}, gallery_version="v1")
+        splits.split_seeds(library, fraction=0.5)
+        with library.writing() as session:
+            connection = session.connection()
+            connection.exec_driver_sql(
+                "INSERT INTO vector VALUES (?, (SELECT content_hash FROM image WHERE id = 1), 0, 0)", ("e" * 64,)
+            )
+            connection.exec_driver_sql("UPDATE folder SET path = '/photos'")
+            connection.exec_driver_sql(
+                "UPDATE image SET relative_path = x'636166e92e706e67' WHERE id = 3"
+            )  # caf\xe9.png
+        return library.path / "library.db"
+
+
+def dump(database: Path) -> str:
+    connection = sqlite3.connect(database)
+    try:
+        return "\n".join(connection.iterdump()) + "\n"
+    finally:
+        connection.close()
+
+
+if __name__ == "__main__":
+    target = FROZEN / f"{SCHEMA_VERSION}.sql"
+    if target.exists():
+        sys.exit(f"{target} is frozen.")
+    with tempfile.TemporaryDirectory() as folder:
+        target.write_text(dump(fill(Path(folder))), encoding="utf-8")
