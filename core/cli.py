@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
-import importlib.util
 import io
 import os
 import signal
@@ -50,7 +49,6 @@ COMMANDS: dict[str, Entry] = {
     "search": Entry("search", "find photos by words"),
     "export": Entry("export", "write captions out for other programs"),
     "evaluate": Entry("evaluate", "measure captions against references"),
-    "models": Entry("models", "list, download and remove model files"),
     "doctor": Entry("doctor", "say what this machine can do, with minutes for 500 photos"),
     "bench": Entry("bench", "run a benchmark"),
     "build-starter": Entry("build_starter", "make the starter models again"),
@@ -131,8 +129,8 @@ def parse(argv: Sequence[str]) -> tuple[CommandModule, argparse.Namespace]:
         parser.parse_args(list(argv))
         parser.error("no command given")
     name = argv[0]
-    if name not in available():
-        close = difflib.get_close_matches(name, available(), n=1)
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean '{close[0]}'?" if close else "'seedcap --help' lists the commands."
         _overview().error(f"there is no command '{name}'; {hint}")
     module = cast(CommandModule, importlib.import_module(f"core.commands.{COMMANDS[name].module}"))
@@ -140,11 +138,6 @@ def parse(argv: Sequence[str]) -> tuple[CommandModule, argparse.Namespace]:
     module.add_arguments(parser)
     parser.add_argument("--json", metavar="FILE", type=Path, help="also write the result to FILE as JSON")
     return module, parser.parse_args(list(argv[1:]))
-
-
-def available() -> list[str]:
-    """The commands there are, in the order of the work."""
-    return [name for name, entry in COMMANDS.items() if importlib.util.find_spec(f"core.commands.{entry.module}")]
 
 
 def _dispatch(argv: list[str], ctx: TerminalContext) -> int:
@@ -163,9 +156,8 @@ def _dispatch(argv: list[str], ctx: TerminalContext) -> int:
 
 
 def _overview() -> argparse.ArgumentParser:
-    names = available()
-    width = max((len(name) for name in names), default=0)
-    lines = [f"  {name:<{width}}  {COMMANDS[name].summary}" for name in names]
+    width = max(len(name) for name in COMMANDS)
+    lines = [f"  {name:<{width}}  {entry.summary}" for name, entry in COMMANDS.items()]
     parser = argparse.ArgumentParser(
         prog="seedcap",
         usage="seedcap [COMMAND] [arguments]\n       seedcap COMMAND --help",
