@@ -34,14 +34,14 @@ def main(argv: Sequence[str]) -> int:
     sys.excepthook = crash_hook(window)
     window.show()
     if arguments.command == "demo" and arguments.photos is None:
-        window.open_sample()
+        window.open_sample(write_seeds=arguments.seeds)
     else:
         folder = arguments.photos if arguments.command == "demo" else arguments.folder
         last = settings.value("last_library")
         if folder is not None:
             window.open_folder(folder.expanduser().absolute())
         elif last and Path(str(last)).is_dir():
-            window.session.open(Path(str(last)))
+            window.open_folder(Path(str(last)))
     return app.exec()
 
 
@@ -129,7 +129,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     opening.add_argument("folder", nargs="?", type=Path)
     demo = commands.add_parser("demo", help="open the sample library")
     demo.add_argument("--photos", type=Path)
-    demo.add_argument("--seeds", type=int, default=24)
+    demo.add_argument("--seeds", type=int, default=32)
     arguments = parser.parse_args(list(argv))
     for name in ("folder", "photos"):
         if not hasattr(arguments, name):

@@ -23,7 +23,7 @@ from PySide6.QtCore import QObject, QThread, QTimer, Signal
 
 from core.errors import UserError
 from core.paths import log_dir
-from gui.worker import Failure, Finished, Job, Message, Report, Started, Stopped, perform, worker_main
+from gui.worker import Failure, Finished, Job, Message, Report, Started, Stopped, end_group, perform, worker_main
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +88,8 @@ class WorkerProcess:
         if self._process.is_alive():
             self._process.kill()
             self._process.join(2.0)
+        if self._process.exitcode != 0 and self._process.pid is not None:
+            end_group(self._process.pid)
         self._process.close()
         with contextlib.suppress(OSError):
             self._log.unlink()

@@ -62,6 +62,10 @@ class Commands(QObject):
     def remove(self, caption_id: int, then: Callable[[], None] | None = None) -> None:
         self._run(lambda service: service.remove(caption_id), self.tr("Caption removed"), then)
 
+    def write_sample_seeds(self, number: int, then: Callable[[], None] | None = None) -> None:
+        said = self.tr("Captions written for {n} scenes").format(n=number)
+        self._run(lambda service: service.write_sample_seeds(number), said, then)
+
     def undo(self) -> None:
         self._step(lambda service: service.undo(), self.tr("Undone: {label}"), self.tr("Nothing to undo."))
 

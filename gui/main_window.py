@@ -24,7 +24,8 @@ from gui.widgets.nav import PLACES, NavRail
 from gui.widgets.toast import Toast
 from gui.worker import Failure
 
-RECENT = 8
+SAMPLE_SEEDS = 24
+SEARCH_SHOWN_AFTER_MS = 1_500
 PLACES_WITH_OWN_PROGRESS = {"train": "train", "caption": "deliver"}  # kind of job -> where it is shown at length
 
 
@@ -211,7 +212,7 @@ class MainWindow(QMainWindow):
     def open_folder(self, folder: Path) -> None:
         """Open the library of this folder, making one if there is none, and look through it."""
         library = folder.suffix == ".seedcap"
-        self.session.open(folder, lambda: self._library().scan(() if library else (folder,)))
+        self.session.open(folder, lambda: self._library().scan(() if library else (folder,), quietly=True))
         self.go("library")
 
     def take_folders(self, folders: Sequence[Path]) -> None:
@@ -222,19 +223,42 @@ class MainWindow(QMainWindow):
             self._library().scan(folders)
         self.go("library")
 
-    def open_sample(self) -> None:
+    def open_sample(self, *, write_seeds: int = 0) -> None:
+        """Paint the sample scenes if need be, open them, and offer captions for some (or write them, for the demo)."""
         from gui.services import sample_folder
         from gui.tasks import SampleOrder, render_samples
 
-        job = self.session.start(
-            self.session.light,
-            render_samples,
-            SampleOrder(sample_folder()),
-            title=self.tr("Painting sample scenes"),
-            kind="sample",
-        )
+        order = SampleOrder(sample_folder())
+        title = self.tr("Painting sample scenes")
+        job = self.session.start(self.session.light, render_samples, order, title=title, kind="sample")
         if job is not None:
-            job.finished.connect(self.open_folder)
+            job.finished.connect(lambda folder: self._show_sample(folder, write_seeds))
+
+    def _show_sample(self, folder: Path, write_seeds: int) -> None:
+        def scanned() -> None:
+            overview = self.session.overview
+            if overview is not None and overview.counts.seeds:
+                return
+            if write_seeds:
+                self.session.commands.write_sample_seeds(write_seeds, lambda: self.go("train"))
+            else:
+                self.messages.show_message(
+                    self.tr("These are painted scenes to try things on."),
+                    self.tr("Write captions for a few of them in Seed, or have some written for you."),
+                    action=(self.tr("Write {n} for me").format(n=SAMPLE_SEEDS), self._write_samples),
+                )
+
+        def opened() -> None:
+            job = self._library().scan((folder,))
+            if job is not None:
+                job.finished.connect(lambda _result: self.session.after_overview(scanned))
+
+        self.session.open(folder, opened)
+        self.go("library")
+
+    def _write_samples(self) -> None:
+        self.messages.clear()
+        self.session.commands.write_sample_seeds(SAMPLE_SEEDS, lambda: self.go("seed"))
 
     def _library_opened(self) -> None:
         service = self.session.service
@@ -283,7 +307,14 @@ class MainWindow(QMainWindow):
     # -- jobs -------------------------------------------------------------------------------------------------------
 
     def _job_started(self, job: RunningJob) -> None:
-        if job.kind == "search":
+        if job.kind == "search" and not self.job_bar.job:
+            # A search takes a moment; only the first one, which looks at every photo, takes long.
+            QTimer.singleShot(SEARCH_SHOWN_AFTER_MS, job, lambda: self._watch(job))
+            return
+        self._watch(job)
+
+    def _watch(self, job: RunningJob) -> None:
+        if job not in [runner.current for runner in self.session.runners]:
             return
         self.job_bar.watch(job)
         job.ended.connect(self._show_job_bar)

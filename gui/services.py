@@ -99,6 +99,8 @@ class Overview:
     uncaptioned: int
     run_id: str | None  # the run whose model captions come from; None: the starter's
     model: str  # the same as a sentence
+    training_left: bool  # whether the last training was cut off and can go on
+    captioning_left: int  # photos that the last captioning, cut off, has not done
 
 
 @dataclass(frozen=True)
@@ -155,10 +157,12 @@ class LibraryService:
 
     def overview(self) -> Overview:
         from core.library import edits, queries
+        from core.library.ledger import unfinished_job
 
         counts = queries.counts(self._library)
         folders = tuple(queries.folders(self._library))
         run = queries.current_run(self._library)
+        unfinished = unfinished_job(self._library, "caption")
         return Overview(
             # A library made for one folder goes by that folder's name; its own carries a mark to be unique.
             folders[0].name if len(folders) == 1 else self.name,
@@ -170,6 +174,8 @@ class LibraryService:
             len(queries.image_ids(self._library, has_caption=False)),
             None if run is None else run.id,
             _model_sentence(run),
+            _can_go_on(queries.runs(self._library)),
+            unfinished.todo if unfinished is not None else 0,
         )
 
     def ids(self, query: Query) -> np.ndarray:
@@ -290,6 +296,17 @@ class LibraryService:
 
         edits.reject(self._library, caption_ids)
 
+    def write_sample_seeds(self, number: int) -> int:
+        """For the sample library: captions for ``number`` scenes, spread over it, as one step that can be undone."""
+        from core.library import edits, queries
+        from core.starter.scenes_library import read_truth
+
+        told = {scene.file: scene.captions for scene in read_truth(sample_folder())}
+        rows = [row for row in queries.images_of(self._library) if told.get(row.path.name)]
+        step = max(1, len(rows) // max(1, number))
+        texts = {row.id: told[row.path.name][:1] for row in rows[::step][:number]}
+        return edits.add_captions(self._library, texts, is_seed=True, label="Write captions of sample scenes")
+
     def remove(self, caption_id: int) -> None:
         from core.library import edits
 
@@ -316,3 +333,8 @@ def _model_sentence(run: RunRow | None) -> str:
     if run is None:
         return "The starter model writes these captions. Train on your own captions to get your wording."
     return f"Your model of {run.created_at:%d %B %Y, %H:%M} writes these captions."
+
+
+def _can_go_on(runs: Sequence[RunRow]) -> bool:
+    """Whether the newest training was stopped half-way; an older one has been overtaken."""
+    return bool(runs) and runs[0].status in ("cancelled", "interrupted")

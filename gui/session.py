@@ -59,7 +59,7 @@ class Session(QObject):
 
     # -- the library ------------------------------------------------------------------------------------------------
 
-    def open(self, folder: Path, then: Callable[[], None] | None = None) -> None:
+    def open(self, folder: Path, then: Callable[[], object] | None = None) -> None:
         """Open the library in or of ``folder`` instead of the one that is open now."""
 
         def done(service: LibraryService) -> None:
@@ -124,6 +124,15 @@ class Session(QObject):
     def after_writes(self, then: Callable[[], None]) -> None:
         """``then()`` when everything written so far is in the database."""
         self.writes.submit(lambda: None, lambda _: then())
+
+    def after_overview(self, then: Callable[[], None]) -> None:
+        """``then()`` when the counts have been read again."""
+
+        def done(overview: Overview) -> None:
+            self._set_overview(overview)
+            then()
+
+        self.read(lambda service: service.overview(), done)
 
     def _read_again(self) -> None:
         self.data_changed.emit()

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from core.errors import UserError
 from core.jobs import JobContext
 from core.training.messages import TrainReport, TrainRequest
 
@@ -80,6 +79,7 @@ class CaptionOrder:
     existing: Existing = "skip"
     candidates: int = 1
     only_failed: bool = False
+    resume: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class SampleOrder:
 
     folder: Path
     count: int = 160
-    seed: int = 3
+    seed: int = 7
 
 
 # -- jobs -------------------------------------------------------------------------------------------------------------
@@ -139,17 +139,25 @@ def scan_folders(ctx: JobContext, order: ScanOrder) -> ScanResult:
     )
 
 
-@needs("core.onnx.session")
+@needs("core.encoders.find")
 def search_words(ctx: JobContext, order: SearchOrder) -> SearchResult:
-    raise UserError("This part of Seedcap is not there yet.", "")
+    """The photos that show what the words say, best first."""
+    from core.encoders.find import SearchRequest, search_job
+
+    report = search_job(ctx, SearchRequest(order.library, order.text, order.count))
+    return SearchResult(order.text, tuple(hit.image_id for hit in report.hits))
 
 
-@needs("core.onnx.session")
+@needs("core.encoders.find")
 def suggest_photos(ctx: JobContext, order: SuggestOrder) -> Suggestion:
-    raise UserError("This part of Seedcap is not there yet.", "")
+    """Photos to caption next: those that, with the ones captioned already, cover the library best."""
+    from core.encoders.find import SuggestRequest, suggest_job
+
+    report = suggest_job(ctx, SuggestRequest(order.library, order.count))
+    return Suggestion(tuple(photo.id for photo in report.photos))
 
 
-@needs("core.training.job")
+@needs("core.training.job", "core.training.loop", "core.encoders.open_clip_encoder", "transformers")
 def train(ctx: JobContext, request: TrainRequest) -> TrainReport:
     """Both stages. What it reports on the way are the messages of ``core.training.messages``."""
     from core.training.job import train_job
@@ -157,9 +165,34 @@ def train(ctx: JobContext, request: TrainRequest) -> TrainReport:
     return train_job(ctx, request)
 
 
-@needs("core.batch.runner")
+@needs("core.batch.library_runner")
 def caption_photos(ctx: JobContext, order: CaptionOrder) -> CaptionResult:
-    raise UserError("This part of Seedcap is not there yet.", "")
+    """Caption the library with its bundle, then score; ``BatchProgress`` tells rate and time left on the way."""
+    from core.batch.library_runner import run
+    from core.batch.runner import CaptionOptions, LibraryCaptionRequest
+
+    options = CaptionOptions(candidates=order.candidates)
+    request = LibraryCaptionRequest(
+        order.library,
+        existing=order.existing,
+        resume=order.resume,
+        retry_failed=order.only_failed,
+        options=options,
+    )
+    report = run(_PlainMessages(ctx), request)
+    return CaptionResult(report.done, report.failed, report.seconds)
+
+
+class _PlainMessages:
+    """The window tells rate and time left itself: of "Captioning, 3.1 photos/s, …" it shows what is being done."""
+
+    def __init__(self, ctx: JobContext) -> None:
+        self._ctx = ctx
+        self.partial = ctx.partial
+        self.check_cancelled = ctx.check_cancelled
+
+    def progress(self, done: int, total: int | None, message: str = "") -> None:
+        self._ctx.progress(done, total, message.split(",")[0])
 
 
 @needs("core.exchange.exports")

@@ -16,6 +16,18 @@ def headline(report: TrainReport) -> str:
     }[report.kept]
 
 
+def summary(report: TrainReport) -> str:
+    """The outcome in a sentence without a number; the report's own reason, with numbers, goes under it."""
+    tried_both = "stage2" in report.results
+    return {
+        "starter": tr("What was learned this time is not better than what there was, so nothing changes."),
+        "stage1": tr("It has learned your wording; practising on photos without captions did not make it better.")
+        if tried_both
+        else tr("It has learned your wording."),
+        "stage2": tr("It has learned your wording, and its captions tell your photos apart better."),
+    }[report.kept]
+
+
 def evidence(report: TrainReport) -> tuple[list[tuple[str, str]], list[tuple[str, tuple[str, ...]]]]:
     """``(key, title)`` of the models that were judged, and for each measure its name and a value for each of them."""
     columns = [(key, tr(title)) for key, title in COLUMNS if key in report.results]

@@ -11,6 +11,7 @@ import errno
 import importlib
 import os
 import pickle
+import signal
 import sys
 import threading
 import traceback
@@ -179,6 +180,8 @@ def worker_main(pipe: Connection, log: Path) -> None:
             arrived.notify()
         # The app has gone. A job that does not answer must not live on without it.
         if not idle.wait(ORPHAN_GRACE_S):
+            if hasattr(os, "killpg"):
+                os.killpg(os.getpgid(0), signal.SIGTERM)  # this process and whatever its job has started
             os._exit(1)
 
     idle = threading.Event()
@@ -217,9 +220,9 @@ def _run_one(pipe: Connection, payload: bytes, cancelled: threading.Event) -> No
 
 def _be_modest() -> None:
     """A step behind the window in the scheduler's eyes; Ctrl-C in a terminal is the app's business."""
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()  # what a job starts (an export in a process of its own) can then be ended with it
     if hasattr(os, "nice"):
         with contextlib.suppress(OSError):
             os.nice(NICENESS)
@@ -229,6 +232,13 @@ def _be_modest() -> None:
         below_normal = 0x4000
         kernel = ctypes.windll.kernel32
         kernel.SetPriorityClass(kernel.GetCurrentProcess(), below_normal)
+
+
+def end_group(leader: int) -> None:
+    """End what is left of a worker's process group: processes that its job has started."""
+    if hasattr(os, "killpg") and leader != os.getpgid(0):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(leader, signal.SIGTERM)
 
 
 def _log_to(log: Path) -> None:

@@ -62,6 +62,8 @@ class TileDelegate(QStyledItemDelegate):
         inner = tile.adjusted(PADDING, PADDING, -PADDING, -PADDING)
         picture = QRect(inner.left(), inner.top(), inner.width(), self._picture_height())
         self._paint_picture(painter, picture, photo)
+        if photo is not None and not self._captions and photo.own:
+            self._paint_tick(painter, inner)
         if photo is not None and self._captions:
             room = QRect(inner.left(), picture.bottom() + theme.S, inner.width(), self._text_height() - theme.S)
             self._paint_text(painter, room, photo)
@@ -92,6 +94,14 @@ class TileDelegate(QStyledItemDelegate):
             mark = QRectF(0, 0, 28, 28)
             mark.moveCenter(QRectF(room).center())
             paint_icon(painter, "broken", mark, colour("muted"))
+
+    def _paint_tick(self, painter: QPainter, inner: QRect) -> None:
+        """This photo has a caption of the person's own already."""
+        badge = QRectF(inner.right() - 19, inner.top(), 20, 20)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(colour("accent"))
+        painter.drawEllipse(badge)
+        paint_icon(painter, "check", badge.adjusted(4, 4, -4, -4), colour("on_accent"))
 
     def _paint_text(self, painter: QPainter, room: QRect, photo: Photo) -> None:
         caption = photo.best

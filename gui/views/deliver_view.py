@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,12 +22,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from core.batch.progress import BatchProgress
 from gui import theme, words
 from gui.actions import Actions
 from gui.bridge import RunningJob
 from gui.services import EXPORT_FORMATS, FILE_NAMES, ExportPreview, Overview
 from gui.session import Session
-from gui.tasks import CaptionOrder, CaptionResult, ExportOrder, ExportResult, caption_photos, export_captions
+from gui.tasks import CaptionOrder, CaptionResult, Existing, ExportOrder, ExportResult, caption_photos, export_captions
 from gui.widgets.basics import (
     ComboBox,
     Disclosure,
@@ -41,7 +41,6 @@ from gui.widgets.basics import (
     label,
     row,
 )
-from gui.widgets.job_bar import Eta
 from gui.worker import Failure, Progress
 
 PREVIEW_ROWS = 200
@@ -55,8 +54,6 @@ class DeliverView(QWidget):
         self._session = session
         self._actions = actions
         self._job: RunningJob | None = None
-        self._eta = Eta()
-        self._began = 0.0
         self._target: Path | None = None
         self._exported_to: Path | None = None
         self._build()
@@ -103,6 +100,7 @@ class DeliverView(QWidget):
         self.left_to_do = label("", "heading", wrap=True)
         self.model = label("", "muted", wrap=True)
         self.caption = button("", lambda: self.begin(), role="big", icon_name="play")
+        self.go_on = button("", lambda: self.begin(resume=True), icon_name="play")
         self.policy = QButtonGroup(self)
         self.policies = QWidget()
         options = column(spacing=2)
@@ -138,7 +136,8 @@ class DeliverView(QWidget):
         work = row(column(self.bar, state, spacing=theme.S), self.stop, spacing=theme.L)
         work.setStretch(0, 1)
         self.running = QWidget()
-        self.running.setLayout(work)
+        self.latest = ElidedLabel("", "muted")
+        self.running.setLayout(column(work, self.latest, spacing=theme.XS))
         self.result = label("", "strong", wrap=True)
         self.retry = button(
             self.tr("Try the failed ones again"), lambda: self.begin(only_failed=True), icon_name="refresh"
@@ -151,7 +150,7 @@ class DeliverView(QWidget):
         told.setStretch(0, 1)
         self.outcome.setLayout(column(told, self.failures, spacing=theme.S))
         text = column(self.left_to_do, self.model, spacing=theme.XS)
-        top = row(text, self.caption, spacing=theme.L)
+        top = row(text, self.go_on, self.caption, spacing=theme.L)
         top.setStretch(0, 1)
         return card(column(top, self.running, self.outcome, self.more, spacing=theme.M))
 
@@ -206,9 +205,9 @@ class DeliverView(QWidget):
     # -- captioning -------------------------------------------------------------------------------------------------
 
     @property
-    def existing(self) -> str:
+    def existing(self) -> Existing:
         chosen = self.policy.checkedButton()
-        return str(chosen.property("key")) if chosen is not None else "skip"
+        return chosen.property("key") if chosen is not None else "skip"
 
     def _apply_overview(self, overview: Overview | None) -> None:
         self.pages.setCurrentIndex(0 if overview is not None and overview.counts.photos else 1)
@@ -228,12 +227,17 @@ class DeliverView(QWidget):
         self.model.setText(overview.model)
         self.caption.setText(self.tr("Caption {photos}").format(photos=photos))
         self.caption.setEnabled(todo > 0 and self._job is None)
+        left = overview.captioning_left
+        self.go_on.setVisible(left > 0 and self._job is None)
+        self.go_on.setText(self.tr(" Go on with the {n} left").format(n=words.count(left)))
 
-    def begin(self, *, only_failed: bool = False) -> None:
+    def begin(self, *, only_failed: bool = False, resume: bool = False) -> None:
         service = self._session.service
         if service is None or self._job is not None:
             return
-        order = CaptionOrder(service.path, self.existing, self.candidates.currentData(), only_failed)  # type: ignore[arg-type]
+        order = CaptionOrder(
+            service.path, self.existing, self.candidates.currentData(), only_failed=only_failed, resume=resume
+        )
         job = self._session.start(
             self._session.heavy, caption_photos, order, title=self.tr("Captioning"), kind="caption"
         )
@@ -242,14 +246,14 @@ class DeliverView(QWidget):
 
     def watch(self, job: RunningJob) -> None:
         self._job = job
-        self._eta = Eta()
-        self._began = time.monotonic()
         self.doing.set_text(self.tr("Loading the model…"))
         self.rate.setText("")
+        self.latest.set_text("")
         self.bar.setRange(0, 0)
         self.stop.setEnabled(True)
         self._show_running(True)
         job.progress.connect(self.show_progress)
+        job.partials.connect(self.show_news)
         job.finished.connect(self.show_result)
         job.cancelled.connect(self._cancelled)
         job.failed.connect(self._failed)
@@ -275,14 +279,22 @@ class DeliverView(QWidget):
                 done=words.count(progress.done), total=words.count(progress.total)
             )
         self.doing.set_text(" · ".join(part for part in (progress.message, numbers) if part))
-        left = self._eta.left(progress)
-        rate = self._eta.rate()
+
+    def show_news(self, results: Sequence[object]) -> None:
+        """Rate, time left, and the last caption made."""
+        news = [result for result in results if isinstance(result, BatchProgress)]
+        if not news:
+            return
+        last = news[-1]
         parts = []
-        if rate:
-            parts.append(self.tr("{rate} photos a second").format(rate=f"{rate:.1f}"))
-        if left is not None:
-            parts.append(self.tr("{time} left").format(time=words.duration(left)))
+        if last.rate:
+            parts.append(self.tr("{rate} photos a second").format(rate=f"{last.rate:.1f}"))
+        if last.eta_s is not None:
+            parts.append(self.tr("{time} left").format(time=words.duration(last.eta_s)))
         self.rate.setText(" · ".join(parts))
+        if last.latest:
+            file, caption = last.latest[-1]
+            self.latest.set_text(f"{Path(file).name}: {caption}")
 
     def show_result(self, result: CaptionResult) -> None:
         photos = words.counted(result.done, self.tr("photo"), self.tr("photos"))
@@ -318,6 +330,7 @@ class DeliverView(QWidget):
     def _show_running(self, running: bool) -> None:
         self.running.setVisible(running)
         self.caption.setVisible(not running)
+        self.go_on.setVisible(False)
         self.more.setVisible(not running)
         if running:
             self.outcome.hide()

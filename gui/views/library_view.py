@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QFileDialog, QMenu, QStackedWidget, QWidget
 
 from gui import theme, words
 from gui.actions import Actions
+from gui.bridge import RunningJob
 from gui.filters import STATES, FilterError, parse
 from gui.services import Overview, Query
 from gui.session import Session
@@ -280,11 +281,11 @@ class LibraryView(QWidget):
 
     # -- doing ------------------------------------------------------------------------------------------------------
 
-    def scan(self, folders: Sequence[Path] = ()) -> None:
-        """Look through new folders, or all known ones again."""
+    def scan(self, folders: Sequence[Path] = (), *, quietly: bool = False) -> RunningJob | None:
+        """Look through new folders, or all known ones again; ``quietly``: say nothing when nothing has changed."""
         service = self._session.service
         if service is None:
-            return
+            return None
         order = ScanOrder(service.path, tuple(folders))
         title = self.tr("Reading photos")
         job = self._session.start(self._session.light, scan_folders, order, title=title, kind="scan")
@@ -292,7 +293,8 @@ class LibraryView(QWidget):
             growing = QTimer(job, interval=GROW_MS)  # photos appear while the rest is still being read
             growing.timeout.connect(self._session.refresh)
             growing.start()
-            job.finished.connect(lambda result: self._scanned(result, asked=not folders))
+            job.finished.connect(lambda result: self._scanned(result, asked=not quietly))
+        return job
 
     def _scanned(self, result: ScanResult, asked: bool) -> None:
         parts = []

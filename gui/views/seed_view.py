@@ -101,7 +101,7 @@ class SeedView(QWidget):
         self.suggest_button = action_button(
             self._actions["suggest"], text=self.tr("Choose photos for me"), icon_name="suggest"
         )
-        self.strip = PhotoGrid(self._session, captions=False, side=116)
+        self.strip = PhotoGrid(self._session, captions=False, side=108)
         self.strip.setAccessibleName(self.tr("Label these next"))
         self.strip_title = label(self.tr("Label these next"), "strong")
         self.strip_hint = label(

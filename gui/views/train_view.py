@@ -103,6 +103,7 @@ class TrainView(QWidget):
         self.headline = label("", "heading", wrap=True)
         self.estimate = label("", "muted", wrap=True)
         self.start = action_button(self._actions["train"], role="big", icon_name="train")
+        self.go_on = button(self.tr("Go on where it stopped"), lambda: self.begin(resume=True), icon_name="play")
         self.to_seed = button(self.tr("Write captions"), self.go_seed.emit, icon_name="seed")
         self.preset = ComboBox()
         for preset in PRESETS.values():
@@ -129,7 +130,7 @@ class TrainView(QWidget):
         self._describe_preset()
         self.more = Disclosure(self.tr("More"), options)
         text = column(self.headline, self.estimate, spacing=theme.XS)
-        top = row(text, self.to_seed, self.start, spacing=theme.L)
+        top = row(text, self.to_seed, self.go_on, self.start, spacing=theme.L)
         top.setStretch(0, 1)
         return card(column(top, self.more, spacing=theme.S))
 
@@ -189,7 +190,8 @@ class TrainView(QWidget):
 
     def _verdict_card(self) -> QWidget:
         self.kept = label("", "heading", wrap=True)
-        self.because = label("", "", wrap=True)
+        self.outcome = label("", "", wrap=True)
+        self.because = label("", "muted", wrap=True)
         self.evidence = QGridLayout()
         self.evidence.setHorizontalSpacing(theme.XL)
         self.evidence.setVerticalSpacing(theme.XS)
@@ -199,7 +201,7 @@ class TrainView(QWidget):
         deliver = button(self.tr("Caption the library"), self.go_deliver.emit, role="primary", icon_name="deliver")
         table = row(self.evidence, None)
         foot = row(again, seeds, self.choose_old, None, deliver)
-        return card(column(self.kept, self.because, theme.XS, table, theme.XS, foot, spacing=theme.S))
+        return card(column(self.kept, self.outcome, self.because, theme.XS, table, theme.XS, foot, spacing=theme.S))
 
     def _connect(self) -> None:
         self._session.overview_changed.connect(self._apply_overview)
@@ -217,6 +219,7 @@ class TrainView(QWidget):
         self._actions["train"].setEnabled(ready)
         self.to_seed.setVisible(seeds < NEEDED)
         self.start.setVisible(seeds >= NEEDED)
+        self.go_on.setVisible(ready and overview is not None and overview.training_left)
         if seeds < NEEDED:
             self.headline.setText(
                 self.tr("{n} more captions are needed").format(n=NEEDED - seeds)
@@ -240,12 +243,12 @@ class TrainView(QWidget):
     def _describe_preset(self) -> None:
         self.about_preset.setText(PRESETS[self.preset.currentData()].about)
 
-    def begin(self) -> None:
+    def begin(self, *, resume: bool = False) -> None:
         service = self._session.service
         if service is None or self._job is not None:
             return
         minutes = self.minutes.currentData()
-        request = TrainRequest(service.path, self.preset.currentData(), limit_minutes=minutes)
+        request = TrainRequest(service.path, self.preset.currentData(), limit_minutes=minutes, resume=resume)
         self._old_run = self._session.overview.run_id if self._session.overview is not None else None
         job = self._session.start(self._session.heavy, train, request, title=self.tr("Training"), kind="train")
         if job is not None:
@@ -319,6 +322,7 @@ class TrainView(QWidget):
         for gate in report.gates:
             self.checks.set_gate(gate)
         self.kept.setText(verdict.headline(report))
+        self.outcome.setText(verdict.summary(report))
         self.because.setText(" ".join((report.reason, *report.notes)))
         while (item := self.evidence.takeAt(0)) is not None:
             widget = item.widget()

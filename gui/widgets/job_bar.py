@@ -20,13 +20,13 @@ class Eta:
 
     def __init__(self) -> None:
         self._points: deque[tuple[float, int]] = deque()
-        self._message = ""
+        self._total: int | None = None
 
     def left(self, progress: Progress, now: float | None = None) -> float | None:
         now = time.monotonic() if now is None else now
-        if progress.message != self._message or (self._points and progress.done < self._points[-1][1]):
-            self._points.clear()
-            self._message = progress.message
+        if progress.total != self._total or (self._points and progress.done < self._points[-1][1]):
+            self._points.clear()  # another step of the work
+            self._total = progress.total
         self._points.append((now, progress.done))
         while len(self._points) > 2 and now - self._points[0][0] > ETA_WINDOW_S:
             self._points.popleft()

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QThread
@@ -103,6 +104,26 @@ def test_a_deaf_job_is_ended_after_the_grace(qtbot, process_runner, monkeypatch)
     handle.cancel()
     qtbot.waitUntil(lambda: bool(record.endings), timeout=WAIT)
     assert record.endings == [("cancelled", None)]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc")
+def test_what_a_job_has_started_ends_with_it(qtbot, process_runner, monkeypatch):
+    monkeypatch.setattr(bridge, "CANCEL_GRACE_S", 0.2)
+    handle = process_runner.start(toy_jobs.with_a_child, None, title="Toy")
+    record = Record(handle)
+    qtbot.waitUntil(lambda: bool(record.progress), timeout=WAIT)
+    child = record.progress[0].done
+    os.kill(child, 0)
+    handle.cancel()
+    qtbot.waitUntil(lambda: bool(record.endings), timeout=WAIT)
+
+    def gone() -> bool:
+        try:
+            return (Path("/proc") / str(child) / "stat").read_text().split()[2] == "Z"
+        except OSError:
+            return True
+
+    qtbot.waitUntil(gone, timeout=WAIT)
 
 
 def test_a_user_error_arrives_in_words(qtbot, runner):

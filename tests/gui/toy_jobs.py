@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -52,6 +53,13 @@ def die(ctx: JobContext, request: int) -> None:
     sys.stderr.flush()
     os.kill(os.getpid(), request)
     time.sleep(60)
+
+
+def with_a_child(ctx: JobContext, request: Any) -> None:
+    """Starts a process of its own, tells its number, and never asks whether to stop."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    ctx.progress(child.pid, None, "deaf")
+    time.sleep(600)
 
 
 def unpicklable(ctx: JobContext, request: Any) -> object:
