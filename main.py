@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from collections.abc import Sequence
@@ -34,6 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     if wants_app(arguments):
+        if importlib.util.find_spec("PySide6") is None:
+            print("seedcap: The app needs PySide6. Install all of Seedcap, as its README says.", file=sys.stderr)
+            return 2
         from gui.app import main as run_app
 
         return run_app(arguments)

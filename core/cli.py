@@ -145,7 +145,10 @@ def _dispatch(argv: list[str], ctx: TerminalContext) -> int:
     json_file: Path | None = args.json
     if json_file is not None:
         _check_writable(json_file)
-    result = module.run(args, ctx)
+    try:
+        result = module.run(args, ctx)
+    except ModuleNotFoundError as error:
+        raise _not_installed(error, argv[0]) from error
     ctx.clear_line()
     if json_file is not None:
         _write_atomically(json_file, to_json(result.data))
@@ -153,6 +156,16 @@ def _dispatch(argv: list[str], ctx: TerminalContext) -> int:
         print(result.text)
         sys.stdout.flush()
     return 1 if result.failed else 0
+
+
+def _not_installed(error: ModuleNotFoundError, command: str) -> Exception:
+    """In an environment made only to run bundles, most commands lack a library: that is no bug."""
+    library = (error.name or "").partition(".")[0]
+    if library in ("", "core", "gui", "main", "resources"):
+        return error
+    return UserError(
+        f"'{command}' needs {library}, which is not installed here.", "Install all of Seedcap, as its README says."
+    )
 
 
 def _overview() -> argparse.ArgumentParser:

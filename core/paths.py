@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import platformdirs
-
 APP = "seedcap"
 
 
@@ -14,6 +12,8 @@ def _base(kind: str) -> Path:
     home = os.environ.get("SEEDCAP_HOME")
     if home:
         return Path(home) / kind
+    import platformdirs  # here, since running a bundle on a folder needs no home and does without it
+
     return Path(getattr(platformdirs, f"user_{kind}_dir")(APP, appauthor=False))
 
 

@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import sys
+from pathlib import Path
 from typing import Any
 
 from core.commands.result import CommandResult
@@ -31,6 +32,7 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
 
     libraries = machine.libraries()
     total, available = machine.memory()
+    data_dir = paths.data_dir() if libraries["platformdirs"] else Path.home()
     data: dict[str, Any] = {
         "version": version(),
         "python": platform.python_version(),
@@ -39,8 +41,8 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         "cores": machine.cores(),
         "memory_bytes": total,
         "memory_available_bytes": available,
-        "disk_free_bytes": machine.free_disk(paths.data_dir()),
-        "data_dir": str(paths.data_dir()),
+        "disk_free_bytes": machine.free_disk(data_dir),
+        "data_dir": str(data_dir),
         "display": _has_display(),
         "heic": machine.reads_heic(),
         "exiftool": machine.exiftool(),

@@ -75,6 +75,24 @@ def test_a_bug_is_not_swallowed(command):
         command(body)
 
 
+def test_a_library_that_is_not_installed_is_named(command, capsys):
+    def body(args, ctx):
+        import not_installed_here.part  # noqa: F401
+
+    assert command(body) == 2
+    said = capsys.readouterr().err
+    assert "not_installed_here" in said
+    assert "README" in said
+
+
+def test_a_module_of_ours_that_is_missing_is_a_bug(command):
+    def body(args, ctx):
+        import core.never_written  # noqa: F401
+
+    with pytest.raises(ModuleNotFoundError):
+        command(body)
+
+
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, Cancelled])
 def test_stopping_is_said_and_has_its_own_status(command, capsys, raised):
     def body(args, ctx):

@@ -12,6 +12,13 @@ from core import cli, machine
 from core.commands import doctor
 
 
+@pytest.fixture(autouse=True)
+def a_starter(monkeypatch, tmp_path):
+    """Models that are there, so that it depends on the test and not on this checkout."""
+    (tmp_path / "starter" / "encoder").mkdir(parents=True)
+    monkeypatch.setenv("SEEDCAP_STARTER", str(tmp_path / "starter"))
+
+
 @pytest.fixture
 def quick(monkeypatch):
     """A measurement that does not take two seconds."""
@@ -38,7 +45,7 @@ def run(tmp_path, *options):
     return status, json.loads(out.read_text())
 
 
-def test_it_measures_and_estimates(quick, tmp_path, capsys, tiny_starter):
+def test_it_measures_and_estimates(quick, tmp_path, capsys):
     status, data = run(tmp_path)
     assert status == 0, data["problems"]
     assert data["gemm"]["gflops"] > 0
@@ -50,14 +57,14 @@ def test_it_measures_and_estimates(quick, tmp_path, capsys, tiny_starter):
     assert "to train" in printed
 
 
-def test_quick_measures_nothing(tmp_path, monkeypatch, tiny_starter):
+def test_quick_measures_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "measure_gemm", lambda: pytest.fail("measured"))
     status, data = run(tmp_path, "--quick")
     assert status == 0
     assert "gemm" not in data
 
 
-def test_torch_that_does_not_load_is_said_in_words_and_numpy_measures(quick, no_torch, tmp_path, capsys, tiny_starter):
+def test_torch_that_does_not_load_is_said_in_words_and_numpy_measures(quick, no_torch, tmp_path, capsys):
     status, data = run(tmp_path)
     assert status == 1
     assert any("libtorch.so" in problem for problem in data["problems"])
@@ -65,7 +72,7 @@ def test_torch_that_does_not_load_is_said_in_words_and_numpy_measures(quick, no_
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_missing_libraries_are_named_with_what_they_are_for(monkeypatch, tmp_path, tiny_starter):
+def test_missing_libraries_are_named_with_what_they_are_for(monkeypatch, tmp_path):
     versions = machine.libraries() | {"torch": None, "onnxruntime": None}
     monkeypatch.setattr(machine, "libraries", lambda: versions)
     status, data = run(tmp_path, "--quick")
