@@ -93,8 +93,8 @@ def gather(data: Path) -> Material:
     rsicd = read_split(data, "rsicd", "train")
     sentences_alone = read_sentences(data, exclude_photos={p.path.name.split("_")[0] for p in held_back})
     parts = (
-        _photo_part("flickr", flickr, views=6, share=0.66),
-        _photo_part("rsicd", rsicd, views=4, share=0.14),
+        _photo_part("flickr", flickr, views=6, share=0.70),
+        _photo_part("rsicd", rsicd, views=4, share=0.12),
         _scene_part(),
     )
     return Material(parts, tuple(held_back), tuple(sentences_alone))
@@ -117,7 +117,7 @@ def _scene_part() -> Part:
     captions = [a + b for a, b in zip(spoken, others, strict=True)]
     # Left and right are among the claims, so a scene is never mirrored.
     images = [partial(render, s, IMAGE_SIZE) for s in scenes]
-    return Part("scenes", images, captions, spoken, views=2, mirror=False, share=0.2)
+    return Part("scenes", images, captions, spoken, views=2, mirror=False, share=0.18)
 
 
 @dataclass(frozen=True)

@@ -120,9 +120,9 @@ def train_joint_space(
     average = torch.optim.swa_utils.AveragedModel(
         model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(config.average_decay)
     )
-    late = list(model.image.late.parameters())
+    late = [p for p in model.image.late.parameters() if p.requires_grad]
     late_ids = {id(p) for p in late}
-    heads = [p for p in model.parameters() if id(p) not in late_ids]
+    heads = [p for p in model.parameters() if p.requires_grad and id(p) not in late_ids]
     optimiser = torch.optim.AdamW(
         [{"params": late, "lr": config.late_lr}, {"params": heads, "lr": config.head_lr}],
         weight_decay=config.weight_decay,

@@ -1,0 +1,227 @@
+"""``demo``: the whole journey in a few minutes without a network, on rendered scenes or on a folder of real photos.
+
+A library is made, a handful of photos get captions, both stages run, captions are ranked, the model becomes an ONNX
+bundle, and the bundle captions the folder. The sample scenes speak a dialect that the starter's language model and
+mapper never heard, so what the demo reports is what the seeds and the two stages taught.
+"""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from core.batch.runner import CaptionRequest, caption_folder
+from core.encoders.open_clip_encoder import OpenClipEncoder, load_encoder
+from core.encoders.search import cover
+from core.encoders.store import VectorStore
+from core.errors import UserError
+from core.jobs import JobContext
+from core.judging import Judged, StageScores, caption_all, score_stage
+from core.library.edits import add_captions
+from core.library.library import Library
+from core.library.queries import images_of, seeds
+from core.library.records import ImageRow
+from core.library.scan import scan
+from core.onnx.export import ExportReport, ExportRequest, export_job
+from core.ranking import RankRequest, rank_job
+from core.starter.scenes_library import CAPTIONS_FILE, TRUTH_FILE, read_truth, write_sample_library
+from core.starter.scenes_words import DEMO
+from core.training.job import train_job
+from core.training.messages import TrainReport, TrainRequest
+
+SCENES, SEEDS = 160, 32
+SAMPLE_LIBRARY = 7
+"""Which sample library the demo renders; the starter models were built from library 1."""
+SENTENCES_A_SEED = 2
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class DemoRequest:
+    """``photos``: a folder of real photos with ``captions.csv`` (``image,caption``); ``None`` renders scenes.
+
+    ``out``: where library, bundle and captions stay; ``None`` leaves nothing behind.
+    """
+
+    photos: Path | None = None
+    seeds: int = SEEDS
+    out: Path | None = None
+    overrides: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    """What the demo did and measured; both stages were judged on the photos that were no seeds."""
+
+    photos: int
+    seeds: int
+    seconds: float
+    stage1: StageScores
+    stage2: StageScores
+    training: TrainReport
+    export: ExportReport
+    captions: tuple[Mapping[str, object], ...]
+
+    def to_dict(self) -> dict[str, object]:
+        parity = self.export.parity
+        return {
+            "photos": self.photos,
+            "seeds": self.seeds,
+            "seconds": round(self.seconds, 1),
+            "stage1": self.stage1.summary(),
+            "stage2": self.stage2.summary(),
+            "kept": self.training.kept,
+            "reason": self.training.reason,
+            "parity": {"photos": parity.photos, "identical": parity.identical},
+            "captions": list(self.captions),
+        }
+
+    def table(self) -> str:
+        """The two stages side by side, and some captions."""
+        one, two = self.stage1.summary(), self.stage2.summary()
+        lines = [f"{self.photos} photos, {self.seeds} seeds, {self.seconds:.0f} seconds", ""]
+        lines.append(f"{'':18}{'stage 1':>10}{'stage 2':>10}")
+        for name, first in one.items():
+            second = two[name]
+            if first is not None and second is not None:
+                lines.append(f"{_TITLES[name]:18}{first:>10.3f}{second:>10.3f}")
+        parity = self.export.parity
+        lines += ["", f"Kept: {self.training.kept}. {self.training.reason}"]
+        lines += [f"ONNX bundle: {parity.identical} of {parity.photos} photos get the same captions as from the model."]
+        lines += ["", *(f"{row['file']}: {row['caption']}" for row in self.captions[:_SHOWN])]
+        return "\n".join(lines)
+
+
+_TITLES = {
+    "clip_s": "CLIP-S",
+    "r1": "R@1 %",
+    "mrr": "MRR",
+    "cider": "CIDEr-D",
+    "truth_precision": "truth: precision %",
+    "truth_recall": "truth: recall %",
+    "unique_ratio": "unique captions",
+    "rep2": "repeated pairs",
+}
+
+
+def demo_job(ctx: JobContext, request: DemoRequest) -> DemoReport:
+    """Run the journey.
+
+    Raises:
+        UserError: the folder of photos has no captions to take seeds from, or holds too few photos.
+    """
+    started = time.perf_counter()
+    with _workplace(request.out) as work:
+        folder = request.photos or _render(ctx, work / "photos")
+        sentences = _sentences(folder)
+        encoder = load_encoder("starter")
+        with Library.open_or_create(work / "demo.seedcap", exclusive=True) as library:
+            scan(library, folder, ctx)
+            _caption_some(library, encoder, sentences, request.seeds, ctx)
+            overrides = dict(request.overrides or {})
+            training = train_job(ctx, TrainRequest(library=library.path, overrides=overrides))
+            stages = _judge(library, encoder, training, sentences, folder, ctx)
+            rank_job(ctx, RankRequest(library.path))
+            photos = [image.path for image in images_of(library)]
+            export = export_job(ctx, _export_request(training, work / "bundle", photos))
+            captions = _caption(ctx, folder, work)
+            labelled = len(seeds(library))
+    seconds = time.perf_counter() - started
+    return DemoReport(len(photos), labelled, seconds, *stages, training, export, captions)
+
+
+@contextmanager
+def _workplace(out: Path | None) -> Iterator[Path]:
+    if out is None:
+        with tempfile.TemporaryDirectory(prefix="seedcap-demo-") as folder:
+            yield Path(folder)
+        return
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out} is not empty.", "Choose a new folder with --out.")
+    out.mkdir(parents=True, exist_ok=True)
+    yield out
+
+
+def _render(ctx: JobContext, folder: Path) -> Path:
+    ctx.progress(0, None, f"Rendering {SCENES} sample scenes")
+    write_sample_library(folder, SCENES, DEMO, seed=SAMPLE_LIBRARY)
+    return folder
+
+
+def _sentences(folder: Path) -> dict[str, tuple[str, ...]]:
+    """What people wrote about the photos, by file name."""
+    table = folder / CAPTIONS_FILE
+    if not table.is_file():
+        raise UserError(
+            f"{table} is missing.", "Write a file with the columns image,caption: the demo takes its seeds from it."
+        )
+    found: dict[str, list[str]] = {}
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        for row in csv.DictReader(file):
+            found.setdefault(row["image"], []).append(row["caption"])
+    return {name: tuple(captions) for name, captions in found.items()}
+
+
+def _caption_some(
+    library: Library, encoder: OpenClipEncoder, sentences: Mapping[str, tuple[str, ...]], number: int, ctx: JobContext
+) -> None:
+    """Give captions to ``number`` photos that cover the library, as "label these next" would suggest."""
+    from core.encoders.embed import embed_library
+
+    embed_library(library, encoder, ctx)
+    images = [image for image in images_of(library) if sentences.get(image.path.name)]
+    if len(images) < number + 2:
+        raise UserError(
+            f"Only {len(images)} photos have captions in {CAPTIONS_FILE}.", "Use fewer --seeds, or caption more photos."
+        )
+    vectors = _vectors(library, encoder, images)
+    chosen = [images[i] for i in cover(vectors, number)]
+    texts = {image.id: list(dict.fromkeys(sentences[image.path.name]))[:SENTENCES_A_SEED] for image in chosen}
+    add_captions(library, texts, is_seed=True, label="Seeds of the demo")
+
+
+def _vectors(library: Library, encoder: OpenClipEncoder, images: list[ImageRow]) -> np.ndarray:
+    return VectorStore(library, encoder.fingerprint, encoder.dim).get([image.content_hash for image in images])
+
+
+def _judge(
+    library: Library,
+    encoder: OpenClipEncoder,
+    training: TrainReport,
+    sentences: Mapping[str, tuple[str, ...]],
+    folder: Path,
+    ctx: JobContext,
+) -> tuple[StageScores, StageScores]:
+    """Both stages on every photo with sentences that was no seed."""
+    labelled = {seed.image_id for seed in seeds(library)}
+    images = [image for image in images_of(library) if image.id not in labelled and image.path.name in sentences]
+    names = [image.path.name for image in images]
+    known = {s.file: s.scene for s in read_truth(folder)} if (folder / TRUTH_FILE).is_file() else {}
+    scenes = tuple(known[name] for name in names) if known else None
+    judged = Judged(_vectors(library, encoder, images), tuple(sentences[name] for name in names), scenes)
+    one, two = (
+        score_stage(caption_all(training.folder / stage, encoder, judged.images, ctx), judged, encoder)
+        for stage in ("stage1", "stage2")
+    )
+    return one, two
+
+
+def _export_request(training: TrainReport, out: Path, photos: list[Path]) -> ExportRequest:
+    source = "starter" if training.kept == "starter" else str(training.folder / training.kept)
+    return ExportRequest(source, out, photos=tuple(photos))
+
+
+def _caption(ctx: JobContext, folder: Path, work: Path) -> tuple[Mapping[str, object], ...]:
+    import json
+
+    lines = work / "captions.jsonl"
+    caption_folder(ctx, CaptionRequest(source=folder, bundle=work / "bundle", out=lines))
+    rows = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
+    return tuple({"file": row["file"], "caption": row["caption"], "score": row["score"]} for row in rows)
