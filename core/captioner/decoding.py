@@ -118,14 +118,15 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def blocked_tokens(tokens: Sequence[int], options: DecodingOptions, end_token_id: int) -> Iterator[int]:
-    """Token ids that may not follow ``tokens``: they would repeat an n-gram, or end the caption badly."""
+    """Token ids that may not follow ``tokens``: they would repeat an n-gram, or end the caption badly
+    or before its first word."""
     n = options.no_repeat_ngram
     if n and len(tokens) >= n:
         tail = tuple(tokens[len(tokens) - n + 1 :])
         for i in range(len(tokens) - n + 1):
             if tuple(tokens[i : i + n - 1]) == tail:
                 yield tokens[i + n - 1]
-    if tokens and tokens[-1] in options.bad_endings:
+    if not tokens or tokens[-1] in options.bad_endings:
         yield end_token_id
 
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional as F
 
@@ -134,7 +135,7 @@ def load_encoder(name: str, device: str | torch.device = "cpu") -> OpenClipEncod
             source.model, pretrained=source.pretrained, device="cpu", precision="fp32", require_pretrained=True
         )
         tokenizer = open_clip.get_tokenizer(source.model)
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise UserError(f"The encoder '{name}' could not be loaded: {error}", f"Use one of: {_NAMES}.") from error
     return OpenClipEncoder(name, model, tokenizer, device)
 

@@ -92,8 +92,11 @@ def make_training_data(
         texts: sentences for text-only practice.
     """
     ids, images, hashes = unlabelled
-    order = sorted(range(len(ids)), key=lambda i: hashlib.sha256(hashes[i].encode()).digest())
-    count = min(LARGEST_GALLERY, round(HELD_OUT_SHARE * len(order)))
+    draws = [int.from_bytes(hashlib.sha256(one.encode()).digest()[:6]) / 2**48 for one in hashes]
+    order = sorted(range(len(ids)), key=lambda i: draws[i])
+    # By its own draw a photo stays on its side when others come; only a small library is helped to a gallery.
+    count = max(sum(draw < HELD_OUT_SHARE for draw in draws), round(HELD_OUT_SHARE / 2 * len(order)))
+    count = min(LARGEST_GALLERY, count)
     out, rest = np.array(sorted(order[:count]), np.int64), np.array(sorted(order[count:]), np.int64)
     images = np.asarray(images, np.float32).reshape(len(ids), seeds.images.shape[1])
     ids = np.asarray(ids, np.int64)

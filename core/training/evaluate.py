@@ -11,13 +11,14 @@ import torch
 from core.captioner.captioner import Captioner, pad
 from core.captioner.decoding import DecodingOptions, Hypothesis, decode
 from core.captioner.torch_decoder import TorchDecoder
+from core.encoders.encoder import Encoder
 from core.jobs import JobContext
 from core.metrics.cider import CiderD
 from core.metrics.clip_score import clip_s
 from core.metrics.guards import guard_summary
 from core.metrics.retrieval import ranks
-from core.training.caption_vectors import CaptionVectors
 from core.training.data import CaptionedVectors, TrainingData
+from core.training.texts import text_vectors
 
 _ROWS = 64
 
@@ -42,13 +43,13 @@ class Judge:
     """
 
     def __init__(
-        self, data: TrainingData, vectors: CaptionVectors, reference: Captioner, max_tokens: int, ctx: JobContext
+        self, data: TrainingData, encoder: Encoder, reference: Captioner, max_tokens: int, ctx: JobContext
     ) -> None:
         self._held_seeds = data.held_seeds
         judged = data.judged_images
         self.on_practice = len(judged) == 0  # nothing could be held out
         self._images = data.practice_images if self.on_practice else judged
-        self._vectors, self._reference, self._ctx = vectors, reference, ctx
+        self._encoder, self._reference, self._ctx = encoder, reference, ctx
         # Failures must show: what decoding for people prevents (repeats) is allowed here.
         self._options = DecodingOptions(method="greedy", max_tokens=max_tokens, no_repeat_ngram=0)
         mean = data.practice_images.mean(axis=0)
@@ -59,7 +60,7 @@ class Judge:
     def __call__(self, captioner: Captioner) -> Evaluation:
         found = self._captions(captioner, self._images)
         captions = [captioner.decode(one.tokens) for one in found]
-        texts = self._vectors(captions)
+        texts = text_vectors(self._encoder, captions, prompt=True)
         similarities = texts @ self._images.T
         own = np.arange(len(captions))
         place = ranks(similarities, own)

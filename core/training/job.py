@@ -261,7 +261,6 @@ def _take_over(
 ) -> str:
     """Make the run's model the library's, unless the one it has is clearly better; says which, in a sentence."""
     from core.captioner.checkpoint import load_captioner
-    from core.training.caption_vectors import CaptionVectors
     from core.training.evaluate import Judge
     from core.training.verdict import judge_against_current
 
@@ -273,7 +272,7 @@ def _take_over(
         except UserError:
             old = None  # the old model's files are gone or damaged: it cannot be the better one
         if old is not None:
-            judge = Judge(data, CaptionVectors(encoder, prompt=True), captioner, 32, ctx)
+            judge = Judge(data, encoder, captioner, 32, ctx)
             verdict = judge_against_current(judge(old), judge(captioner))
             if not verdict.better:
                 return verdict.reason

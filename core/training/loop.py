@@ -13,7 +13,6 @@ from core.captioner.checkpoint import load_captioner
 from core.encoders.encoder import Encoder
 from core.errors import UserError
 from core.jobs import JobContext
-from core.training.caption_vectors import CaptionVectors
 from core.training.compute import use_bf16
 from core.training.data import TrainingData
 from core.training.evaluate import Evaluation, Judge
@@ -108,13 +107,12 @@ class _Training:
         self._data, self._captioner, self._config = data, captioner.eval(), config
         captioner.requires_grad_(True)
         captioner.lm.requires_grad_(config.preset.tune_lm)
-        self._scores = CaptionVectors(encoder, prompt=True)
-        self._sentences = CaptionVectors(encoder, prompt=False)
+        self._encoder = encoder
         longest = (config.preset.stage2.max_tokens if config.preset.stage2 else 22) + 8
         reference = copy.deepcopy(captioner).requires_grad_(False)
         self._env = Environment(
             captioner=captioner,
-            judge=Judge(data, self._scores, reference, longest, ctx),
+            judge=Judge(data, encoder, reference, longest, ctx),
             run=run,
             ctx=ctx,
             seed=config.seed,
@@ -130,7 +128,7 @@ class _Training:
     def stage1(self, *, last: bool) -> None:
         env = self._with_deadline(1.0 if last else STAGE1_SHARE)
         settings = self._config.preset.stage1
-        stage = Stage1(self._data, self._sentences, settings, env, fresh=self._config.fresh)
+        stage = Stage1(self._data, self._encoder, settings, env, fresh=self._config.fresh)
         self._run("stage1", stage, env, lambda later: judge_stage1(self._best.evaluation, later.evaluation, self._held))
 
     def stage2(self) -> None:
@@ -138,7 +136,7 @@ class _Training:
         if settings is None:
             return
         env, before = self._with_deadline(1.0), self._best.evaluation
-        stage = Stage2(self._data, self._scores, settings, env, before)
+        stage = Stage2(self._data, self._encoder, settings, env, before)
 
         def verdict(later: _Judged) -> Verdict:
             self._gates = stage.gates_of(later.evaluation, later.outcome.values.get("kl_at_best", 0.0))

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from core.captioner.captioner import Captioner, pad
-from core.training.caption_vectors import CaptionVectors
+from core.encoders.encoder import Encoder
 from core.training.compute import autocast, numpy_rng, torch_rng
 from core.training.data import TrainingData
 from core.training.evaluate import Evaluation
@@ -19,6 +18,7 @@ from core.training.noise import add_noise, mean_cosine, noise_variance
 from core.training.presets import Stage1Settings
 from core.training.state import Progress
 from core.training.steps import Environment, StepResult
+from core.training.texts import text_vectors
 
 _NO_PAIRS_COSINE = 0.3
 """Image–text cosine assumed where there is no pair to measure it on."""
@@ -31,7 +31,7 @@ class Stage1:
     title = "Stage 1: learning your wording"
 
     def __init__(
-        self, data: TrainingData, vectors: CaptionVectors, settings: Stage1Settings, env: Environment, *, fresh: bool
+        self, data: TrainingData, encoder: Encoder, settings: Stage1Settings, env: Environment, *, fresh: bool
     ) -> None:
         self._settings, self._env, self._judged_by_loss = settings, env, len(data.held_seeds) > 0
         captioner = env.captioner
@@ -42,8 +42,8 @@ class Stage1:
         sentences = list(dict.fromkeys([*captions, *data.texts]))
         use_texts = settings.texts > 0 or (fresh and settings.fresh_steps > 0)
         self._text_ids = captioner.encode(sentences, limit) if use_texts else []
-        self._text_vectors = vectors(sentences) if use_texts else np.zeros((0, captioner.info.dim), np.float32)
-        self.variance = _variance(settings, data, vectors)
+        self._text_vectors = text_vectors(encoder, sentences if use_texts else [], prompt=False)
+        self.variance = _variance(settings, data, encoder)
         self._fresh_steps = settings.fresh_steps if fresh else 0
         self.steps = self._fresh_steps + settings.steps
         self.evaluate_every = settings.evaluate_every
@@ -132,10 +132,12 @@ def cycle(count: int, batch: int, step: int, seed: int, purpose: str) -> Sequenc
     return result
 
 
-def _variance(settings: Stage1Settings, data: TrainingData, vectors: CaptionVectors) -> float:
+def _variance(settings: Stage1Settings, data: TrainingData, encoder: Encoder) -> float:
     if settings.noise is not None:
         return settings.noise
     owner, captions = data.seeds.pairs()
     if not captions:
         return noise_variance(_NO_PAIRS_COSINE, data.seeds.images.shape[1])
-    return noise_variance(mean_cosine(data.seeds.images[owner], vectors(captions)), data.seeds.images.shape[1])
+    return noise_variance(
+        mean_cosine(data.seeds.images[owner], text_vectors(encoder, captions, prompt=False)), data.seeds.images.shape[1]
+    )

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from core.captioner.captioner import pad
+from core.encoders.encoder import Encoder
 from core.metrics.tokenize import tokenize
-from core.training.caption_vectors import CaptionVectors
 from core.training.compute import autocast, numpy_rng, torch_rng
 from core.training.data import TrainingData, hard_neighbours
 from core.training.evaluate import Evaluation
@@ -23,6 +23,7 @@ from core.training.rollout import Rollouts, Sampler
 from core.training.stage1 import cycle, make_optimiser
 from core.training.state import Progress
 from core.training.steps import Environment, StepResult
+from core.training.texts import text_vectors
 
 _SMALLEST_DEVIATION = 0.02
 """Advantages are not blown up where all captions of a batch are about equally good."""
@@ -40,12 +41,12 @@ class Stage2:
     def __init__(
         self,
         data: TrainingData,
-        vectors: CaptionVectors,
+        encoder: Encoder,
         settings: Stage2Settings,
         env: Environment,
         before: Evaluation,
     ) -> None:
-        self._settings, self._env, self._vectors, self._before = settings, env, vectors, before
+        self._settings, self._env, self._encoder, self._before = settings, env, encoder, before
         self.steps, self.evaluate_every = settings.steps, settings.evaluate_every
         captioner = env.captioner
         self._images = data.practice_images
@@ -147,7 +148,7 @@ class Stage2:
         captions = [self._env.captioner.decode(tokens) for tokens in rollouts.token_lists()]
         context = RewardContext(
             images=self._images[photos],
-            texts=self._vectors(captions),
+            texts=text_vectors(self._encoder, captions, prompt=True),
             finished=rollouts.finished.cpu().numpy(),
             samples=settings.samples,
             length_mean=self.length_mean,

@@ -97,11 +97,10 @@ def _begin(stage: Stage, env: Environment) -> tuple[Weights, Progress]:
 
 def _loop(stage: Stage, env: Environment, best: Weights, progress: Progress, elapsed: Callable[[], float]) -> None:
     saved = time.monotonic()
-    result: StepResult | None = None
     while True:
         due = progress.step % stage.evaluate_every == 0 or progress.step == stage.steps or bool(progress.stopped)
         if due and progress.judged != progress.step:
-            _judge(stage, env, best, progress, result)
+            _judge(stage, env, best, progress)
         if progress.step >= stage.steps or progress.stopped:
             return
         env.ctx.check_cancelled()
@@ -119,14 +118,13 @@ def _loop(stage: Stage, env: Environment, best: Weights, progress: Progress, ela
             saved = time.monotonic()
 
 
-def _judge(stage: Stage, env: Environment, best: Weights, progress: Progress, result: StepResult | None) -> None:
+def _judge(stage: Stage, env: Environment, best: Weights, progress: Progress) -> None:
     evaluation = env.judge(env.captioner)
     score = stage.consider(evaluation, progress)
     if score > progress.best_score:
         progress.best_score, progress.best_step = score, progress.step
         best.update(copy_of(trained_weights(env.captioner)))
-    last = result or StepResult(loss=None)
-    row = MetricRow(stage.number, progress.step, last.loss, last.reward, last.kl, evaluation.values)
+    row = MetricRow(stage.number, progress.step, values=evaluation.values)
     samples = Samples(progress.step, env.judge.samples(env.captioner))
     env.ctx.partial(row)
     env.ctx.partial(samples)

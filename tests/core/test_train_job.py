@@ -1,0 +1,207 @@
+"""Training a library: the run row, the run folder, what the library uses afterwards, and the command."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core import cli
+from core.errors import UserError
+from core.jobs import Cancelled, QuietContext
+from core.library.edits import add_seed
+from core.library.library import Library
+from core.library.queries import images_of
+from core.library.runs import current_run, runs, update_run
+from core.library.scan import scan
+from core.library.splits import held_out
+from core.training.job import TrainRequest, read_sentences, train_job
+from core.training.runfolder import kept_checkpoint
+from tests.tiny import SENTENCES, random_pixels
+
+FAST = {
+    "stage1.steps": 24, "stage1.minimum_steps": 4, "stage1.evaluate_every": 8, "stage1.lr_mapper": 1e-3,
+    "stage1.lr_lm": 1e-3, "stage1.pairs": 8, "stage1.texts": 8, "stage1.fresh_steps": 4,
+    "stage2.steps": 4, "stage2.evaluate_every": 2, "stage2.photos": 6, "stage2.samples": 3, "stage2.max_tokens": 24,
+}  # fmt: skip
+
+
+@pytest.fixture
+def library(tiny_starter, tmp_path):
+    """Thirty photos, one of them there twice; ten have a caption."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    pixels = ((random_pixels(30, seed=5).transpose(0, 2, 3, 1) * 0.5 + 0.5).clip(0, 1) * 255).astype(np.uint8)
+    for i, picture in enumerate(pixels):
+        Image.fromarray(picture).save(photos / f"{i:02}.png")
+    (photos / "copy.png").write_bytes((photos / "20.png").read_bytes())
+    (photos / "broken.png").write_bytes(b"not a picture")
+    folder = tmp_path / "test.seedcap"
+    with Library.create(folder) as made:
+        scan(made, photos, QuietContext())
+        for i, row in enumerate(images_of(made)[:10]):
+            add_seed(made, row.id, f"Look: {SENTENCES[i % 8].lower()}")
+    return folder
+
+
+def request(library, **changes):
+    return TrainRequest(library, overrides={**FAST, **changes.pop("overrides", {})}, **changes)
+
+
+class StopAfter(QuietContext):
+    def __init__(self, message, times):
+        self.message, self.left, self.stop = message, times, False
+
+    def progress(self, done, total, message=""):
+        if message.startswith(self.message):
+            self.left -= 1
+            self.stop = self.left <= 0
+
+    def check_cancelled(self):
+        if self.stop:
+            raise Cancelled
+
+
+def test_the_button(library):
+    report = train_job(QuietContext(), request(library))
+    with Library.open(library) as opened:
+        [run] = runs(opened)
+        assert run.id == report.run_id
+        assert run.status == "done"
+        assert run.data_hash
+        assert run.checkpoint_hash
+        assert set(run.metrics) == {"before", "stage1", "stage2"}
+        current = current_run(opened)
+        assert (current.id if current else None) == (None if report.kept == "before" else run.id)
+        assert held_out(opened)
+    assert report.kept != "before"  # the seeds begin with a word that the starter never says
+    assert report.seeds == 8
+    assert report.unlabelled + report.held_out == 20 + 2  # the copy counts once, the broken one not at all
+    settings = tomllib.loads((report.folder / "config.toml").read_text())
+    assert settings["data"]["seeds"] == 8
+    assert settings["preset"]["stage1"]["steps"] == 24
+    assert kept_checkpoint(report.folder) == report.folder / report.kept
+
+
+def test_stage_2_alone_goes_on_from_the_librarys_model(library):
+    first = train_job(QuietContext(), request(library, stages="1"))
+    assert first.kept == "stage1"
+    second = train_job(QuietContext(), request(library, stages="2"))
+    assert set(second.results) == {"before", "stage2"}
+    assert second.results["before"].values["nll"] == first.results["stage1"].values["nll"]
+    if second.kept == "before":
+        assert kept_checkpoint(second.folder) == first.folder / "stage1"
+
+
+def test_a_stopped_training_goes_on(library):
+    with pytest.raises(Cancelled):
+        train_job(StopAfter("Stage 1", 5), request(library))
+    with Library.open(library) as opened:
+        assert [run.status for run in runs(opened)] == ["cancelled"]
+        assert current_run(opened) is None
+    report = train_job(QuietContext(), request(library, resume=True, limit_minutes=60))
+    with Library.open(library) as opened:
+        assert [(run.id, run.status) for run in runs(opened)] == [(report.run_id, "done")]
+
+
+def test_going_on_with_something_else_is_refused(library):
+    with pytest.raises(UserError, match="no stopped training"):
+        train_job(QuietContext(), request(library, resume=True))
+    with pytest.raises(Cancelled):
+        train_job(StopAfter("Stage 1", 2), request(library))
+    with pytest.raises(UserError, match="preset"):
+        train_job(QuietContext(), request(library, resume=True, preset="two-stage"))
+    with Library.open(library) as opened:
+        add_seed(opened, images_of(opened)[15].id, "One more.")
+    with pytest.raises(UserError, match="changed"):
+        train_job(QuietContext(), request(library, resume=True))
+
+
+def test_a_failure_is_recorded(library, monkeypatch):
+    monkeypatch.setattr("core.training.loop.train_stages", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train_job(QuietContext(), request(library))
+    with Library.open(library) as opened:
+        [run] = runs(opened)
+        assert run.status == "failed"
+        assert "division" in run.message
+
+
+def test_too_few_seeds_are_refused_in_words(library, tmp_path):
+    with Library.create(tmp_path / "empty.seedcap") as empty:
+        path = empty.path
+    with pytest.raises(UserError, match="No photo has a caption") as refused:
+        train_job(QuietContext(), request(path))
+    assert "5" in refused.value.next_step
+
+
+def test_the_model_in_use_is_compared_with_and_may_be_gone(library):
+    first = train_job(QuietContext(), request(library, stages="1"))
+    second = train_job(QuietContext(), request(library, stages="1", seed=1, overrides={"stage1.steps": 40}))
+    assert second.notes
+    with Library.open(library) as opened:
+        update_run(opened, first.run_id, message="old")
+        import shutil
+
+        current = current_run(opened)
+        shutil.rmtree(current.folder)
+    third = train_job(QuietContext(), request(library, stages="1"))
+    with Library.open(library) as opened:
+        assert current_run(opened).id == third.run_id
+
+
+def test_sentences_without_photos(library, tmp_path):
+    file = tmp_path / "sentences.txt"
+    file.write_text("\ufeffLook: a red  ball.\n\nLook: a red ball.\nLook: a box.\n", encoding="utf-8")
+    assert read_sentences(file) == ("Look: a red ball.", "Look: a box.")
+    report = train_job(QuietContext(), request(library, stages="1", text_file=file))
+    assert tomllib.loads((report.folder / "config.toml").read_text())["data"]["texts"] == 2
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_sentences(file)
+    file.write_text("\n \n")
+    with pytest.raises(UserError, match="no sentence"):
+        read_sentences(file)
+    with pytest.raises(UserError, match="cannot be read"):
+        read_sentences(tmp_path / "nowhere.txt")
+
+
+def test_a_language_model_that_the_starter_does_not_know_gets_a_new_mapper(library, tiny_starter):
+    lm = f"dir:{tiny_starter / 'lm'}"
+    report = train_job(QuietContext(), request(library, stages="1", lm=lm, overrides={"stage1.minimum_steps": 24}))
+    assert report.results["stage1"].steps == 24 + 4
+    settings = tomllib.loads((report.folder / "config.toml").read_text())
+    assert settings["training"]["fresh"] is True
+
+
+def test_the_command(library, tmp_path, capsys):
+    options = [word for name, value in FAST.items() for word in ("--set", f"{name}={value}")]
+    assert cli.main(["train", str(library), "--json", str(tmp_path / "r.json"), *options]) == 0
+    out = capsys.readouterr().out
+    assert "stage1" in out
+    assert "CLIP-S" in out
+    written = json.loads((tmp_path / "r.json").read_text())
+    assert written["report"]["kept"] in ("before", "stage1", "stage2")
+    assert {"clip_s", "mrr"} <= set(written["report"]["results"]["stage2"]["values"])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--preset", "best"],
+        ["--encoder", "clip"],
+        ["--lm", "gpt"],
+        ["--set", "stage1.steps"],
+        ["--set", "stage9.steps=1"],
+        ["--limit-minutes", "0"],
+        ["--text", "/nowhere.txt"],
+        ["--stages", "21"],
+        ["--resume"],
+    ],
+)
+def test_wrong_usage_ends_with_2_and_a_sentence(library, capsys, wrong):
+    assert cli.main(["train", str(library), *wrong]) == 2
+    assert capsys.readouterr().err.strip()

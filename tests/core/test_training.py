@@ -1,0 +1,330 @@
+"""Both stages from end to end on tiny models: what is learned, kept, reported, stopped and taken up again."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+
+import numpy as np
+import pytest
+import torch
+
+from core.captioner.checkpoint import load_captioner
+from core.encoders.open_clip_encoder import load_encoder
+from core.errors import UserError
+from core.jobs import Cancelled, QuietContext
+from core.training.data import CaptionedVectors, make_training_data
+from core.training.evaluate import Evaluation
+from core.training.loop import TrainingConfig, train_stages
+from core.training.messages import GateRow, MetricRow, Samples, StageStarted
+from core.training.presets import find_preset, with_overrides
+from core.training.runfolder import kept_checkpoint, read_rows
+from core.training.verdict import judge_against_current, judge_stage1, judge_stage2
+from tests.tiny import SENTENCES, random_pixels
+
+FAST = {
+    "stage1.steps": 12, "stage1.minimum_steps": 4, "stage1.evaluate_every": 4, "stage1.pairs": 8, "stage1.texts": 8,
+    "stage1.lr_mapper": 1e-3, "stage1.lr_lm": 1e-3, "stage1.fresh_steps": 8,
+    "stage2.steps": 8, "stage2.evaluate_every": 4, "stage2.photos": 6, "stage2.samples": 3, "stage2.lr": 1e-3,
+    "stage2.max_tokens": 24, "stage2.seed_rows": 4,
+}  # fmt: skip
+
+
+class Recorder(QuietContext):
+    """Keeps what a job sends; cancels when asked for the ``stop_at``-th time whether to."""
+
+    def __init__(self, stop_at=10**9):
+        self.sent, self.asked, self.stop_at = [], 0, stop_at
+
+    def partial(self, result):
+        self.sent.append(result)
+
+    def check_cancelled(self):
+        self.asked += 1
+        if self.asked >= self.stop_at:
+            raise Cancelled
+
+    def of(self, kind):
+        return [one for one in self.sent if isinstance(one, kind)]
+
+
+@pytest.fixture
+def encoder(tiny_starter):
+    return load_encoder("starter")
+
+
+@pytest.fixture
+def captioner(tiny_starter):
+    return load_captioner(tiny_starter / "captioner")
+
+
+@pytest.fixture
+def data(encoder):
+    """Twelve photos whose captions begin with a word of their own; 40 without captions."""
+    vectors = encoder.encode_images(random_pixels(52, seed=3))
+    captions = tuple((f"Look: {SENTENCES[i % 8].lower()}",) for i in range(12))
+    ids = np.arange(52)
+    return make_training_data(
+        CaptionedVectors(ids[:9], vectors[:9], captions[:9]),
+        CaptionedVectors(ids[9:12], vectors[9:12], captions[9:]),
+        (ids[12:], vectors[12:], [str(i) for i in range(40)]),
+    )
+
+
+def config(**changes):
+    preset = find_preset(changes.pop("preset", "recommended"))
+    overrides = {**FAST, **changes.pop("overrides", {})}
+    if preset.stage2 is None:
+        overrides = {name: value for name, value in overrides.items() if not name.startswith("stage2")}
+    return TrainingConfig(with_overrides(preset, overrides), **changes)
+
+
+def weights(folder):
+    captioner = load_captioner(folder)
+    return torch.cat([parameter.detach().flatten() for parameter in captioner.parameters()])
+
+
+# -- what a run does --------------------------------------------------------------------------------------------------
+
+
+def test_a_run_reports_keeps_and_writes_everything(data, captioner, encoder, tmp_path):
+    ctx = Recorder()
+    report = train_stages(data, captioner, encoder, config(), tmp_path, ctx)
+    assert [(one.stage, one.total_steps) for one in ctx.of(StageStarted)] == [(1, 12), (2, 8)]
+    steps = [(row.stage, row.step) for row in ctx.of(MetricRow) if not row.values]
+    assert steps[-8:] == [(2, i) for i in range(1, 9)]
+    judged = [row for row in ctx.of(MetricRow) if row.values]
+    assert {"clip_s", "r1", "mrr", "cider", "nll", "unique_ratio", "rep2", "length", "no_end"} <= set(judged[-1].values)
+    assert {gate.name for gate in ctx.of(GateRow)} >= {"repetition", "ending", "length", "fluency", "drift", "variety"}
+    shown = ctx.of(Samples)
+    assert len({tuple(one for one, _ in sample.items) for sample in shown}) == 1  # the same photos throughout
+    assert {"before", "stage1", "stage2"} == set(report.results)
+    written = json.loads((tmp_path / "report.json").read_text())
+    assert written["kept"] == report.kept
+    assert written["reason"] == report.reason
+    rows = read_rows(tmp_path / "metrics.jsonl")
+    assert len([row for row in rows if row["stage"] == 2 and "mrr" not in row]) == 8
+    assert all(isinstance(value, (int, float)) for row in rows for value in row.values())
+    assert len(read_rows(tmp_path / "samples.jsonl")) == len(shown)
+    for stage in ("stage1", "stage2"):
+        load_captioner(tmp_path / stage, encoder.fingerprint)
+
+
+def test_the_captioner_ends_with_the_weights_that_are_kept(data, captioner, encoder, tmp_path):
+    train_stages(data, captioner, encoder, config(), tmp_path, QuietContext())
+    now = torch.cat([parameter.detach().flatten() for parameter in captioner.parameters()])
+    assert torch.equal(now, weights(kept_checkpoint(tmp_path)))
+
+
+def test_stage_1_learns_the_wording_of_the_seeds(data, captioner, encoder, tmp_path):
+    report = train_stages(
+        data, captioner, encoder, config(stages="1", overrides={"stage1.steps": 40}), tmp_path, QuietContext()
+    )
+    assert report.kept == "stage1"
+    assert report.results["stage1"].values["nll"] < 0.7 * report.results["before"].values["nll"]
+    samples = read_rows(tmp_path / "samples.jsonl")[-1]["captions"].values()
+    assert any(caption.startswith("Look:") for caption in samples)
+
+
+def test_stage_2_raises_the_reward(data, captioner, encoder, tmp_path):
+    """Sixteen photos, similarity alone, no brake: the mean reward must rise, or there is no gradient."""
+    few = make_training_data(data.seeds, data.held_seeds, (data.unlabelled_ids[:16], data.unlabelled[:16], ["x"] * 16))
+    ctx = Recorder()
+    changes = {"stage2.steps": 40, "stage2.samples": 6, "stage2.lr": 3e-3, "stage2.evaluate_every": 40}
+    train_stages(few, captioner, encoder, config(preset="two-stage", stages="2", overrides=changes), tmp_path, ctx)
+    rewards = [row.reward for row in ctx.of(MetricRow) if not row.values]
+    assert np.mean(rewards[-8:]) > np.mean(rewards[:8]) + 0.05
+
+
+def test_the_kl_begins_at_zero_and_the_seeds_are_kept_in_mind(data, captioner, encoder, tmp_path):
+    ctx = Recorder()
+    train_stages(data, captioner, encoder, config(stages="2"), tmp_path, ctx)
+    rows = [row for row in ctx.of(MetricRow) if not row.values]
+    assert rows[0].kl == pytest.approx(0, abs=1e-4)
+    assert rows[-1].kl > rows[0].kl
+    assert all(row.loss is not None and row.loss > 0 for row in rows)
+
+
+def test_a_strong_brake_holds_the_model_back(data, captioner, encoder, tmp_path):
+    def last_kl(folder, **overrides):
+        fresh, ctx = load_captioner_again(captioner), Recorder()
+        train_stages(data, fresh, encoder, config(stages="2", overrides=overrides), tmp_path / folder, ctx)
+        return [row.kl for row in ctx.of(MetricRow) if not row.values][-1]
+
+    free = last_kl("free", **{"stage2.beta": 1e-6})
+    held = last_kl("held", **{"stage2.beta": 30.0})
+    assert held < 0.5 * free
+
+
+def load_captioner_again(captioner):
+    import copy
+
+    return copy.deepcopy(captioner)
+
+
+def test_a_new_mapper_practises_on_sentences_first(data, encoder, tiny_starter, tmp_path):
+    from core.captioner.captioner import new_captioner
+    from core.captioner.language_model import load_language_model
+
+    torch.manual_seed(0)
+    fresh = new_captioner(encoder, load_language_model("starter"), prefix_length=3)
+    ctx = Recorder()
+    train_stages(data, fresh, encoder, config(stages="1", fresh=True), tmp_path, ctx)
+    assert ctx.of(StageStarted)[0].total_steps == 12 + 8
+
+
+def test_a_frozen_language_model_stays_as_it_is(data, captioner, encoder, tmp_path):
+    before = captioner.lm.get_input_embeddings().weight.clone()
+    mapper = captioner.mapper.layers[0].weight.clone()
+    settings = config(stages="1", with_lm=False, overrides={"tune_lm": False})
+    train_stages(data, captioner, encoder, settings, tmp_path, QuietContext())
+    assert torch.equal(captioner.lm.get_input_embeddings().weight, before)
+    assert not torch.equal(captioner.mapper.layers[0].weight, mapper)
+    assert not (tmp_path / "stage1" / "lm").exists()
+
+
+def test_one_seed_gives_one_result(data, captioner, encoder, tmp_path):
+    def run(name, seed):
+        train_stages(data, load_captioner_again(captioner), encoder, config(seed=seed), tmp_path / name, QuietContext())
+        return weights(tmp_path / name / "stage2")
+
+    one, again, other = run("a", 1), run("b", 1), run("c", 2)
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+
+
+def test_a_time_limit_ends_the_stages_in_words(data, captioner, encoder, tmp_path):
+    report = train_stages(data, captioner, encoder, config(limit_minutes=1e-6), tmp_path, QuietContext())
+    assert report.results["stage1"].steps == 1
+    assert report.results["stage2"].steps == 1
+    assert all("time" in note for note in report.notes)
+
+
+def test_nothing_held_out_is_said(captioner, encoder, data, tmp_path):
+    none = CaptionedVectors(np.zeros(0, np.int64), np.zeros((0, 32), np.float32), ())
+    alone = make_training_data(data.seeds, none, (np.zeros(0, np.int64), np.zeros((0, 32), np.float32), []))
+    report = train_stages(alone, captioner, encoder, config(), tmp_path, QuietContext())
+    assert "too few photos" in " ".join(report.notes)
+    assert "nll" not in report.results["stage1"].values
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"), [({"stages": "3"}, "stages"), ({"stages": "2", "preset": "clipcap-mlp"}, "no stage 2")]
+)
+def test_stages_that_are_not_there_are_refused(data, captioner, encoder, tmp_path, changes, said):
+    with pytest.raises(UserError, match=said):
+        train_stages(data, captioner, encoder, config(**changes), tmp_path, QuietContext())
+
+
+def test_a_preset_of_one_stage_runs_one(data, captioner, encoder, tmp_path):
+    report = train_stages(data, captioner, encoder, config(preset="clipcap-mlp"), tmp_path, QuietContext())
+    assert set(report.results) == {"before", "stage1"}
+
+
+# -- stopping and going on --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("moment", [0.05, 0.3, 0.6, 0.75, 0.9, 0.99])
+def test_stopped_and_taken_up_again_is_as_if_never_stopped(data, captioner, encoder, tmp_path, moment):
+    whole = Recorder()
+    train_stages(data, load_captioner_again(captioner), encoder, config(), tmp_path / "whole", whole)
+    stopped = Recorder(stop_at=int(moment * whole.asked))
+    with pytest.raises(Cancelled):
+        train_stages(data, load_captioner_again(captioner), encoder, config(), tmp_path / "parts", stopped)
+    again = Recorder()
+    report = train_stages(
+        data, load_captioner_again(captioner), encoder, config(resume=True), tmp_path / "parts", again
+    )
+    for stage in ("stage1", "stage2"):
+        assert torch.equal(weights(tmp_path / "whole" / stage), weights(tmp_path / "parts" / stage))
+        assert not (tmp_path / "parts" / stage / "state.safetensors").exists()
+    assert read_rows(tmp_path / "whole" / "metrics.jsonl") == read_rows(tmp_path / "parts" / "metrics.jsonl")
+    assert report.kept == json.loads((tmp_path / "whole" / "report.json").read_text())["kept"]
+
+
+def test_a_stopped_run_leaves_a_usable_model(data, captioner, encoder, tmp_path):
+    whole = Recorder()
+    train_stages(data, load_captioner_again(captioner), encoder, config(), tmp_path / "whole", whole)
+    with pytest.raises(Cancelled):
+        train_stages(data, captioner, encoder, config(), tmp_path / "part", Recorder(stop_at=int(0.9 * whole.asked)))
+    load_captioner(tmp_path / "part" / "stage2", encoder.fingerprint)
+    with pytest.raises(UserError, match="finished"):
+        kept_checkpoint(tmp_path / "part")
+
+
+def test_it_can_be_stopped_again_and_again(data, captioner, encoder, tmp_path):
+    train_stages(data, load_captioner_again(captioner), encoder, config(), tmp_path / "whole", QuietContext())
+    for times in range(200):
+        ctx = Recorder(stop_at=120)
+        try:
+            fresh = load_captioner_again(captioner)
+            train_stages(data, fresh, encoder, config(resume=times > 0), tmp_path / "parts", ctx)
+            break
+        except Cancelled:
+            continue
+    assert times > 2
+    assert torch.equal(weights(tmp_path / "whole" / "stage2"), weights(tmp_path / "parts" / "stage2"))
+
+
+# -- the verdict ------------------------------------------------------------------------------------------------------
+
+
+def evaluation(clip_s, rank, *, cider=(), nll=2.0):
+    clip_s, rank, cider = (np.asarray(one, float) for one in (clip_s, rank, cider))
+    values = {"clip_s": clip_s.mean(), "mrr": rank.mean(), "r1": 100 * (rank == 1).mean(), "nll": nll}
+    if len(cider):
+        values["cider"] = cider.mean()
+    return Evaluation(("a",) * len(clip_s), clip_s, rank, rank, cider, values)
+
+
+BASE = np.random.default_rng(0).uniform(0.5, 1.0, 80)
+GREEN = (GateRow("ending", "green", ""),)
+
+
+def test_stage_2_wins_by_a_clear_gain_and_green_guards():
+    verdict = judge_stage2(evaluation(BASE, BASE), evaluation(BASE + 0.05, BASE + 0.02), GREEN, best_step=50)
+    assert verdict.better
+    assert "80 photos" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("after", "gates", "best_step"),
+    [
+        (evaluation(BASE + 0.05, BASE + 0.02), GREEN, 0),  # nothing beat what it began with
+        (evaluation(BASE + 0.05, BASE + 0.02), (GateRow("ending", "red", "Cut."),), 50),
+        (evaluation(BASE + 0.05, BASE - 0.02), GREEN, 50),  # captions find their photos less often
+        (evaluation(BASE - 0.01, BASE + 0.02), GREEN, 50),
+        (evaluation(BASE + np.random.default_rng(1).normal(0, 0.2, 80), BASE), GREEN, 50),  # a gain within chance
+    ],
+)
+def test_otherwise_stage_1_stays(after, gates, best_step):
+    verdict = judge_stage2(evaluation(BASE, BASE), after, gates, best_step=best_step)
+    assert not verdict.better
+    assert verdict.reason
+
+
+def test_a_model_less_like_the_seeds_is_not_kept():
+    before = evaluation(BASE, BASE, cider=[80.0] * 20)
+    assert not judge_stage2(before, evaluation(BASE + 0.05, BASE + 0.05, cider=[60.0] * 20), GREEN, best_step=9).better
+    assert judge_stage2(before, evaluation(BASE + 0.05, BASE + 0.05, cider=[80.0] * 20), GREEN, best_step=9).better
+
+
+def test_stage_1_is_judged_by_the_held_out_captions():
+    better, worse = evaluation(BASE, BASE, nll=1.5), evaluation(BASE, BASE, nll=2.5)
+    assert judge_stage1(evaluation(BASE, BASE), better, 5).better
+    assert not judge_stage1(evaluation(BASE, BASE), worse, 5).better
+    assert judge_stage1(evaluation(BASE, BASE), worse, 0).better  # nothing to judge by
+
+
+def test_the_model_in_use_stays_if_it_is_clearly_better():
+    now = evaluation(BASE, BASE)
+    assert judge_against_current(now, evaluation(BASE + 0.01, BASE)).better
+    assert not judge_against_current(now, evaluation(BASE - 0.05, BASE)).better
+    assert not judge_against_current(now, evaluation(BASE + 0.01, BASE, nll=2.2)).better
+
+
+def test_config_toml_of_a_job_is_written(tmp_path):
+    from core.training.runfolder import RunFolder
+
+    RunFolder(tmp_path).write_config({"preset": find_preset("recommended"), "seed": 3})
+    assert tomllib.loads((tmp_path / "config.toml").read_text())["seed"] == 3
