@@ -43,6 +43,24 @@ def tiny_starter(tiny_starter_folder, monkeypatch):
     return tiny_starter_folder
 
 
+@pytest.fixture(scope="session")
+def exported_tiny_starter(tiny_starter_folder, tmp_path_factory):
+    """``(report, folder)`` of the tiny starter's fp32 bundle, exported once; never write into this folder."""
+    from core.jobs import QuietContext
+    from core.onnx.export import ExportRequest, export_job
+
+    folder = tmp_path_factory.mktemp("bundles") / "tiny"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEEDCAP_STARTER", str(tiny_starter_folder))
+        return export_job(QuietContext(), ExportRequest("starter", folder)), folder
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(exported_tiny_starter):
+    """The folder of an ONNX bundle of the tiny models; captioning with it needs no torch."""
+    return exported_tiny_starter[1]
+
+
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
     """A connection to another machine fails at once, here and not only where there is no network."""

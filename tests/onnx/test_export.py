@@ -1,0 +1,221 @@
+"""Exporting: parity with the model, other kinds of encoders, refusals, and never half a bundle."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from core.captioner.decoding import DecodingOptions
+from core.errors import UserError
+from core.jobs import Cancelled, QuietContext
+from core.onnx.export import ExportRequest, export_job, find_checkpoint
+from core.onnx.session import open_bundle
+from core.onnx.text import EncoderTokenizer, load_tokenizer
+from core.onnx.tokenizer_files import encoder_tokenizer_file
+from tests.tiny import DIM, IMAGE_SIZE, write_tiny_captioner, write_tiny_lm
+
+
+def test_every_caption_is_the_models(exported):
+    report, folder = exported
+    parity = report.parity
+    assert parity.photos == 24 and parity.identical == 24
+    assert parity.greedy.identical == parity.beam.identical == 24
+    assert parity.image_difference < 1e-5 and parity.text_difference < 1e-5 and parity.clip_s_difference == 0
+    assert "24 of 24" in parity.sentence
+    written = json.loads((folder / "manifest.json").read_text())["parity"]
+    assert written == parity.to_dict()
+
+
+def test_the_bundle_tells_nothing_of_this_machine(exported):
+    _, folder = exported
+    here = str(Path(__file__).resolve().parents[2]).encode()
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        assert here not in content and b"site-packages" not in content and b"/tmp/" not in content, path.name
+
+
+def test_parity_notices_a_difference(exported, tiny_starter):
+    """A check that could not fail would prove nothing: the same bundle against a model that was changed."""
+    from core.captioner.checkpoint import load_captioner
+    from core.encoders.open_clip_encoder import load_encoder
+    from core.onnx.export import rendered_scenes
+    from core.onnx.parity import check_parity
+
+    _, folder = exported
+    captioner = load_captioner(tiny_starter / "captioner")
+    with torch.no_grad():
+        captioner.mapper.layers[2].bias += torch.randn_like(captioner.mapper.layers[2].bias)
+    report = check_parity(
+        open_bundle(folder), load_encoder("starter"), captioner, rendered_scenes(6),
+        options=DecodingOptions(), on="scenes", ctx=QuietContext(),
+    )  # fmt: skip
+    assert report.identical < report.photos == 6
+
+
+@pytest.fixture
+def quick_graphs(monkeypatch, tiny_bundle, tiny_starter):
+    """Copies the tiny starter's graphs instead of exporting them again."""
+    from core.onnx import graphs
+
+    def copy(name, result=None):
+        def export(_model, *rest):
+            shutil.copy(tiny_bundle / name, rest[-1])
+            return result
+
+        return export
+
+    monkeypatch.setattr(graphs, "export_image_graph", copy("image_encoder.onnx"))
+    monkeypatch.setattr(graphs, "export_text_graph", copy("text_encoder.onnx", False))
+    monkeypatch.setattr(graphs, "export_decoder_graph", copy("decoder.onnx"))
+
+
+def test_int8_is_smaller_and_says_how_much_it_differs(tmp_path, exported, quick_graphs):
+    report = export_job(QuietContext(), ExportRequest("starter", tmp_path / "int8", "int8"))
+    assert report.bytes < exported[0].bytes and report.model_hash != exported[0].model_hash
+    bundle = open_bundle(tmp_path / "int8")
+    assert bundle.manifest.precision == "int8"
+    decoder = onnx.load(tmp_path / "int8" / "decoder.onnx")
+    quantised = sum(node.op_type == "MatMulInteger" for node in decoder.graph.node)
+    assert quantised == 2 + 2 * 4 + 1  # mapper, four matrices a layer, the output matrix
+    assert 12 <= report.parity.identical <= 24  # the tiny model is sure of itself
+    assert bundle.manifest.parity == report.parity.to_dict()
+
+
+def clip_encoder(folder: Path) -> Path:
+    """A tiny open_clip model with a ViT and CLIP's own tokenizer, whose texts need the whole context."""
+    import open_clip
+
+    config = {
+        "model_cfg": {
+            "embed_dim": DIM,
+            "vision_cfg": {"image_size": IMAGE_SIZE, "patch_size": 16, "width": 32, "head_width": 16, "layers": 1},
+            "text_cfg": {
+                "context_length": 20, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1, "no_causal_mask": True,
+            },
+        },
+        "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "shortest"},
+    }  # fmt: skip
+    folder.mkdir(parents=True)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = open_clip.model.CustomTextCLIP(**json.loads(json.dumps(config["model_cfg"])))
+        torch.nn.init.normal_(model.text.token_embedding.weight)
+    config["model_cfg"]["custom_text"] = True
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    return folder
+
+
+CLIP_TEXTS = (
+    "A DOG's 2 balls, isn't it?!", "", "été 日本", "x" * 90, "a " * 50, "he'll've “gone” &amp; <b>", "don''t 12345",
+    "tabs\tand\nlines", "ALL CAPS 🐈🐈", "under_score #tag @you 50%",
+)  # fmt: skip
+
+
+def test_a_run_with_clips_own_tokenizer(tmp_path):
+    """Another image tower, a language model of the run's own, and an encoder with another tokenizer than it has."""
+    from core.encoders.open_clip_encoder import load_encoder
+
+    encoder = clip_encoder(tmp_path / "encoder")
+    run = tmp_path / "run-7"
+    write_tiny_captioner(run / "stage2", encoder=encoder, lm=write_tiny_lm(tmp_path / "lm"))
+    options = DecodingOptions(method="beam", beams=3, max_tokens=6)
+    report = export_job(QuietContext(), ExportRequest(str(run), tmp_path / "bundle", decoding=options))
+    assert report.parity.identical == report.parity.photos
+    bundle = open_bundle(tmp_path / "bundle")
+    assert bundle.manifest.source == "run-7" and bundle.decoding() == options
+    assert bundle.manifest.encoder.tokenizer == "text_tokenizer.json" and bundle.manifest.encoder.fixed_length
+    theirs = load_encoder(f"open_clip:local-dir:{encoder}")
+    np.testing.assert_allclose(bundle.encoder.encode_texts(CLIP_TEXTS), theirs.encode_texts(CLIP_TEXTS), atol=1e-5)
+
+
+def test_clips_tokenizer_as_a_file(tmp_path):
+    import open_clip
+
+    simple = open_clip.get_tokenizer("ViT-B-32")
+    file = encoder_tokenizer_file(simple)
+    (tmp_path / "t.json").write_text(file.content, encoding="utf-8")
+    ours = EncoderTokenizer(load_tokenizer(tmp_path / "t.json"), 77, file.pad_token_id, fixed_length=True)
+    np.testing.assert_array_equal(ours(CLIP_TEXTS), simple(list(CLIP_TEXTS)).numpy())
+
+
+def test_an_unknown_tokenizer_is_refused():
+    with pytest.raises(UserError, match="SigLipTokenizer"):
+        encoder_tokenizer_file(type("SigLipTokenizer", (), {})())
+
+
+# -- what is exported, and where to --
+
+
+def test_which_checkpoint_a_name_means(tmp_path, tiny_starter):
+    assert find_checkpoint("starter") == tiny_starter / "captioner"
+    assert find_checkpoint(str(tiny_starter / "captioner")) == tiny_starter / "captioner"
+    run = tmp_path / "run"
+    for stage in ("stage1", "stage2"):
+        (run / stage).mkdir(parents=True)
+        (run / stage / "checkpoint.json").write_text("{}")
+    assert find_checkpoint(str(run)) == run / "stage2"
+    (run / "report.json").write_text('{"kept": "stage1"}')
+    assert find_checkpoint(str(run)) == run / "stage1"
+    (run / "report.json").write_text('{"kept": "before"}')
+    with pytest.raises(UserError, match="nothing it tried was better"):
+        find_checkpoint(str(run))
+    (run / "report.json").write_text("damaged")
+    assert find_checkpoint(str(run)) == run / "stage2"
+
+
+def test_a_folder_without_a_model(tmp_path):
+    with pytest.raises(UserError, match="holds no trained captioner"):
+        export_job(QuietContext(), ExportRequest(str(tmp_path), tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("precision", "word"), [("fp16", "not offered yet"), ("fp4", "no precision")])
+def test_precisions_that_are_not_offered(tmp_path, precision, word):
+    with pytest.raises(UserError, match=word):
+        export_job(QuietContext(), ExportRequest("starter", tmp_path / "out", precision))
+    assert list(tmp_path.iterdir()) == []
+
+
+class Stopping(QuietContext):
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def check_cancelled(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Cancelled
+
+
+def test_never_half_a_bundle(tmp_path, quick_graphs, exported):
+    """Stopped on the way, the place holds what it held before; a finished export takes it over."""
+    out = tmp_path / "bundle"
+    with pytest.raises(Cancelled):
+        export_job(Stopping(1), ExportRequest("starter", out))
+    assert list(tmp_path.iterdir()) == []
+    out.mkdir()
+    (out / "manifest.json").write_text("an earlier bundle")
+    with pytest.raises(Cancelled):
+        export_job(Stopping(2), ExportRequest("starter", out))
+    assert [p.name for p in tmp_path.rglob("*")] == ["bundle", "manifest.json"]
+    report = export_job(QuietContext(), ExportRequest("starter", out))
+    assert open_bundle(out).manifest.model_hash == report.model_hash == exported[0].model_hash
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_never_over_something_else(tmp_path, tiny_starter):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("years of work")
+    with pytest.raises(UserError, match="is not a bundle"):
+        export_job(QuietContext(), ExportRequest("starter", tmp_path / "out"))
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "years of work"
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(UserError):
+        export_job(QuietContext(), ExportRequest("starter", tmp_path / "file"))
