@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.bench.captions import link_photos
 from core.bench.encoder import image_vectors
 from core.bench.result import BenchResult, Measure, need_data
 from core.encoders.open_clip_encoder import load_encoder
@@ -64,10 +65,7 @@ def run(ctx: JobContext, request: OneButtonRequest) -> BenchResult:
 
 def _library(scratch: Path, photos: list[CaptionedPhoto], ctx: JobContext) -> Path:
     """A library of links to the photos, the first sentence of every tenth as its seed."""
-    folder = scratch / "photos"
-    folder.mkdir()
-    for photo in photos:
-        (folder / photo.path.name).symlink_to(photo.path.resolve())
+    folder = link_photos(photos, scratch / "photos")
     captions = {photo.path.name: photo.captions[0] for photo in photos[:: PHOTOS // SEEDS]}
     with Library.create(scratch / "bench.seedcap") as library:
         scan(library, folder, ctx)
