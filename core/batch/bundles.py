@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import queue
+import re
 import subprocess
 import sys
 import threading
@@ -69,7 +70,7 @@ def export_in_process(ctx: JobContext, source: str, folder: Path) -> None:
             if line is None:
                 break
             said = [*said, line][-20:]
-            ctx.progress(0, None, f"Exporting the model, once: {line}")
+            ctx.progress(*_counted(line))
         status = process.wait()
     finally:
         if process.poll() is None:
@@ -83,6 +84,13 @@ def export_in_process(ctx: JobContext, source: str, folder: Path) -> None:
         raise UserError(
             f"The model could not be exported: {message}", "" if words else "Run 'seedcap bundle' to see more."
         )
+
+
+def _counted(line: str) -> tuple[int, int | None, str]:
+    """A line of progress as numbers and words: ``Writing the decoder 2/3``."""
+    found = re.fullmatch(r"(.*?)\s*(\d+)/(\d+)", line)
+    words = f"Exporting the model, once: {found[1] if found else line}"
+    return (int(found[2]), int(found[3]), words) if found else (0, None, words)
 
 
 def _read_lines(stream: IO[str], lines: queue.Queue[str | None]) -> None:

@@ -84,7 +84,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _library(source: Path) -> Path | None:
     """The library that ``source`` names, if it names one; looked up without loading the database."""
-    for folder in (source, source.with_name(source.name + ".seedcap")):
+    for folder in (source, Path(f"{source.absolute()}.seedcap")):
         if (folder / "library.db").is_file():
             return folder
     return None

@@ -1,0 +1,677 @@
+"""Captioning a folder: every photo one line, whatever happens on the way; no torch and no database in the process."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.batch import bundles, runner
+from core.batch.folder_rank import VectorFile
+from core.batch.listing import Item, Shard, list_folder
+from core.batch.pipeline import in_batches, prepare_ahead
+from core.batch.progress import BatchProgress, RateMeter, duration
+from core.batch.records import Candidate, PhotoRecord, RecordWriter, drop_torn_line, read_records
+from core.batch.runner import CaptionOptions, CaptionRequest, caption_folder
+from core.errors import UserError
+from core.images.preprocess import Preprocess
+from core.jobs import Cancelled, QuietContext
+from tests.tiny import random_pixels
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def write_photos(folder: Path, number: int, seed: int = 0) -> list[str]:
+    """Pictures that the tiny encoder tells apart, some in folders below. Returns the names that captions give them."""
+    names = []
+    for i, pixels in enumerate(random_pixels(number, seed)):
+        name = f"trip {i % 3}/photo {i:03d}.png" if i % 4 == 3 else f"photo {i:03d}.png"
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture = np.clip((pixels.transpose(1, 2, 0) * 0.5 + 0.5) * 255, 0, 255).astype(np.uint8)
+        Image.fromarray(picture).save(path)
+        names.append(name)
+    return sorted(names)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    write_photos(folder, 30)
+    return folder
+
+
+@pytest.fixture
+def request_for(tiny_bundle, photos, tmp_path):
+    """Builds a request for the folder of photos; small batches, so that there are several."""
+
+    def build(out: str = "out.jsonl", **changes) -> CaptionRequest:
+        options = CaptionOptions(batch=4, threads=1, **changes.pop("options", {}))
+        return CaptionRequest(photos, tmp_path / out, tiny_bundle, options=options, **changes)
+
+    return build
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+class Watching(QuietContext):
+    """Notes what it is told, and stops the job when ``stop`` says so."""
+
+    def __init__(self, stop=lambda self: False) -> None:
+        self.stop, self.checks = stop, 0
+        self.progresses: list[BatchProgress] = []
+        self.messages: list[str] = []
+
+    def progress(self, done, total, message=""):
+        self.messages.append(message)
+
+    def partial(self, result):
+        if isinstance(result, BatchProgress):
+            self.progresses.append(result)
+
+    def check_cancelled(self):
+        self.checks += 1
+        if self.stop(self):
+            raise Cancelled
+
+
+# -- a folder from end to end --
+
+
+def test_every_photo_gets_a_line(request_for, photos):
+    ctx = Watching()
+    request = request_for()
+    report = caption_folder(ctx, request)
+    found = lines(request.out)
+    names = sorted(p.relative_to(photos).as_posix() for p in photos.rglob("*.png"))
+    assert sorted(line["file"] for line in found) == names and len(names) == 30
+    for line in found:
+        assert set(line) == {"file", "caption", "score", "candidates", "error"}
+        assert line["caption"] and line["error"] is None and line["score"] >= 0
+        assert line["candidates"][0] == {
+            "caption": line["caption"], "score": line["score"], "log_prob": line["candidates"][0]["log_prob"]
+        }  # fmt: skip
+    assert len({line["caption"] for line in found}) > 3
+    assert report.done == 30 and report.failed == () and report.already == 0
+    assert report.bundle == request.bundle and len(report.model_hash) == 64
+    assert sum(report.shares.values()) == pytest.approx(1)
+    assert [p.done for p in ctx.progresses] == [4, 8, 12, 16, 20, 24, 28, 30]
+    assert {p.total for p in ctx.progresses} == {30} and ctx.progresses[-1].eta_s == 0
+    assert ctx.progresses[0].latest[0][0] in names
+
+
+def test_the_order_is_that_of_the_names(request_for):
+    request = request_for()
+    caption_folder(QuietContext(), request)
+    assert [line["file"] for line in lines(request.out)] == [item.file for item in list_folder(request.source)]
+
+
+def test_captions_and_scores_are_those_of_the_bundle(request_for, photos):
+    from core.captioner.decoding import decode
+    from core.images.preprocess import load_pixels
+    from core.onnx.session import open_bundle
+
+    request = request_for()
+    caption_folder(QuietContext(), request)
+    bundle = open_bundle(request.bundle, threads=1)
+    for line in lines(request.out)[:6]:
+        vector = bundle.encoder.encode_images(load_pixels(photos / line["file"], bundle.encoder.preprocess)[None])
+        best = decode(bundle.decoder, vector, bundle.decoding())[0][0]
+        assert line["caption"] == bundle.text(best.tokens)
+        cosine = float((vector @ bundle.encoder.encode_texts([line["caption"]]).T)[0, 0])
+        assert line["score"] == pytest.approx(2.5 * max(cosine, 0), abs=1e-4)
+        assert line["candidates"][0]["log_prob"] == pytest.approx(best.log_prob, abs=1e-3)
+
+
+def test_what_cannot_be_used_is_listed_and_stops_nothing(request_for, photos):
+    (photos / "empty.jpg").touch()
+    (photos / "text.jpg").write_text("not a picture at all, only words")
+    (photos / "folder.jpg").mkdir()
+    Image.new("RGB", (1, 1)).save(photos / "dot.gif")
+    whole = (photos / "photo 000.png").read_bytes()
+    (photos / "half.png").write_bytes(whole[: len(whole) // 2])
+    (photos / "notes.txt").write_text("no photo, and not meant to be one")
+    request = request_for()
+    report = caption_folder(QuietContext(), request)
+    failed = {line["file"]: line["error"] for line in lines(request.out) if line["error"]}
+    assert set(failed) == {"empty.jpg", "text.jpg", "folder.jpg", "dot.gif", "half.png"}
+    assert all(reason.endswith((".", "!")) for reason in failed.values())
+    assert "empty" in failed["empty.jpg"] and "text" in failed["text.jpg"] and "small" in failed["dot.gif"]
+    for line in lines(request.out):
+        assert (line["caption"] is None) == (line["error"] is not None)
+        assert line["error"] is None or (line["score"] is None and line["candidates"] == [])
+    assert report.done == 30 and report.failed_count == 5 and dict(report.failed) == failed
+
+
+def test_an_unforeseen_fault_in_one_photo_stops_nothing(request_for, monkeypatch):
+    from core.batch import pipeline
+
+    real = pipeline.load_pixels
+
+    def faulty(path, spec):
+        if path.name == "photo 010.png":
+            raise ZeroDivisionError("a bug")
+        return real(path, spec)
+
+    monkeypatch.setattr(pipeline, "load_pixels", faulty)
+    request = request_for()
+    report = caption_folder(QuietContext(), request)
+    assert report.done == 29
+    assert report.failed == (("photo 010.png", "The photo could not be prepared (ZeroDivisionError: a bug)."),)
+
+
+def test_names_of_every_kind(request_for, photos):
+    strange = ["größe 日本 🐈.png", 'quote" and \\ backslash.png', "line\nbreak.png"]
+    if sys.platform == "linux":
+        strange.append(os.fsdecode(b"latin1 \xe9.png"))
+    for name in strange:
+        shutil.copy(photos / "photo 000.png", photos / name)
+    request = request_for()
+    caption_folder(QuietContext(), request)
+    found = {record.file for record in read_records(request.out)}
+    assert set(strange) <= found and len(found) == 30 + len(strange)
+    assert (photos / strange[-1]).exists()
+    assert caption_folder(QuietContext(), replace(request, resume=True)).done == 0
+
+
+def test_an_empty_folder(request_for, tmp_path):
+    (tmp_path / "nothing").mkdir()
+    request = replace(request_for(), source=tmp_path / "nothing")
+    report = caption_folder(QuietContext(), request)
+    assert report.done == 0 and request.out.read_bytes() == b""
+
+
+# -- candidates and ranks --
+
+
+def test_candidates_by_probability_or_by_score(request_for):
+    plain, ranked = request_for("plain.jsonl", options={"candidates": 3}), request_for("r.jsonl", options={
+        "candidates": 3, "by_score": True,
+    })  # fmt: skip
+    caption_folder(QuietContext(), plain)
+    caption_folder(QuietContext(), ranked)
+    changed = 0
+    for one, other in zip(lines(plain.out), lines(ranked.out), strict=True):
+        texts = [c["caption"] for c in one["candidates"]]
+        assert 1 <= len(texts) <= 3 and len(set(texts)) == len(texts)
+        assert sorted(texts) == sorted(c["caption"] for c in other["candidates"])
+        scores = [c["score"] for c in other["candidates"]]
+        assert scores == sorted(scores, reverse=True) and other["caption"] == other["candidates"][0]["caption"]
+        assert one["caption"] == texts[0]
+        changed += one["caption"] != other["caption"]
+    assert changed, "ranking never chose another candidate: the two orders were not told apart"
+
+
+def test_sampling_depends_on_the_photo_alone(request_for):
+    options = {"method": "sample", "candidates": 2, "seed": 5}
+    one, other = request_for("a.jsonl", options=options), request_for("b.jsonl", options=options)
+    caption_folder(QuietContext(), one)
+    caption_folder(QuietContext(), replace(other, options=replace(other.options, batch=7)))
+    assert [line["candidates"] for line in lines(one.out)] == [
+        [{**c, "score": pytest.approx(c["score"], abs=1e-4), "log_prob": pytest.approx(c["log_prob"], abs=1e-3)}
+         for c in line["candidates"]]
+        for line in lines(other.out)
+    ]  # fmt: skip
+
+
+def test_the_rank_in_the_folder(request_for, photos):
+    from core.encoders.search import duplicate_groups
+    from core.images.preprocess import load_pixels
+    from core.onnx.session import open_bundle
+    from core.ranking import rank_of
+
+    request = request_for(rank=True)
+    report = caption_folder(QuietContext(), request)
+    found = lines(request.out)
+    bundle = open_bundle(request.bundle, threads=1)
+    images = bundle.encoder.encode_images(
+        np.stack([load_pixels(photos / line["file"], bundle.encoder.preprocess) for line in found])
+    )
+    texts = bundle.encoder.encode_texts([line["caption"] for line in found])
+    groups = duplicate_groups(images)
+    expected = rank_of(texts @ images.T, np.arange(len(found)), groups)
+    assert [line["rank"] for line in found] == expected.tolist()
+    assert {line["gallery"] for line in found} == {len(np.unique(groups))} == {report.gallery}
+    assert sorted(p.name for p in request.out.parent.iterdir() if "out.jsonl" in p.name) == [
+        ".out.jsonl.job", "out.jsonl"
+    ]  # fmt: skip
+
+
+def test_ranks_of_photos_captioned_before_the_ranking_was_asked_for(request_for, photos):
+    """The vectors of an earlier job are gone; the photos are looked at again, their captions stay."""
+    request = request_for(options={"by_score": True})
+    caption_folder(QuietContext(), request)
+    before = {line["file"]: line["caption"] for line in lines(request.out)}
+    write_photos(photos / "new", 3, seed=9)
+    report = caption_folder(QuietContext(), replace(request, rank=True, resume=True))
+    found = lines(request.out)
+    assert report.done == 3 and report.already == 30 and report.gallery > 3
+    assert all(line["rank"] >= 1 for line in found) and len(found) == 33
+    assert {line["file"]: line["caption"] for line in found}.items() >= before.items()
+
+
+def test_a_torn_vector_row_is_cut(tmp_path):
+    vectors = VectorFile(tmp_path / "v", 3)
+    vectors.append(["a", "b"], np.eye(2, 3), np.ones((2, 3)))
+    vectors.append(["a"], np.full((1, 3), 7), np.zeros((1, 3)))
+    with (tmp_path / "v").open("ab") as file:
+        file.write(b"torn")
+    again = VectorFile(tmp_path / "v", 3)
+    places = again.places()
+    assert len(again.rows()) == 3 and len(places) == 2
+    assert again.knows("a", places) and not again.knows("c", places)
+    assert again.rows()["photo"][places[next(k for k, v in places.items() if v == 2)]].tolist() == [7, 7, 7]
+
+
+# -- going on after a stop --
+
+
+def complete(request) -> dict[str, str]:
+    """What an uninterrupted job writes, by file."""
+    other = replace(request, out=request.out.with_name("complete.jsonl"), resume=False)
+    caption_folder(QuietContext(), other)
+    return {line["file"]: line["caption"] for line in lines(other.out)}
+
+
+def test_cancelled_and_gone_on_with(request_for):
+    request = request_for()
+    ctx = Watching(lambda self: len(self.progresses) == 3)
+    with pytest.raises(Cancelled):
+        caption_folder(ctx, request)
+    assert len(lines(request.out)) == 12
+    ctx = Watching()
+    report = caption_folder(ctx, replace(request, resume=True))
+    assert report.done == 18 and report.already == 12
+    assert ctx.progresses[0].done == 4 and ctx.progresses[-1].total == 18  # earlier work is no work of this job
+    found = lines(request.out)
+    assert {line["file"]: line["caption"] for line in found} == complete(request) and len(found) == 30
+
+
+def test_cancelling_takes_effect_within_a_batch(request_for):
+    """Asked at every decoding step: a stop does not wait for the whole batch."""
+    request = request_for(options={"method": "sample"})
+    request = replace(request, options=replace(request.options, batch=30))
+    ctx = Watching(lambda self: self.checks == 6)
+    with pytest.raises(Cancelled):
+        caption_folder(ctx, request)
+    assert ctx.checks == 6 and request.out.read_bytes() == b""
+    assert not [t for t in threading.enumerate() if t.name.startswith("decode")]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from core.batch import records, runner
+from core.jobs import QuietContext
+
+cut = int(sys.argv[4])
+real = records.RecordWriter.write
+
+def write(self, found):
+    if self._file.tell() + sum(len(r.to_line()) for r in found) > cut:
+        data = b"".join(r.to_line() for r in found)
+        self._file.write(data[: max(0, cut - self._file.tell())])
+        self._file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(self, found)
+
+records.RecordWriter.write = write
+options = runner.CaptionOptions(batch=4, threads=1)
+source, out, bundle = map(Path, sys.argv[1:4])
+runner.caption_folder(QuietContext(), runner.CaptionRequest(source, out, bundle, options=options, resume=True))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is a POSIX thing")
+def test_killed_in_the_middle_of_a_line(request_for):
+    """Killed again and again at any byte: no line is lost, none is doubled, and the torn one is written anew."""
+    request = request_for()
+    expected = complete(request)
+    size = request.out.with_name("complete.jsonl").stat().st_size
+    for cut in (size // 3 + 7, 2 * size // 3 + 11):
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED, request.source, request.out, request.bundle, str(cut)],
+            cwd=ROOT, capture_output=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert request.out.stat().st_size == cut
+    caption_folder(QuietContext(), replace(request, resume=True))
+    found = lines(request.out)
+    assert len(found) == 30 and {line["file"]: line["caption"] for line in found} == expected
+
+
+def test_a_torn_line_is_cut_at_every_length(tmp_path):
+    path = tmp_path / "f.jsonl"
+    one = PhotoRecord("a.jpg", "A ball.", 0.5, (Candidate("A ball.", 0.5, -1.0),)).to_line()
+    two = PhotoRecord("ü.jpg", error="The file is empty.").to_line()
+    for size in range(len(one) + len(two) + 1):
+        path.write_bytes((one + two)[:size])
+        dropped = drop_torn_line(path)
+        kept = path.read_bytes()
+        assert kept in (b"", one, one + two) and len(kept) + dropped == size
+        assert [r.file for r in read_records(path)] == ["a.jpg", "ü.jpg"][: kept.count(b"\n")]
+    long = PhotoRecord("b.jpg", "word " * 40_000, 0.1, ()).to_line()  # longer than one block read from the end
+    path.write_bytes(one + long[:-1])
+    drop_torn_line(path)
+    assert path.read_bytes() == one
+
+
+def test_a_file_that_is_there_is_never_written_over(request_for):
+    request = request_for()
+    request.out.write_text("something a person wrote\n")
+    with pytest.raises(UserError, match="is there already"):
+        caption_folder(QuietContext(), request)
+    with pytest.raises(UserError, match="line 1, is not a line that Seedcap wrote"):
+        caption_folder(QuietContext(), replace(request, resume=True))
+    assert request.out.read_text() == "something a person wrote\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"options": {"candidates": 2}}, "other settings"),
+        ({"options": {"by_score": True}}, "choice of --rank"),
+        ({"shard": Shard(0, 2)}, "another shard"),
+    ],
+)
+def test_going_on_with_other_settings_is_refused(request_for, change, word):
+    caption_folder(QuietContext(), request_for())
+    with pytest.raises(UserError, match=word):
+        caption_folder(QuietContext(), request_for(resume=True, **change))
+
+
+def test_going_on_with_another_model_is_refused(request_for, tmp_path, tiny_bundle):
+    request = request_for()
+    caption_folder(QuietContext(), request)
+    other = Path(shutil.copytree(tiny_bundle, tmp_path / "other"))
+    manifest = json.loads((other / "manifest.json").read_text())
+    content = (other / "tokenizer.json").read_bytes() + b"\n"
+    (other / "tokenizer.json").write_bytes(content)
+    import hashlib
+
+    manifest["files"]["tokenizer.json"] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="another model"):
+        caption_folder(QuietContext(), replace(request, bundle=other, resume=True))
+
+
+def test_failed_photos_are_tried_again_only_when_asked(request_for, photos):
+    bad = photos / "photo 002.png"
+    good = bad.read_bytes()
+    bad.write_bytes(b"")
+    request = request_for()
+    assert caption_folder(QuietContext(), request).failed_count == 1
+    bad.write_bytes(good)
+    report = caption_folder(QuietContext(), replace(request, resume=True))
+    assert (report.done, report.already, report.failed_count) == (0, 30, 1)
+    report = caption_folder(QuietContext(), replace(request, resume=True, retry_failed=True))
+    assert (report.done, report.already, report.failed_count) == (1, 29, 0)
+    assert {line["file"]: line["caption"] for line in lines(request.out)} == complete(request)
+
+
+def test_a_full_disk_is_said_in_words(tmp_path):
+    writer = RecordWriter(tmp_path / "out.jsonl")
+
+    class Full:
+        closed = False
+
+        def __init__(self, file):
+            self.file = file
+
+        def write(self, data):
+            raise OSError(28, "No space left on device")
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+    writer._file = Full(writer._file)
+    with pytest.raises(UserError, match="No space left on device") as caught, writer:
+        writer.write([PhotoRecord("a.jpg", error="The file is empty.")])
+    assert "--resume" in caught.value.next_step
+    with pytest.raises(UserError, match="cannot be written"):
+        RecordWriter(tmp_path)  # a folder
+
+
+# -- shards --
+
+
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_shards_hold_every_photo_once(request_for, photos, number):
+    shutil.copy(photos / "photo 000.png", photos / "copy of 0.png")
+    whole = [item.file for item in list_folder(photos)]
+    parts = [[item.file for item in list_folder(photos, shard=Shard(i, number))] for i in range(number)]
+    assert sorted(name for part in parts for name in part) == sorted(whole)
+    holding = next(part for part in parts if "photo 000.png" in part)
+    assert "copy of 0.png" in holding  # by content, not by name
+    assert number == 1 or max(len(part) for part in parts) < len(whole)
+
+
+def test_shards_say_what_one_process_says(request_for):
+    request = request_for()
+    expected = complete(request)
+    found: dict[str, str] = {}
+    for i in range(3):
+        part = replace(request, out=request.out.with_name(f"{i}.jsonl"), shard=Shard.parse(f"{i}/3"))
+        caption_folder(QuietContext(), part)
+        found |= {line["file"]: line["caption"] for line in lines(part.out)}
+    assert found == expected
+
+
+def test_shards_may_be_counted_from_0_or_from_1():
+    assert [Shard.parse(f"{i}/4").index for i in range(4)] == [0, 1, 2, 3]
+    assert sorted(Shard.parse(f"{i}/4").index for i in range(1, 5)) == [0, 1, 2, 3]
+    for text in ("5/4", "1", "1/0", "0/0", "-1/2", "a/b", "1/2/3", "1.5/2", ""):
+        with pytest.raises(UserError, match="which part"):
+            Shard.parse(text)
+
+
+def test_a_photo_that_cannot_be_read_is_of_one_shard(tmp_path):
+    item = Item("gone.jpg", tmp_path / "gone.jpg")
+    assert sum(Shard(i, 7).holds(item) for i in range(7)) == 1
+
+
+# -- decoding ahead --
+
+
+SPEC = Preprocess(8, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+def test_no_more_is_decoded_than_asked_for(photos):
+    """Back-pressure: a slow reader holds the whole pipeline, listing included."""
+    taken = []
+
+    def items():
+        for item in list_folder(photos):
+            taken.append(item.file)
+            yield item
+
+    prepared = prepare_ahead(items(), lambda item: item.path, SPEC, workers=2, ahead=5)
+    for number in range(1, 4):
+        one = next(prepared)
+        assert one.pixels.shape == (3, 8, 8) and one.item.file == taken[number - 1]
+        assert len(taken) == number + 4
+    prepared.close()
+    assert len(taken) == 7
+    assert not [t for t in threading.enumerate() if t.name.startswith("decode")]
+
+
+def test_groups_are_full_of_pictures(photos):
+    class One:
+        def __init__(self, good):
+            self.pixels = np.zeros(1) if good else None
+
+    pattern = [True, False, True, True, False, False, True, False, True]
+    groups = [[one.pixels is not None for one in group] for group in in_batches(iter(map(One, pattern)), 2)]
+    assert groups == [[True, False, True], [True, False, False, True], [False, True]]
+    assert len(list(in_batches(iter(map(One, [False] * 20)), 2))) == 3  # failures alone do not pile up
+
+
+# -- rate and time left --
+
+
+def test_the_rate_is_of_the_last_minute_of_work():
+    now = [0.0]
+    meter = RateMeter(clock=lambda: now[0], window_s=10)
+    assert meter.rate is None and meter.eta_s(5) is None and meter.words("Captioning", 9) == "Captioning"
+    for _ in range(20):  # 4 photos a second at first,
+        now[0] += 1
+        meter.add(4)
+    assert meter.rate == pytest.approx(4)
+    for _ in range(20):  # then the large ones come
+        now[0] += 1
+        meter.add(1)
+    assert meter.rate == pytest.approx(1) and meter.eta_s(30) == pytest.approx(30)
+    assert meter.seconds == 40
+    said = meter.words("Captioning", 30)
+    assert said == "Captioning, 1.0 photos/s, 30 s left,"
+    now[0] += 1
+    meter.add(50)
+    assert meter.words("Captioning", 29) == said  # readable: it does not change with every batch
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0, "0 s"), (89, "89 s"), (120, "2 min"), (5300, "88 min"), (12_000, "3 h 20 min")]
+)
+def test_durations_as_a_person_says_them(seconds, words):
+    assert duration(seconds) == words
+
+
+# -- which bundle --
+
+
+def test_the_starter_is_exported_once_and_again_when_damaged(tiny_starter, tiny_bundle, monkeypatch):
+    made = []
+
+    def export(ctx, source, folder):
+        made.append(source)
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(tiny_bundle, folder)
+
+    monkeypatch.setattr(bundles, "export_in_process", export)
+    first = bundles.starter_bundle(QuietContext())
+    assert bundles.starter_bundle(QuietContext()) == first and made == ["starter"]
+    (first / "decoder.onnx").write_bytes(b"damaged")
+    assert bundles.starter_bundle(QuietContext()) == first and made == ["starter"] * 2
+
+
+def test_another_starter_gets_another_bundle(tiny_starter, tmp_path, monkeypatch):
+    monkeypatch.setattr(bundles, "exported", lambda ctx, source, folder: folder)
+    first = bundles.starter_bundle(QuietContext())
+    other = Path(shutil.copytree(tiny_starter, tmp_path / "other"))
+    (other / "captioner" / "mapper.safetensors").write_bytes(b"something else")
+    monkeypatch.setenv("SEEDCAP_STARTER", str(other))
+    assert bundles.starter_bundle(QuietContext()) != first
+    monkeypatch.setenv("SEEDCAP_STARTER", str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match="starter models are not at"):
+        bundles.starter_bundle(QuietContext())
+
+
+def in_place_of_the_export(monkeypatch, code: str) -> None:
+    """Another program in the place of the one that exports."""
+    monkeypatch.setattr(bundles, "_EXPORT", "import sys, time\n" + code)
+
+
+def test_a_failed_export_says_why(tmp_path, monkeypatch):
+    said = "print('Loading the model 1/2', file=sys.stderr); print('seedcap: The run is empty.', file=sys.stderr)"
+    in_place_of_the_export(monkeypatch, said + "; sys.exit(2)")
+    ctx = Watching()
+    with pytest.raises(UserError, match="could not be exported: The run is empty"):
+        bundles.export_in_process(ctx, "run", tmp_path / "out")
+    assert "Exporting the model, once: Loading the model" in ctx.messages
+
+
+def test_an_export_that_crashes_shows_its_last_words(tmp_path, monkeypatch):
+    in_place_of_the_export(monkeypatch, "raise SystemError('oh dear')")
+    with pytest.raises(UserError, match="oh dear"):
+        bundles.export_in_process(QuietContext(), "run", tmp_path / "out")
+
+
+def test_an_export_can_be_cancelled(tmp_path, monkeypatch):
+    """Its process is ended; the fixture that looks for leftovers would find it."""
+    in_place_of_the_export(monkeypatch, "print('begun', file=sys.stderr, flush=True); time.sleep(600)")
+    with pytest.raises(Cancelled):
+        bundles.export_in_process(Watching(lambda self: len(self.messages) > 1), "run", tmp_path / "out")
+
+
+# -- the process --
+
+
+def test_captioning_loads_no_torch_and_no_database(request_for, tmp_path):
+    """The command as a person runs it, in a fresh process; then what is loaded there."""
+    request = request_for()
+    code = (
+        "import sys\nfrom core.cli import main\nstatus = main(sys.argv[1:])\n"
+        "suspects = ('torch', 'transformers', 'open_clip', 'timm', 'sqlalchemy', 'alembic', 'pydantic', 'pillow_heif',"
+        " 'onnx', 'PySide6', 'core.library.library')\n"
+        "print('status', status, 'loaded', [name for name in suspects if name in sys.modules])"
+    )
+    arguments = ["caption", request.source, "--bundle", request.bundle, "--out", request.out, "--rank",
+                 "--candidates", "2", "--json", tmp_path / "r.json"]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines()[-1] == "status 0 loaded []", done.stdout + done.stderr
+    assert json.loads((tmp_path / "r.json").read_text())["done"] == 30 == len(lines(request.out))
+    assert "30 photos captioned" in done.stdout and "Traceback" not in done.stderr
+
+
+def test_the_first_captions_of_all(tiny_starter, photos, tmp_path):
+    """No bundle is named, none is there: the starter is exported by another process, and this one loads no torch."""
+    code = (
+        "import sys\nfrom core.cli import main\n"
+        "print('status', main(sys.argv[1:]), [n for n in ('torch', 'transformers', 'sqlalchemy') if n in sys.modules])"
+    )
+    (photos / "empty.jpg").touch()
+    out = tmp_path / "first.jsonl"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "caption", str(photos), "--out", str(out)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "status 1 []", done.stdout + done.stderr  # 1: a photo failed, and is listed
+    assert "empty.jpg: The file is empty." in done.stdout
+    assert len(lines(out)) == 31 and "Exporting the model, once" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["caption", "nowhere"], "is not a folder"),
+        (["caption", ".", "--engine", "ray"], "Ray engine"),
+        (["caption", ".", "--candidates", "0"], "--candidates"),
+        (["caption", ".", "--candidates", "3", "--method", "greedy"], "one caption"),
+        (["caption", ".", "--retry-failed"], "--resume"),
+        (["caption", ".", "--shard", "7"], "which part"),
+        (["caption", ".", "--bundle", "nowhere", "--out", "o.jsonl"], "not a bundle"),
+        (["caption", ".", "--out", "nowhere/o.jsonl"], "does not exist"),
+        (["bundle", "nowhere", "out"], "no trained captioner"),
+        (["bundle", "starter", "out", "--precision", "fp16"], "not offered yet"),
+    ],
+)
+def test_wrong_usage_in_words(arguments, words, tmp_path, monkeypatch, capsys):
+    from core.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert words in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_does_not_hold_captions_or_pixels():
+    """Nothing that a job keeps grows with the folder; the failures it lists are the first ones."""
+    tally = runner.Tally(QuietContext(), 10**6)
+    records = [PhotoRecord(f"{i}.jpg", error="The file is empty.") for i in range(64)]
+    for _ in range(50):
+        tally.add(records)
+    assert tally.failed_count == 3200 and len(tally.failed) == runner.LISTED_FAILURES
