@@ -110,7 +110,9 @@ class MainWindow(QMainWindow):
             return review
         from gui.views.deliver_view import DeliverView
 
-        return DeliverView(self.session, actions)
+        deliver = DeliverView(self.session, actions)
+        deliver.go_review.connect(lambda: self.go("review"))
+        return deliver
 
     def _build_menus(self) -> None:
         actions = self.actions_table

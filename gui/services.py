@@ -95,7 +95,7 @@ class Overview:
     folders: tuple[Path, ...]
     undo: str | None
     redo: str | None
-    to_review: int  # photos with suggestions that nobody has looked at
+    to_review: int  # photos with suggestions and no accepted caption
     uncaptioned: int
     run_id: str | None  # the run whose model captions come from; None: the starter's
     model: str  # the same as a sentence
@@ -170,13 +170,17 @@ class LibraryService:
             folders,
             edits.can_undo(self._library),
             edits.can_redo(self._library),
-            counts.candidates,
+            self._number_to_review(),
             len(queries.image_ids(self._library, has_caption=False)),
             None if run is None else run.id,
             _model_sentence(run),
             _can_go_on(queries.runs(self._library)),
             unfinished.todo if unfinished is not None else 0,
         )
+
+    def _number_to_review(self) -> int:
+        waiting = self.ids(Query(Filter("candidate")))
+        return int((~np.isin(waiting, self.ids(Query(Filter("accepted"))))).sum())
 
     def ids(self, query: Query) -> np.ndarray:
         """The photos that a query asks for, in its order."""
@@ -235,8 +239,9 @@ class LibraryService:
         return queries.failed_images(self._library)
 
     def to_review(self) -> np.ndarray:
-        """Photos with suggestions nobody has looked at, the lowest score first."""
-        return self.ids(Query(Filter("candidate"), "weakest"))
+        """Photos with suggestions but no accepted caption yet, the lowest score first."""
+        waiting = self.ids(Query(Filter("candidate"), "weakest"))
+        return waiting[~np.isin(waiting, self.ids(Query(Filter("accepted"))))]
 
     def runs(self) -> list[RunRow]:
         from core.library import queries

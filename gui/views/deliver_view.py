@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QUrl
+from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QShowEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
@@ -49,6 +49,8 @@ FAILURES_SHOWN = 5
 
 
 class DeliverView(QWidget):
+    go_review = Signal()
+
     def __init__(self, session: Session, actions: Actions) -> None:
         super().__init__()
         self._session = session
@@ -142,11 +144,12 @@ class DeliverView(QWidget):
         self.retry = button(
             self.tr("Try the failed ones again"), lambda: self.begin(only_failed=True), icon_name="refresh"
         )
+        self.review = button(self.tr("Review them"), self.go_review.emit, icon_name="review")
         self.failures = QListWidget()
         self.failures.setWordWrap(True)
         self.failures.setAccessibleName(self.tr("Photos that could not be captioned"))
         self.outcome = QWidget()
-        told = row(self.result, self.retry)
+        told = row(self.result, self.retry, self.review)
         told.setStretch(0, 1)
         self.outcome.setLayout(column(told, self.failures, spacing=theme.S))
         text = column(self.left_to_do, self.model, spacing=theme.XS)
@@ -226,7 +229,7 @@ class DeliverView(QWidget):
             )
         self.model.setText(overview.model)
         self.caption.setText(self.tr("Caption {photos}").format(photos=photos))
-        self.caption.setEnabled(todo > 0 and self._job is None)
+        self.caption.setVisible(todo > 0 and self._job is None)
         left = overview.captioning_left
         self.go_on.setVisible(left > 0 and self._job is None)
         self.go_on.setText(self.tr(" Go on with the {n} left").format(n=words.count(left)))
@@ -304,9 +307,9 @@ class DeliverView(QWidget):
         if result.failed:
             failed = words.counted(len(result.failed), self.tr("photo"), self.tr("photos"))
             text += " " + self.tr("{photos} could not be captioned:").format(photos=failed)
-        self._tell(text, result.failed)
+        self._tell(text, result.failed, captioned=result.done > 0)
 
-    def _tell(self, text: str, failed: Sequence[tuple[str, str]]) -> None:
+    def _tell(self, text: str, failed: Sequence[tuple[str, str]], *, captioned: bool = False) -> None:
         self.result.setText(text)
         self.failures.clear()
         self.failures.addItems([f"{name}: {reason}" for name, reason in failed])
@@ -314,6 +317,7 @@ class DeliverView(QWidget):
         rows = min(len(failed), FAILURES_SHOWN)
         self.failures.setFixedHeight(max(1, rows) * (self.failures.sizeHintForRow(0) + 2) + 2 * theme.S)
         self.retry.setVisible(bool(failed))
+        self.review.setVisible(captioned)
         self.outcome.show()
 
     def _cancelled(self) -> None:
@@ -329,7 +333,7 @@ class DeliverView(QWidget):
 
     def _show_running(self, running: bool) -> None:
         self.running.setVisible(running)
-        self.caption.setVisible(not running)
+        self.caption.setVisible(False)
         self.go_on.setVisible(False)
         self.more.setVisible(not running)
         if running:

@@ -35,8 +35,9 @@ from gui.widgets.basics import (
 from gui.widgets.photo_grid import SIDES, PhotoGrid
 
 FILTER_PAUSE_MS = 180
-SEARCH_COUNT = 500
+SEARCH_COUNT = 200
 GROW_MS = 1_000
+MATCH = "match"  # the order in which a search has found photos
 
 
 class LibraryView(QWidget):
@@ -49,6 +50,7 @@ class LibraryView(QWidget):
         self._session = session
         self._actions = actions
         self._query = Query()
+        self._sort_before: str = "path"
         self.setAcceptDrops(True)
         self.grid = PhotoGrid(session)
         self.grid.setAccessibleName(self.tr("Photos"))
@@ -159,7 +161,8 @@ class LibraryView(QWidget):
         self._session.read_ids(self._query, self.grid.photos.set_ids, key="library-ids")
 
     def _new_library(self) -> None:
-        self._query = Query(sort=self._query.sort)
+        self._offer_match_order(False)
+        self._query = Query(sort=self.sort.currentData())
         for box in (self.search_box, self.filter_box):
             box.blockSignals(True)
             box.clear()
@@ -194,6 +197,7 @@ class LibraryView(QWidget):
         overview = self._session.overview
         shown = self.grid.photos.rowCount()
         filtering = not self._query.filter.empty or self._query.found is not None
+        before = self.pages.currentIndex()
         if shown or (overview is not None and overview.counts.photos and not filtering):
             self.pages.setCurrentIndex(0)
         elif filtering:
@@ -203,6 +207,8 @@ class LibraryView(QWidget):
         else:
             self.pages.setCurrentIndex(1)
         self._tools.setVisible(self.pages.currentIndex() != 1)
+        if before != 0 and self.pages.currentIndex() == 0 and self.isVisible():
+            self.grid.setFocus(Qt.FocusReason.OtherFocusReason)  # where the keys work
 
     def show_failed(self, shown: bool) -> None:
         self.failed.setVisible(shown)
@@ -250,8 +256,21 @@ class LibraryView(QWidget):
         menu.deleteLater()
 
     def _apply_sort(self) -> None:
-        self._query = replace(self._query, sort=self.sort.currentData())
+        sort = self.sort.currentData()
+        self._query = replace(self._query, sort="path" if sort == MATCH else sort)
         self.reload()
+
+    def _offer_match_order(self, offered: bool) -> None:
+        """While photos found by words are shown, the order of the search is the first choice."""
+        self.sort.blockSignals(True)
+        if offered and self.sort.findData(MATCH) < 0:
+            self._sort_before = self.sort.currentData()
+            self.sort.insertItem(0, self.tr("Best match first"), MATCH)
+            self.sort.setCurrentIndex(0)
+        elif not offered and self.sort.findData(MATCH) >= 0:
+            self.sort.removeItem(self.sort.findData(MATCH))
+            self.sort.setCurrentIndex(max(0, self.sort.findData(self._sort_before)))
+        self.sort.blockSignals(False)
 
     def search(self) -> None:
         """Find photos by words, in a worker that keeps the text model loaded."""
@@ -271,12 +290,14 @@ class LibraryView(QWidget):
     def _found(self, result: SearchResult) -> None:
         if result.text != self.search_box.text().strip():
             return
-        self._query = replace(self._query, found=result.image_ids)
+        self._offer_match_order(True)
+        self._query = replace(self._query, found=result.image_ids, sort="path")
         self.reload()
 
     def _end_search(self) -> None:
         if self._query.found is not None:
-            self._query = replace(self._query, found=None)
+            self._offer_match_order(False)
+            self._query = replace(self._query, found=None, sort=self.sort.currentData())
             self.reload()
 
     # -- doing ------------------------------------------------------------------------------------------------------

@@ -13,7 +13,18 @@ from gui.filters import Filter
 from gui.services import Overview, Photo, Query
 from gui.session import Session
 from gui.tasks import Suggestion, SuggestOrder, suggest_photos
-from gui.widgets.basics import ElidedLabel, EmptyState, action_button, button, card, column, label, row, tool_button
+from gui.widgets.basics import (
+    ElidedLabel,
+    EmptyState,
+    action_button,
+    button,
+    card,
+    column,
+    label,
+    row,
+    set_role,
+    tool_button,
+)
 from gui.widgets.caption_edit import CaptionEdit
 from gui.widgets.photo_grid import PhotoGrid
 from gui.widgets.photo_view import PhotoView
@@ -102,6 +113,7 @@ class SeedView(QWidget):
             self._actions["suggest"], text=self.tr("Choose photos for me"), icon_name="suggest"
         )
         self.strip = PhotoGrid(self._session, captions=False, side=108)
+        set_role(self.strip, "strip")  # it lies on a card
         self.strip.setAccessibleName(self.tr("Label these next"))
         self.strip_title = label(self.tr("Label these next"), "strong")
         self.strip_hint = label(

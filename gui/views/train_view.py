@@ -52,6 +52,7 @@ class TrainView(QWidget):
         self._eta = Eta()
         self._report: TrainReport | None = None
         self._old_run: str | None = None
+        self.overrides: dict[str, object] = {}  # settings of the preset by dotted name
         self._build()
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._connect()
@@ -248,7 +249,9 @@ class TrainView(QWidget):
         if service is None or self._job is not None:
             return
         minutes = self.minutes.currentData()
-        request = TrainRequest(service.path, self.preset.currentData(), limit_minutes=minutes, resume=resume)
+        request = TrainRequest(
+            service.path, self.preset.currentData(), limit_minutes=minutes, resume=resume, overrides=self.overrides
+        )
         self._old_run = self._session.overview.run_id if self._session.overview is not None else None
         job = self._session.start(self._session.heavy, train, request, title=self.tr("Training"), kind="train")
         if job is not None:

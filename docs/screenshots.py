@@ -1,0 +1,170 @@
+"""Takes the pictures of the README and the guide: ``python docs/screenshots.py [--out docs/images]``.
+
+The real window on the rendered sample scenes, offscreen, with the starter models: captions are written for some
+scenes, both stages run, the library is captioned, and each place is grabbed on the way in light and dark. It takes as
+long as the training does (some minutes). Nobody's photos are in these pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+SEEDS = 24
+SIZE = (1180, 740)
+COLOURS = 256  # of the palette a picture is reduced to: a fifth of the bytes, and nobody sees it
+
+
+class Photographer:
+    """Drives the window and saves pictures of it."""
+
+    def __init__(self, out: Path, scale: float) -> None:
+        from gui.app import make_application, make_window, open_settings
+
+        self.app = make_application()
+        self.window = make_window(open_settings())
+        self.window.resize(*SIZE)
+        self.window.show()
+        self._out = out
+        self._suffix = "" if scale == 1 else f"@{scale:g}x"
+        out.mkdir(parents=True, exist_ok=True)
+
+    def wait(self, condition: Callable[[], object], seconds: float = 60.0) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                raise TimeoutError(
+                    f"waited {seconds:.0f} s; the window says: {self.window.messages.message or 'nothing'}"
+                )
+            self.rest(0.01)
+
+    def rest(self, seconds: float = 0.6) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.app.processEvents()
+            time.sleep(0.002)
+
+    def settle(self) -> None:
+        session = self.window.session
+        self.wait(lambda: session.overview is not None and not session.busy)
+        self.rest()
+
+    def take(self, name: str) -> None:
+        """The window as it is, in light and in dark."""
+        from PIL import Image
+
+        for mode in ("dark", "light"):
+            self.window.set_theme(mode)
+            self.window.toast.hide()
+            self.rest(0.3)
+            path = self._out / f"{name}-{mode}{self._suffix}.png"
+            self.window.grab().save(str(path))
+            with Image.open(path) as picture:
+                reduced = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+            reduced.save(path, optimize=True)
+            sys.stderr.write(f"{path.name}: {path.stat().st_size // 1024} KB\n")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Take the pictures of the README and the guide.")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images")
+    parser.add_argument("--scale", type=float, default=1.0, help="pixels for each pixel, e.g. 2 for a fine screen")
+    parser.add_argument("--quick", action="store_true", help="a few training steps: to look at the layout alone")
+    options = parser.parse_args()
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    os.environ["QT_SCALE_FACTOR"] = str(options.scale)
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    with tempfile.TemporaryDirectory(prefix="seedcap-pictures-") as home:
+        os.environ["HOME"] = home  # paths in the pictures begin with ~
+        os.environ["SEEDCAP_HOME"] = str(Path(home) / "Seedcap")
+        journey(Photographer(options.out, options.scale), quick=options.quick)
+    return 0
+
+
+def journey(at: Photographer, *, quick: bool) -> None:
+    """From an empty window to delivered captions."""
+    window = at.window
+    at.rest()
+    at.take("empty")
+    window.open_sample(write_seeds=0)
+    at.wait(lambda: window.messages.message, 120)
+    at.settle()
+    window.session.commands.write_sample_seeds(SEEDS)
+    at.rest(1.0)
+    window.messages.clear()
+    at.settle()
+    seeding(at)
+    training(at, quick=quick)
+    delivering(at)
+    reviewing(at)
+    window.go("library")
+    at.rest(1.5)
+    at.take("library")
+    window.close()
+    at.wait(lambda: window.session.service is None)
+
+
+def seeding(at: Photographer) -> None:
+    from core.starter.scenes_library import read_truth
+    from gui.services import sample_folder
+
+    at.window.go("seed")
+    seed = at.window.view("seed")
+    at.wait(lambda: seed.current_id is not None)
+    seed.suggest()
+    at.wait(lambda: seed.strip.photos.rowCount() > 0, 180)
+    at.settle()
+    at.rest(1.0)
+    scenes = {scene.file: scene for scene in read_truth(sample_folder())}
+    seed.editor.setPlainText(scenes[seed.name.full_text()].captions[0])
+    at.rest(1.2)
+    at.take("seed")
+    at.window.undo()
+    at.settle()
+
+
+def training(at: Photographer, *, quick: bool) -> None:
+    at.window.go("train")
+    train = at.window.view("train")
+    at.rest()
+    at.take("train-ready")
+    if quick:
+        train.overrides = {"stage1.steps": 60, "stage1.minimum_steps": 40, "stage2.steps": 30}
+    train.begin()
+    at.wait(lambda: train.steps.current >= 2 and len(train.reward.points) >= (8 if quick else 40), 1_800)
+    at.take("train")
+    at.wait(lambda: at.window.session.heavy.current is None, 1_800)
+    at.settle()
+    at.take("train-done")
+
+
+def delivering(at: Photographer) -> None:
+    at.window.go("deliver")
+    deliver = at.window.view("deliver")
+    at.settle()
+    deliver.begin()
+    at.wait(lambda: at.window.session.heavy.current is None, 600)
+    deliver.which.setCurrentIndex(1)
+    at.settle()
+    at.rest(1.0)
+    at.take("deliver")
+
+
+def reviewing(at: Photographer) -> None:
+    at.window.go("review")
+    review = at.window.view("review")
+    at.wait(lambda: review.model.rowCount() > 0)
+    for _ in range(3):
+        review.step(1)
+        at.rest(0.3)
+    at.rest()
+    at.take("review")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

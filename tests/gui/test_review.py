@@ -1,0 +1,172 @@
+"""Review by keyboard: what is picked, accepted, edited and rejected, and what it leaves in the library."""
+
+from __future__ import annotations
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+
+from core.library import queries
+from core.library.library import Library
+from gui import words
+from tests.gui.conftest import WAIT, close, settle, suggest_captions
+
+CTRL = Qt.KeyboardModifier.ControlModifier
+
+
+@pytest.fixture
+def reviewing(qtbot, open_window, photos):
+    """A window on Review: photo n has suggestions "n a" (better) and "n b"; photo 2 fits worst, photo 0 best."""
+    window = open_window(photos)
+    ids = [int(one) for one in window.view("library").grid.photos.ids]
+    fits = {ids[0]: 0.9, ids[1]: 0.5, ids[2]: 0.2}
+    texts = {image_id: [f"{n} b", f"{n} a"] for n, image_id in enumerate(fits)}
+    scores = {}
+    for n, fit in enumerate(fits.values()):
+        scores[f"{n} a"], scores[f"{n} b"] = (fit, 1.0), (fit - 0.1, 4.0)
+    suggest_captions(window.session.service.path, texts, scores)
+    window.session.refresh()
+    window.go("review")
+    settle(qtbot, window)
+    review = window.view("review")
+    qtbot.waitUntil(lambda: review.model.rowCount() == 2, timeout=WAIT)
+    return window, review, ids
+
+
+def captions(window, image_id) -> list[tuple[str, str, bool]]:
+    with Library.open(window.session.service.path) as library:
+        found = queries.captions_of(library, [image_id])[image_id]
+    return [(caption.text, caption.state, caption.is_seed) for caption in found]
+
+
+def press(qtbot, window, key, modifier=Qt.KeyboardModifier.NoModifier) -> None:
+    QTest.keyClick(window.focusWidget(), key, modifier)
+    settle(qtbot, window)
+
+
+def shown(review) -> list[str]:
+    return [review.model.caption(row).text for row in range(review.model.rowCount())]
+
+
+def test_the_weakest_comes_first_and_its_best_suggestion_is_chosen(qtbot, reviewing):
+    _, review, ids = reviewing
+    assert review.current_id == ids[2]
+    assert shown(review) == ["2 a", "2 b"]
+    assert review.list.currentIndex().row() == 0
+    assert review.left.text() == "3 photos left"
+    assert words.rank_sentence(review.model.caption(0).score) == (
+        "Finds this photo first of 3; the plain caption finds it 4th."
+    )
+
+
+def test_pick_accept_and_go_on(qtbot, reviewing):
+    window, review, ids = reviewing
+    press(qtbot, window, Qt.Key.Key_2)
+    assert review.list.currentIndex().row() == 1
+    press(qtbot, window, Qt.Key.Key_9)
+    assert review.list.currentIndex().row() == 1, "there is no ninth"
+    press(qtbot, window, Qt.Key.Key_Return, CTRL)
+    assert captions(window, ids[2])[0] == ("2 b", "accepted", False), "accepted model text is not a seed"
+    assert review.current_id == ids[1]
+    assert review.left.text() == "2 photos left"
+
+
+def test_an_edit_is_accepted_and_becomes_a_seed(qtbot, reviewing):
+    window, review, ids = reviewing
+    press(qtbot, window, Qt.Key.Key_Return)
+    assert review.editor.isVisible() and review.editor.hasFocus() and review.editor.text == "2 a"
+    review.editor.selectAll()
+    QTest.keyClicks(review.editor, "my own 2 words")
+    press(qtbot, window, Qt.Key.Key_Return)
+    assert captions(window, ids[2])[0] == ("my own 2 words", "accepted", True)
+    assert review.current_id == ids[1] and not review.editor.isVisible()
+
+
+def test_control_return_ends_an_edit_too_and_escape_leaves_it(qtbot, reviewing):
+    window, review, ids = reviewing
+    press(qtbot, window, Qt.Key.Key_F2)
+    QTest.keyClicks(review.editor, " more")
+    press(qtbot, window, Qt.Key.Key_Escape)
+    assert not review.editor.isVisible() and review.current_id == ids[2]
+    assert {state for _, state, _ in captions(window, ids[2])} == {"candidate"}
+    press(qtbot, window, Qt.Key.Key_Return)
+    QTest.keyClicks(review.editor, " more")
+    press(qtbot, window, Qt.Key.Key_Return, CTRL)
+    assert captions(window, ids[2])[0] == ("2 a more", "accepted", True)
+
+
+def test_digits_are_text_while_editing(qtbot, reviewing):
+    window, review, _ = reviewing
+    press(qtbot, window, Qt.Key.Key_Return)
+    QTest.keyClicks(review.editor, " 2")
+    assert review.editor.text == "2 a 2"
+    assert review.list.currentIndex().row() == 0
+
+
+def test_an_edit_that_changes_nothing_is_an_acceptance(qtbot, reviewing):
+    window, _, ids = reviewing
+    press(qtbot, window, Qt.Key.Key_Return)
+    press(qtbot, window, Qt.Key.Key_Return)
+    assert captions(window, ids[2])[0] == ("2 a", "accepted", False)
+
+
+def test_reject_and_undo(qtbot, reviewing):
+    window, review, ids = reviewing
+    press(qtbot, window, Qt.Key.Key_Delete)
+    assert {state for _, state, _ in captions(window, ids[2])} == {"rejected"}
+    assert review.current_id == ids[1]
+    window.undo()
+    settle(qtbot, window)
+    assert {state for _, state, _ in captions(window, ids[2])} == {"candidate"}
+    assert review.left.text() == "3 photos left"
+
+
+def test_other_photos_by_arrow(qtbot, reviewing):
+    window, review, ids = reviewing
+    press(qtbot, window, Qt.Key.Key_Right)
+    assert review.current_id == ids[1]
+    press(qtbot, window, Qt.Key.Key_Left)
+    assert review.current_id == ids[2]
+
+
+def test_when_all_is_reviewed_it_says_so_and_where_to_go(qtbot, reviewing):
+    window, review, _ = reviewing
+    for _ in range(3):
+        press(qtbot, window, Qt.Key.Key_Return, CTRL)
+        qtbot.waitUntil(lambda: review.current_id is None or review.model.rowCount() > 0, timeout=WAIT)
+    assert review.pages.currentIndex() == 1
+    assert review.nothing.title.text() == "Nothing left to review"
+    assert review.deliver.isVisible()
+    assert window.rail.buttons["review"].badge == ""
+
+
+def test_a_decision_survives_a_restart(qtbot, reviewing, open_window, photos):
+    window, _, ids = reviewing
+    press(qtbot, window, Qt.Key.Key_Return, CTRL)
+    close(qtbot, window)
+    again = open_window(photos)
+    again.go("review")
+    settle(qtbot, again)
+    assert again.view("review").left.text() == "2 photos left"
+    assert captions(again, ids[2])[0][1] == "accepted"
+    again.undo()
+    settle(qtbot, again)
+    assert again.view("review").left.text() == "3 photos left"
+
+
+def test_library_sorts_and_filters_by_what_was_decided(qtbot, reviewing):
+    window, _, ids = reviewing
+    press(qtbot, window, Qt.Key.Key_Return, CTRL)
+    window.go("library")
+    library = window.view("library")
+    library.sort.setCurrentIndex(library.sort.findData("score"))
+    settle(qtbot, window)
+    assert library.grid.photos.ids[:3].tolist() == [ids[0], ids[1], ids[2]]
+    library.sort.setCurrentIndex(library.sort.findData("weakest"))
+    settle(qtbot, window)
+    assert library.grid.photos.ids[:3].tolist() == [ids[2], ids[1], ids[0]]
+    assert len(library.grid.photos.ids) == 8, "those without a score come last"
+    library.filter_box.setText("state:accepted")
+    library._apply_filter()
+    settle(qtbot, window)
+    assert library.grid.photos.ids.tolist() == [ids[2]]
