@@ -158,10 +158,10 @@ class _LibraryRun:
 
     def _caption(self, batch: Sequence[Prepared[ImageRow]]) -> list[PhotoRecord]:
         """Embed, caption and write one batch; the items are marked done in the transaction that writes captions."""
-        fresh = [one for one in batch if one.pixels is not None]
-        if fresh:
-            new = {one.item.content_hash: one.pixels for one in fresh if one.pixels is not None}
-            self._vectors.append(list(new), self._engine.embed(list(new.values())))
+        read = {one.item.content_hash: one.pixels for one in batch if one.pixels is not None}
+        lacking = self._vectors.missing(list(read))  # of two copies one is enough
+        if lacking:
+            self._vectors.append(lacking, self._engine.embed([read[one] for one in lacking]))
         usable = [one.item for one in batch if one.error is None]
         photos = self._vectors.get([row.content_hash for row in usable])
         seeds = [int(row.content_hash[:14], 16) for row in usable]
