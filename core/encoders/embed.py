@@ -17,7 +17,7 @@ from core.images.preprocess import load_pixels
 from core.jobs import JobContext
 from core.library.candidates import set_error
 from core.library.library import Library
-from core.library.queries import images_of
+from core.library.queries import contents, image_rows
 from core.library.records import ImageRow
 
 _BATCH = 32
@@ -41,8 +41,8 @@ def embed_library(library: Library, encoder: Encoder, ctx: JobContext) -> EmbedR
     others go on. Whatever was embedded when the job is cancelled is kept.
     """
     store = VectorStore(library, encoder.fingerprint, encoder.dim)
-    photos = {photo.content_hash: photo for photo in images_of(library)}
-    todo = [photos[one] for one in store.missing(list(photos))]
+    photos = {content_hash: image_id for image_id, content_hash in contents(library)}
+    todo = image_rows(library, [photos[one] for one in store.missing(list(photos))])
     writer = _Writer(store)
     failed: list[tuple[Path, str]] = []
     done = 0

@@ -15,7 +15,7 @@ from core.encoders.store import VectorStore, stored_encoders
 from core.errors import UserError
 from core.jobs import JobContext
 from core.library.library import Library
-from core.library.queries import images_of, seeds
+from core.library.queries import contents, image_rows, seeds
 from core.library.records import ImageRow
 from core.library.runs import current_run, encoder_name
 from core.library.splits import held_out
@@ -77,12 +77,13 @@ def search_job(ctx: JobContext, request: SearchRequest) -> SearchReport:
     with Library.open(request.library) as library:
         encoder = library_encoder(library)
         failed = embed_library(library, encoder, ctx).failed
-        photos = images_of(library)
+        photos = contents(library)
         store = VectorStore(library, encoder.fingerprint, encoder.dim)
-        vectors = store.get([photo.content_hash for photo in photos])
-    indices, cosines = top_k(encoder.encode_texts([text])[0], vectors, request.count)
-    hits = (Hit(photos[one].id, photos[one].path, float(cosine)) for one, cosine in zip(indices, cosines, strict=True))
-    return SearchReport(tuple(hits), len(photos), failed)
+        vectors = store.get([content_hash for _, content_hash in photos])
+        indices, cosines = top_k(encoder.encode_texts([text])[0], vectors, request.count)
+        found = zip(image_rows(library, [photos[one][0] for one in indices]), cosines, strict=True)
+        hits = tuple(Hit(row.id, row.path, float(cosine)) for row, cosine in found)
+    return SearchReport(hits, len(photos), failed)
 
 
 def suggest_job(ctx: JobContext, request: SuggestRequest) -> SuggestReport:
@@ -90,23 +91,24 @@ def suggest_job(ctx: JobContext, request: SuggestRequest) -> SuggestReport:
     _require_positive(request.count)
     with Library.open(request.library) as library:
         store, failed = _any_store(library, ctx)
-        photos = images_of(library)
+        photos = contents(library)
         labelled = {seed.content_hash for seed in seeds(library)}
         done = labelled | held_out(library)
-        vectors = store.get([photo.content_hash for photo in photos])
-    allowed = np.zeros(len(photos), bool)
-    chosen: list[int] = []
-    seen: set[str] = set()
-    for place, photo in enumerate(photos):
-        if photo.content_hash in seen:
-            continue  # of several copies one is enough
-        seen.add(photo.content_hash)
-        if photo.content_hash in done:
-            chosen.append(place)
-        else:
-            allowed[place] = True
-    picked = cover(vectors, request.count, chosen=chosen, allowed=allowed)
-    return SuggestReport(tuple(photos[one] for one in picked), len(labelled), failed)
+        vectors = store.get([content_hash for _, content_hash in photos])
+        allowed = np.zeros(len(photos), bool)
+        chosen: list[int] = []
+        seen: set[str] = set()
+        for place, (_, content_hash) in enumerate(photos):
+            if content_hash in seen:
+                continue  # of several copies one is enough
+            seen.add(content_hash)
+            if content_hash in done:
+                chosen.append(place)
+            else:
+                allowed[place] = True
+        picked = cover(vectors, request.count, chosen=chosen, allowed=allowed)
+        rows = image_rows(library, [photos[one][0] for one in picked])
+    return SuggestReport(tuple(rows), len(labelled), failed)
 
 
 def library_encoder(library: Library) -> Encoder:
@@ -133,7 +135,7 @@ def _require_positive(count: int) -> None:
 
 def _any_store(library: Library, ctx: JobContext) -> tuple[VectorStore, tuple[tuple[Path, str], ...]]:
     """Vectors of every photo, of whatever encoder has them; only when none has are photos embedded."""
-    hashes = [photo.content_hash for photo in images_of(library)]
+    hashes = [content_hash for _, content_hash in contents(library)]
     for stored in stored_encoders(library):
         store = VectorStore(library, stored.fingerprint, stored.dim)
         if not store.missing(hashes):

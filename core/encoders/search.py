@@ -106,10 +106,10 @@ def _even_sample(indices: np.ndarray, most: int) -> np.ndarray:
 
 def _best(cosines: np.ndarray, k: int) -> np.ndarray:
     """Columns of the ``k`` highest values of each row, highest first, ties by lower column: int64 ``[rows, k]``."""
-    if k >= cosines.shape[1]:
+    if k == 0 or k >= cosines.shape[1]:
         return np.argsort(-cosines, axis=1, kind="stable")[:, :k].astype(np.int64)
     # The k-th value first; of those equal to it the lowest columns are kept, which partitioning alone does not promise.
-    bound = -np.partition(-cosines, k - 1, axis=1)[:, k - 1 : k] if k else cosines[:, :1]
+    bound = -np.partition(-cosines, k - 1, axis=1)[:, k - 1 : k]
     result = np.empty((len(cosines), k), np.int64)
     for row, (values, least) in enumerate(zip(cosines, bound, strict=True)):
         above = np.flatnonzero(values > least)

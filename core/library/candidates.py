@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
@@ -54,22 +54,25 @@ def _write_batch(
     present: dict[int, list[Caption]] = {image_id: [] for image_id in texts}
     for caption in session.scalars(query):
         present[caption.image_id].append(caption)
-    written = {}
+    rows: list[dict[str, Any]] = []
+    replaced_ids: list[int] = []
     for image_id, lines in texts.items():
         have = present[image_id]
         if existing == "skip" and any(caption.state != "rejected" for caption in have):
-            written[image_id] = []
             continue
         replaced = _model_candidates(have) if existing == "replace-model" else []
         kept = {caption.text for caption in have if caption not in replaced}
         fresh = [line for line in dict.fromkeys(line.strip() for line in lines) if line and line not in kept]
-        if not fresh:
-            written[image_id] = []
-            continue
-        for caption in replaced:
-            session.execute(update(Caption).where(Caption.id == caption.id).values(live=False))
-        old = replaced[0].id if replaced else None
-        written[image_id] = [_insert(session, image_id, run_id, line, old) for line in fresh]
+        if fresh:
+            replaced_ids += [caption.id for caption in replaced]
+            rows += [_row(image_id, run_id, line, replaced[0].id if replaced else None) for line in fresh]
+    if replaced_ids:
+        session.execute(update(Caption).where(Caption.id.in_(among(replaced_ids))).values(live=False))
+    written: dict[int, list[int]] = {image_id: [] for image_id in texts}
+    if rows:
+        statement = insert(Caption).returning(Caption.id, sort_by_parameter_order=True)
+        for row, caption_id in zip(rows, session.scalars(statement, rows), strict=True):
+            written[row["image_id"]].append(caption_id)
     return written
 
 
@@ -77,12 +80,11 @@ def _model_candidates(captions: Sequence[Caption]) -> list[Caption]:
     return [caption for caption in captions if caption.author == "run" and caption.state == "candidate"]
 
 
-def _insert(session: Session, image_id: int, run_id: str | None, text: str, supersedes: int | None) -> int:
-    values = {
-        "image_id": image_id, "text": text, "author": "run", "run_id": run_id, "state": "candidate", "is_seed": False,
-        "live": True, "supersedes_id": supersedes, "created_at": now(),
+def _row(image_id: int, run_id: str | None, text: str, supersedes: int | None) -> dict[str, Any]:
+    return {
+        "image_id": int(image_id), "text": text, "author": "run", "run_id": run_id, "state": "candidate",
+        "is_seed": False, "live": True, "supersedes_id": supersedes, "created_at": now(),
     }  # fmt: skip
-    return session.execute(insert(Caption).values(values).returning(Caption.id)).scalar_one()
 
 
 def set_error(library: Library, image_id: int, reason: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from itertools import chain
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from sqlalchemy import ColumnElement, Select, and_, bindparam, case, exists, func, or_, select, text
+from sqlalchemy import ColumnElement, and_, bindparam, case, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from core.library import meta
@@ -18,8 +19,8 @@ from core.library.runs import current_run, runs, set_current_run
 from core.library.tables import Caption, Folder, Image, Score, Split
 
 __all__ = [
-    "captions_of", "counts", "current_run", "failed_images", "folders", "image_ids", "image_rows", "images_of", "runs",
-    "seeds", "set_current_run", "unlabelled",
+    "captions_of", "contents", "counts", "current_run", "failed_images", "folders", "image_ids", "image_rows",
+    "images_of", "runs", "seeds", "set_current_run", "unlabelled",
 ]  # fmt: skip
 
 PhotoState = Literal["seed", "accepted", "candidate", "rejected"]
@@ -46,21 +47,38 @@ def image_ids(
     given = None if ids is None else np.fromiter(ids, np.int64)
     if sort == "given" and given is None:
         raise ValueError("sort='given' needs ids")
-    query = select(Image.id).where(_USABLE)
-    if state is not None:
-        query = query.where(exists().where(Caption.image_id == Image.id, Caption.live, _in_state(state)))
-    if has_caption is not None:
-        captioned = exists().where(Caption.image_id == Image.id, Caption.live, Caption.state != "rejected")
-        query = query.where(captioned if has_caption else ~captioned)
-    for word in text.split() if isinstance(text, str) else text or ():
-        query = query.where(_contains(word))
+    words = text.split() if isinstance(text, str) else list(text or ())
     with library.session() as session:
-        query = _ordered(session, query, sort)
-        found = np.fromiter(session.execute(query).scalars(), np.int64)
-    if given is None:
-        return found
-    kept = given[np.isin(given, found)] if sort == "given" else found[np.isin(found, given)]
-    return kept.astype(np.int64, copy=False)
+        # One plain question a condition, joined here: a hundred thousand times faster than asking for each photo.
+        found = _ids(session, select(Image.id).where(_USABLE).order_by(Image.folder_id, Image.relative_path))
+        if state is not None:
+            found = found[_is_among(found, _ids(session, _captioned(_in_state(state))))]
+        if has_caption is not None:
+            captioned = _is_among(found, _ids(session, _captioned(Caption.state.in_(("accepted", "candidate")))))
+            found = found[captioned if has_caption else ~captioned]
+        for word in words:
+            found = found[_is_among(found, _with_word(session, word))]
+        if given is not None:
+            found = given[_is_among(given, found)] if sort == "given" else found[_is_among(found, given)]
+        return _sorted(session, found, sort)
+
+
+def _ids(session: Session, query: Any) -> np.ndarray:
+    """The single column of a query, int64 ``[n]``, past SQLAlchemy's rows, which would take most of the time."""
+    cursor = session.connection().execute(query).cursor
+    return np.fromiter(chain.from_iterable(cursor.fetchall() if cursor else ()), np.int64)
+
+
+def _is_among(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    if not len(ids) or not len(wanted):
+        return np.zeros(len(ids), bool)
+    table = np.zeros(max(ids.max(), wanted.max()) + 1, bool)
+    table[wanted] = True
+    return table[ids]
+
+
+def _captioned(condition: ColumnElement[bool]) -> Any:
+    return select(Caption.image_id).where(Caption.live, condition).distinct()
 
 
 def _in_state(state: PhotoState) -> ColumnElement[bool]:
@@ -71,26 +89,31 @@ def _in_state(state: PhotoState) -> ColumnElement[bool]:
     return Caption.state == state
 
 
-def _contains(word: str) -> ColumnElement[bool]:
+def _with_word(session: Session, word: str) -> np.ndarray:
     pattern = "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-    in_caption = exists().where(Caption.image_id == Image.id, Caption.live, Caption.text.like(pattern, escape="\\"))
-    return or_(Image.relative_path.like(pattern, escape="\\"), in_caption)
+    in_name = _ids(session, select(Image.id).where(Image.relative_path.like(pattern, escape="\\")))
+    in_caption = _ids(session, _captioned(Caption.text.like(pattern, escape="\\")))
+    return np.concatenate([in_name, in_caption])
 
 
-def _ordered(session: Session, query: Select[Any], sort: Sort) -> Select[Any]:
-    if sort in ("path", "given"):
-        return query.order_by(Image.folder_id, Image.relative_path)
+def _sorted(session: Session, found: np.ndarray, sort: Sort) -> np.ndarray:
+    if sort in ("path", "given") or not len(found):
+        return found
     value = Score.distinctiveness if sort == "distinctiveness" else Score.clip_s
-    best = (
-        select(Caption.image_id, func.max(value).label("best"))
+    query = (
+        select(Caption.image_id, value)
         .join(Score, and_(Score.caption_id == Caption.id, *meta.shown_scores(session)))
-        .where(Caption.live, Caption.state != "rejected")
-        .group_by(Caption.image_id)
-        .subquery()
+        .where(Caption.live, Caption.state != "rejected", value.is_not(None))
     )
-    order = best.c.best.asc() if sort == "weakest" else best.c.best.desc()
-    joined = query.outerjoin(best, best.c.image_id == Image.id)
-    return joined.order_by(order.nulls_last(), Image.folder_id, Image.relative_path)
+    cursor = session.connection().execute(query).cursor
+    pairs = np.array(cursor.fetchall() if cursor else [], np.float64).reshape(-1, 2)
+    scored = pairs[:, 0].astype(np.int64)
+    best = np.full(max(found.max(), scored.max(initial=0)) + 1, -np.inf)
+    np.maximum.at(best, scored, pairs[:, 1])
+    values = best[found]
+    # Stable, so that photos with equal scores, and those without one, stay in the order of their paths.
+    key = np.where(np.isinf(values), np.inf, values if sort == "weakest" else -values)
+    return found[np.argsort(key, kind="stable")]
 
 
 def among(ids: Iterable[int]) -> Any:
@@ -119,17 +142,22 @@ def images_of(library: Library, *, usable: bool = True) -> list[ImageRow]:
         return _images(session, _USABLE if usable else Image.id.is_not(None))
 
 
+def contents(library: Library) -> list[tuple[int, str]]:
+    """``(image_id, content_hash)`` of every usable photo, by path."""
+    query = select(Image.id, Image.content_hash).where(_USABLE).order_by(Image.folder_id, Image.relative_path)
+    with library.session() as session:
+        return [(one, content_hash) for one, content_hash in session.execute(query)]
+
+
 def _images(session: Session, condition: ColumnElement[bool]) -> list[ImageRow]:
     columns = (
         Image.id, Folder.path, Image.relative_path, Image.content_hash, Image.width, Image.height, Image.missing_since,
         Image.error,
     )  # fmt: skip
     query = select(*columns).join(Folder).where(condition).order_by(Image.folder_id, Image.relative_path)
-    roots: dict[str, Path] = {}
     rows = []
     for one, root, relative, content_hash, width, height, missing, error in session.execute(query):
-        base = roots.setdefault(root, Path(root))
-        path = base / PurePosixPath(relative)
+        path = Path(f"{root}/{relative}")
         rows.append(ImageRow(one, path, relative, content_hash, width, height, missing is not None, error))
     return rows
 

@@ -47,11 +47,14 @@ class Image(Base):
     __table_args__ = (
         UniqueConstraint("folder_id", "relative_path"),
         Index("ix_image_content_hash", "content_hash"),
-        # The order of the grid, ready made, for the photos it shows.
+        # The order of the grid, ready made, for the photos it shows. The two last columns hold nothing: with them the
+        # index answers alone, and the rows need not be looked up.
         Index(
             "ix_image_live",
             "folder_id",
             "relative_path",
+            "missing_since",
+            "error",
             sqlite_where=text("error IS NULL AND missing_since IS NULL"),
         ),
         Index("ix_image_error", "id", sqlite_where=text("error IS NOT NULL")),
@@ -74,8 +77,8 @@ class Caption(Base):
 
     __tablename__ = "caption"
     __table_args__ = (
-        Index("ix_caption_image_id_live", "image_id", "state", "is_seed", sqlite_where=text("live")),
-        Index("ix_caption_state_live", "state", "image_id", "is_seed", sqlite_where=text("live")),
+        Index("ix_caption_image_id_live", "image_id", "state", "is_seed", "live", sqlite_where=text("live = 1")),
+        Index("ix_caption_state_live", "state", "image_id", "is_seed", "live", sqlite_where=text("live = 1")),
         Index("ix_caption_run_id", "run_id"),
         CheckConstraint("author IN ('human', 'run')", name="author"),
         CheckConstraint("state IN ('candidate', 'accepted', 'rejected')", name="state"),

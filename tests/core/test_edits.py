@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import func, select
 
 from core.errors import UserError
@@ -13,7 +23,7 @@ from core.library import edits, queries
 from core.library.candidates import add_candidates
 from core.library.library import Library
 from core.library.tables import Caption, Edit
-from tests.core.photos import library_with
+from tests.core.photos import copy_of_library, library_with
 
 
 @pytest.fixture
@@ -187,13 +197,12 @@ def test_a_photo_that_is_gone_is_said(library):
 class EditingMachine(RuleBasedStateMachine):
     """Any order of steps, undos and redos agrees with a plain list of states."""
 
-    @initialize(folder=st.uuids())
-    def start(self, folder):
-        import tempfile
-        from pathlib import Path
+    template: Path  # set by the fixture
 
+    @initialize()
+    def start(self):
         self._folder = tempfile.TemporaryDirectory()
-        self.library = library_with(Path(self._folder.name), 2)
+        self.library = copy_of_library(self.template, Path(self._folder.name))
         self.states = [self._state()]
         self.at = 0
 
@@ -252,5 +261,8 @@ class EditingMachine(RuleBasedStateMachine):
             self._folder.cleanup()
 
 
-TestEditingMachine = EditingMachine.TestCase
-TestEditingMachine.settings = settings(max_examples=15, stateful_step_count=15, deadline=None)
+def test_any_order_of_steps_agrees_with_a_list_of_states(tmp_path):
+    with library_with(tmp_path, 2) as library:
+        EditingMachine.template = library.path
+    few = settings(max_examples=12, stateful_step_count=12, deadline=None)
+    run_state_machine_as_test(EditingMachine, settings=few)

@@ -353,3 +353,24 @@ def test_more_ids_than_sqlite_has_variables(tmp_path):
         many = range(1, 300_000)
         assert len(queries.image_rows(library, many)) == 2
         assert len(queries.captions_of(library, [1, 2, *range(10, 50_000)])) == 49_992
+
+
+def test_the_questions_of_the_grid_are_answered_by_an_index_alone(tmp_path):
+    """SQLite takes a partial index only where the question spells its condition in the very same way."""
+    with library_with(tmp_path, 1) as library:
+        asked: list[tuple[str, tuple]] = []
+
+        @event.listens_for(library._engine, "before_cursor_execute")
+        def note(connection, cursor, statement, parameters, context, many):
+            if statement.startswith("SELECT"):
+                asked.append((statement, parameters))
+
+        queries.image_ids(library, state="seed", has_caption=True)
+        event.remove(library._engine, "before_cursor_execute", note)
+        with library.session() as session:
+            plans = [
+                session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()[0].detail
+                for statement, parameters in asked
+            ]
+        assert "COVERING INDEX ix_image_live" in plans[0]
+        assert len(plans) == 3 and all("COVERING INDEX ix_caption_state_live" in plan for plan in plans[1:])

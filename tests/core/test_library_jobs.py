@@ -12,7 +12,7 @@ from core.library import edits, ledger, queries, runs, scores, splits
 from core.library.candidates import add_candidates, set_error
 from core.library.records import ScoreRow
 from core.library.tables import Caption, Score
-from tests.core.photos import library_with, look
+from tests.core.photos import copy_of_library, library_with, look
 
 
 @pytest.fixture
@@ -80,7 +80,13 @@ def test_replacing_with_nothing_new_keeps_what_was_there(library):
         add_candidates(library, None, {1: ["x"]}, "overwrite")
 
 
-@settings(max_examples=25, deadline=None)
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    with library_with(tmp_path_factory.mktemp("template"), 1) as library:
+        return library.path
+
+
+@settings(max_examples=15, deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -91,8 +97,8 @@ def test_replacing_with_nothing_new_keeps_what_was_there(library):
         max_size=6,
     )
 )
-def test_no_job_ever_changes_what_a_person_decided(tmp_path_factory, steps):
-    with library_with(tmp_path_factory.mktemp("library"), 1) as library:
+def test_no_job_ever_changes_what_a_person_decided(tmp_path_factory, template, steps):
+    with copy_of_library(template, tmp_path_factory.mktemp("library")) as library:
         edits.add_seed(library, 1, "human")
         decided: dict[str, str] = {"human": "accepted"}
         for existing, texts, action in steps:

@@ -23,12 +23,12 @@ CREATE TABLE caption (
 	CONSTRAINT fk_caption_run_id_run FOREIGN KEY(run_id) REFERENCES run (id) ON DELETE SET NULL, 
 	CONSTRAINT fk_caption_supersedes_id_caption FOREIGN KEY(supersedes_id) REFERENCES caption (id) ON DELETE SET NULL
 );
-INSERT INTO "caption" VALUES(1,1,'a red kite ☕','human',NULL,'accepted',1,1,NULL,'2026-11-21T05:12:55.546+00:00');
-INSERT INTO "caption" VALUES(2,2,'two kites','human',NULL,'accepted',1,1,NULL,'2026-11-21T05:12:55.557+00:00');
-INSERT INTO "caption" VALUES(3,2,'one','run','20261121-051255-78c1','candidate',0,0,NULL,'2026-11-21T05:12:55.573+00:00');
-INSERT INTO "caption" VALUES(4,2,'two','run','20261121-051255-78c1','candidate',0,1,NULL,'2026-11-21T05:12:55.574+00:00');
-INSERT INTO "caption" VALUES(5,3,'three','run','20261121-051255-78c1','candidate',0,1,NULL,'2026-11-21T05:12:55.575+00:00');
-INSERT INTO "caption" VALUES(6,2,'one, in my words','human',NULL,'accepted',1,1,3,'2026-11-21T05:12:55.590+00:00');
+INSERT INTO "caption" VALUES(1,1,'a red kite ☕','human',NULL,'accepted',1,1,NULL,'2026-11-21T05:38:05.623+00:00');
+INSERT INTO "caption" VALUES(2,2,'two kites','human',NULL,'accepted',1,1,NULL,'2026-11-21T05:38:05.637+00:00');
+INSERT INTO "caption" VALUES(3,2,'one','run','20261121-053805-1e6f','candidate',0,0,NULL,'2026-11-21T05:38:05.666+00:00');
+INSERT INTO "caption" VALUES(4,2,'two','run','20261121-053805-1e6f','candidate',0,1,NULL,'2026-11-21T05:38:05.666+00:00');
+INSERT INTO "caption" VALUES(5,3,'three','run','20261121-053805-1e6f','candidate',0,1,NULL,'2026-11-21T05:38:05.666+00:00');
+INSERT INTO "caption" VALUES(6,2,'one, in my words','human',NULL,'accepted',1,1,3,'2026-11-21T05:38:05.700+00:00');
 CREATE TABLE edit (
 	id INTEGER NOT NULL, 
 	label VARCHAR NOT NULL, 
@@ -37,10 +37,10 @@ CREATE TABLE edit (
 	created_at VARCHAR NOT NULL, 
 	CONSTRAINT pk_edit PRIMARY KEY (id)
 );
-INSERT INTO "edit" VALUES(1,'Write a caption','[{"caption": 1, "before": {"state": "accepted", "is_seed": true, "live": false}, "after": {"state": "accepted", "is_seed": true, "live": true}}]',0,'2026-11-21T05:12:55.552+00:00');
-INSERT INTO "edit" VALUES(2,'Write a caption','[{"caption": 2, "before": {"state": "accepted", "is_seed": true, "live": false}, "after": {"state": "accepted", "is_seed": true, "live": true}}]',0,'2026-11-21T05:12:55.557+00:00');
-INSERT INTO "edit" VALUES(3,'Edit a caption','[{"caption": 3, "before": {"state": "candidate", "is_seed": false, "live": true}, "after": {"state": "candidate", "is_seed": false, "live": false}}, {"caption": 6, "before": {"state": "accepted", "is_seed": true, "live": false}, "after": {"state": "accepted", "is_seed": true, "live": true}}]',0,'2026-11-21T05:12:55.590+00:00');
-INSERT INTO "edit" VALUES(4,'Reject a caption','[{"caption": 5, "before": {"state": "candidate", "is_seed": false, "live": true}, "after": {"state": "rejected", "is_seed": false, "live": true}}]',1,'2026-11-21T05:12:55.602+00:00');
+INSERT INTO "edit" VALUES(1,'Write a caption','[{"caption": 1, "before": {"state": "accepted", "is_seed": true, "live": false}, "after": {"state": "accepted", "is_seed": true, "live": true}}]',0,'2026-11-21T05:38:05.629+00:00');
+INSERT INTO "edit" VALUES(2,'Write a caption','[{"caption": 2, "before": {"state": "accepted", "is_seed": true, "live": false}, "after": {"state": "accepted", "is_seed": true, "live": true}}]',0,'2026-11-21T05:38:05.638+00:00');
+INSERT INTO "edit" VALUES(3,'Edit a caption','[{"caption": 3, "before": {"state": "candidate", "is_seed": false, "live": true}, "after": {"state": "candidate", "is_seed": false, "live": false}}, {"caption": 6, "before": {"state": "accepted", "is_seed": true, "live": false}, "after": {"state": "accepted", "is_seed": true, "live": true}}]',0,'2026-11-21T05:38:05.701+00:00');
+INSERT INTO "edit" VALUES(4,'Reject a caption','[{"caption": 5, "before": {"state": "candidate", "is_seed": false, "live": true}, "after": {"state": "rejected", "is_seed": false, "live": true}}]',1,'2026-11-21T05:38:05.708+00:00');
 CREATE TABLE folder (
 	id INTEGER NOT NULL, 
 	path VARCHAR NOT NULL, 
@@ -48,7 +48,7 @@ CREATE TABLE folder (
 	CONSTRAINT pk_folder PRIMARY KEY (id), 
 	CONSTRAINT uq_folder_path UNIQUE (path)
 );
-INSERT INTO "folder" VALUES(1,'/photos','2026-11-21T05:12:55.456+00:00');
+INSERT INTO "folder" VALUES(1,'/photos','2026-11-21T05:38:05.467+00:00');
 CREATE TABLE image (
 	id INTEGER NOT NULL, 
 	folder_id INTEGER NOT NULL, 
@@ -64,11 +64,11 @@ CREATE TABLE image (
 	CONSTRAINT fk_image_folder_id_folder FOREIGN KEY(folder_id) REFERENCES folder (id) ON DELETE CASCADE, 
 	CONSTRAINT uq_image_folder_id_relative_path UNIQUE (folder_id, relative_path)
 );
-INSERT INTO "image" VALUES(1,1,'00.png',2776,1795237975437699729,'2615cafbfbd38cdd97d7ba49f63ec37fd421aa575ff3a7e76c6e15fae928d9ad',48,36,NULL,NULL);
-INSERT INTO "image" VALUES(2,1,'01.png',2732,1795237975438154625,'7ed800471446cd19eea2d7c346d364856a2e268f67d4f0cf03a7831b53431f1a',48,36,NULL,NULL);
-INSERT INTO "image" VALUES(3,1,X'636166E92E706E67',2701,1795237975438547850,'b700c51c7fc392dbc4a3ce11162169470ecea162aa48adcb269d3ce1240415c9',48,36,NULL,NULL);
-INSERT INTO "image" VALUES(4,1,'03.png',2784,1795237975438939853,'e142ea1418804182ef92ea4a8d4afdd77f2182811f11dc634446040671fe9e6a',48,36,'2026-11-21T05:12:55.522+00:00',NULL);
-INSERT INTO "image" VALUES(5,1,'empty.jpg',0,1795237975508580111,'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',0,0,NULL,'The file is empty.');
+INSERT INTO "image" VALUES(1,1,'00.png',2776,1795239485451492004,'2615cafbfbd38cdd97d7ba49f63ec37fd421aa575ff3a7e76c6e15fae928d9ad',48,36,NULL,NULL);
+INSERT INTO "image" VALUES(2,1,'01.png',2732,1795239485452867480,'7ed800471446cd19eea2d7c346d364856a2e268f67d4f0cf03a7831b53431f1a',48,36,NULL,NULL);
+INSERT INTO "image" VALUES(3,1,X'636166E92E706E67',2701,1795239485453418460,'b700c51c7fc392dbc4a3ce11162169470ecea162aa48adcb269d3ce1240415c9',48,36,NULL,NULL);
+INSERT INTO "image" VALUES(4,1,'03.png',2784,1795239485453883171,'e142ea1418804182ef92ea4a8d4afdd77f2182811f11dc634446040671fe9e6a',48,36,'2026-11-21T05:38:05.575+00:00',NULL);
+INSERT INTO "image" VALUES(5,1,'empty.jpg',0,1795239485552624659,'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',0,0,NULL,'The file is empty.');
 CREATE TABLE job (
 	id INTEGER NOT NULL, 
 	kind VARCHAR NOT NULL, 
@@ -79,7 +79,7 @@ CREATE TABLE job (
 	finished_at VARCHAR, 
 	CONSTRAINT pk_job PRIMARY KEY (id)
 );
-INSERT INTO "job" VALUES(1,'caption','{"existing": "add"}','running',NULL,'2026-11-21T05:12:55.560+00:00',NULL);
+INSERT INTO "job" VALUES(1,'caption','{"existing": "add"}','running',NULL,'2026-11-21T05:38:05.648+00:00',NULL);
 CREATE TABLE job_item (
 	job_id INTEGER NOT NULL, 
 	image_id INTEGER NOT NULL, 
@@ -101,7 +101,7 @@ CREATE TABLE meta (
 	value VARCHAR NOT NULL, 
 	CONSTRAINT pk_meta PRIMARY KEY ("key")
 );
-INSERT INTO "meta" VALUES('current_run','20261121-051255-78c1');
+INSERT INTO "meta" VALUES('current_run','20261121-053805-1e6f');
 INSERT INTO "meta" VALUES('score_encoder','eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee');
 INSERT INTO "meta" VALUES('score_version','v1');
 CREATE TABLE run (
@@ -120,7 +120,7 @@ CREATE TABLE run (
 	finished_at VARCHAR, 
 	CONSTRAINT pk_run PRIMARY KEY (id)
 );
-INSERT INTO "run" VALUES('20261121-051255-78c1','recommended','{"encoder": "starter"}',3,'dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd',NULL,'done','{"clip_s": 0.5}','[{"name": "length"}]',NULL,NULL,'2026-11-21T05:12:55.528+00:00','2026-11-21T05:12:55.532+00:00');
+INSERT INTO "run" VALUES('20261121-053805-1e6f','recommended','{"encoder": "starter"}',3,'dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd',NULL,'done','{"clip_s": 0.5}','[{"name": "length"}]',NULL,NULL,'2026-11-21T05:38:05.592+00:00','2026-11-21T05:38:05.598+00:00');
 CREATE TABLE score (
 	encoder VARCHAR NOT NULL, 
 	gallery_version VARCHAR NOT NULL, 
@@ -144,8 +144,8 @@ CREATE TABLE split (
 	CONSTRAINT pk_split PRIMARY KEY (content_hash), 
 	CONSTRAINT ck_split_part CHECK (part IN ('train', 'held_out'))
 );
-INSERT INTO "split" VALUES('7ed800471446cd19eea2d7c346d364856a2e268f67d4f0cf03a7831b53431f1a','held_out','2026-11-21T05:12:55.631+00:00');
-INSERT INTO "split" VALUES('2615cafbfbd38cdd97d7ba49f63ec37fd421aa575ff3a7e76c6e15fae928d9ad','train','2026-11-21T05:12:55.636+00:00');
+INSERT INTO "split" VALUES('7ed800471446cd19eea2d7c346d364856a2e268f67d4f0cf03a7831b53431f1a','held_out','2026-11-21T05:38:05.757+00:00');
+INSERT INTO "split" VALUES('2615cafbfbd38cdd97d7ba49f63ec37fd421aa575ff3a7e76c6e15fae928d9ad','train','2026-11-21T05:38:05.757+00:00');
 CREATE TABLE vector (
 	encoder VARCHAR NOT NULL, 
 	content_hash VARCHAR NOT NULL, 
@@ -159,13 +159,13 @@ CREATE TABLE vector (
 INSERT INTO "vector" VALUES('eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee','2615cafbfbd38cdd97d7ba49f63ec37fd421aa575ff3a7e76c6e15fae928d9ad',0,0);
 CREATE INDEX ix_image_content_hash ON image (content_hash);
 CREATE INDEX ix_image_error ON image (id) WHERE error IS NOT NULL;
-CREATE INDEX ix_image_live ON image (folder_id, relative_path) WHERE error IS NULL AND missing_since IS NULL;
+CREATE INDEX ix_image_live ON image (folder_id, relative_path, missing_since, error) WHERE error IS NULL AND missing_since IS NULL;
 CREATE INDEX ix_image_missing ON image (content_hash) WHERE missing_since IS NOT NULL;
 CREATE INDEX ix_vector_shard ON vector (encoder, shard);
 CREATE INDEX ix_caption_image_id ON caption (image_id);
-CREATE INDEX ix_caption_image_id_live ON caption (image_id, state, is_seed) WHERE live;
+CREATE INDEX ix_caption_image_id_live ON caption (image_id, state, is_seed, live) WHERE live = 1;
 CREATE INDEX ix_caption_run_id ON caption (run_id);
-CREATE INDEX ix_caption_state_live ON caption (state, image_id, is_seed) WHERE live;
+CREATE INDEX ix_caption_state_live ON caption (state, image_id, is_seed, live) WHERE live = 1;
 CREATE INDEX ix_caption_supersedes_id ON caption (supersedes_id);
 CREATE INDEX ix_score_caption_id ON score (caption_id);
 CREATE INDEX ix_job_item_image_id ON job_item (image_id);

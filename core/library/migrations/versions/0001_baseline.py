@@ -47,7 +47,7 @@ def _photos() -> None:
     op.create_index(
         "ix_image_live",
         "image",
-        ["folder_id", "relative_path"],
+        ["folder_id", "relative_path", "missing_since", "error"],
         unique=False,
         sqlite_where=sa.text("error IS NULL AND missing_since IS NULL"),
     )
@@ -112,13 +112,17 @@ def _runs_and_captions() -> None:
     op.create_index(
         "ix_caption_image_id_live",
         "caption",
-        ["image_id", "state", "is_seed"],
+        ["image_id", "state", "is_seed", "live"],
         unique=False,
-        sqlite_where=sa.text("live"),
+        sqlite_where=sa.text("live = 1"),
     )
     op.create_index("ix_caption_run_id", "caption", ["run_id"], unique=False)
     op.create_index(
-        "ix_caption_state_live", "caption", ["state", "image_id", "is_seed"], unique=False, sqlite_where=sa.text("live")
+        "ix_caption_state_live",
+        "caption",
+        ["state", "image_id", "is_seed", "live"],
+        unique=False,
+        sqlite_where=sa.text("live = 1"),
     )
     op.create_index(op.f("ix_caption_supersedes_id"), "caption", ["supersedes_id"], unique=False)
 
