@@ -111,30 +111,45 @@ def policy_backward(
             rows = order[start : start + options.micro_rows]
             width = int(counted[rows].sum(dim=1).max())
             ids, use = batch.ids[rows, :width], counted[rows, :width]
-            states = caption_states(policy, leaves.rows(owner[rows]), ids)[use]
-            logits = policy.head(states).float()
-            chosen = ids[use][:, None]
-            log_pi = _log_prob(logits / options.temperature, chosen)
-            weights = batch.advantages[rows][:, None].expand(-1, width)[use]
-            loss = -(weights * log_pi).sum() / tokens
-            surrogate += float(loss.detach())
+            logits = policy.head(caption_states(policy, leaves.rows(owner[rows]), ids)[use])
+            reference_logits = None
             if reference is not None and reference_prefix is not None:
                 with torch.no_grad():
                     states = caption_states(reference, reference_prefix.rows(owner[rows]), ids)[use]
-                    reference_logits = reference.head(states).float()
-                kl = exact_kl(logits, reference_logits).sum()
-                kl_sum += float(kl.detach())
-                loss = loss + options.beta * kl / tokens
-            loss.backward()
+                    reference_logits = reference.head(states)
+            weights = batch.advantages[rows][:, None].expand(-1, width)[use]
+            gradient, one, kl = logit_gradient(logits, ids[use], weights, reference_logits, options)
+            surrogate, kl_sum = surrogate + one, kl_sum + kl
+            logits.backward((gradient / tokens).to(logits.dtype))
         prefix.backward_from(leaves)
-    return PolicyLosses(surrogate, kl_sum / tokens, kl_sum / len(batch.ids))
+    return PolicyLosses(surrogate / tokens, kl_sum / tokens, kl_sum / len(batch.ids))
 
 
-def exact_kl(logits: torch.Tensor, reference_logits: torch.Tensor) -> torch.Tensor:
-    """KL(π‖π_ref) in nats of each row, both ``[n, V]``; zero, with zero gradient, where the two are equal."""
-    log_pi, log_reference = torch.log_softmax(logits, dim=-1), torch.log_softmax(reference_logits, dim=-1)
-    return (log_pi.exp() * (log_pi - log_reference)).sum(dim=-1)
+@torch.no_grad()
+def logit_gradient(
+    logits: torch.Tensor,
+    chosen: torch.Tensor,
+    weights: torch.Tensor,
+    reference_logits: torch.Tensor | None,
+    options: PolicyOptions,
+) -> tuple[torch.Tensor, float, float]:
+    """Gradient ``[n, V]`` of Σ_i -w_i · log π_T(c_i) + β · KL(π‖π_ref)_i by ``logits``; both sums, the KL without β.
 
-
-def _log_prob(logits: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-    return logits.gather(-1, chosen).squeeze(-1) - logits.logsumexp(dim=-1)
+    Written out, as the logits are the largest tensors of a step and automatic differentiation would go over them
+    twice as often: the first term gives w/T · (π_T - onehot(c)), the second β·π · (log π - log π_ref - KL).
+    """
+    values = logits.float()
+    tempered = torch.log_softmax(values / options.temperature, dim=-1)
+    log_chosen = tempered.gather(-1, chosen[:, None]).squeeze(-1)
+    scale = (weights / options.temperature)[:, None]
+    gradient = tempered.exp_().mul_(scale)
+    gradient.scatter_add_(-1, chosen[:, None], -scale)
+    surrogate = -float((weights * log_chosen).sum())
+    if reference_logits is None:
+        return gradient, surrogate, 0.0
+    log_pi = torch.log_softmax(values, dim=-1)
+    pi = log_pi.exp()
+    difference = log_pi.sub_(torch.log_softmax(reference_logits.float(), dim=-1))
+    kl = (pi * difference).sum(dim=-1)
+    gradient.addcmul_(pi, difference.sub_(kl[:, None]), value=options.beta)
+    return gradient, surrogate, float(kl.sum())

@@ -15,7 +15,8 @@ class Stage1Settings:
 
     ``fresh_steps`` of text-only practice come first where the mapper is new. ``noise``: variance per coordinate of the
     text vectors; ``None`` matches the seeds' own image–text cosine. ``image_noise``: the same for photos, against
-    learning them by heart. ``patience``: evaluations without a better held-out loss before stopping.
+    learning them by heart. ``lr_large_lm``: for language models above 50 million parameters, which forget at the rate
+    that a small one needs. ``patience``: evaluations without a better held-out loss before stopping.
     """
 
     steps: int = 150
@@ -25,6 +26,7 @@ class Stage1Settings:
     texts: int = 32
     lr_mapper: float = 1e-4
     lr_lm: float = 1e-4
+    lr_large_lm: float = 2e-5
     lr_fresh: float = 1e-3
     weight_decay: float = 0.01
     label_smoothing: float = 0.05
@@ -66,6 +68,7 @@ class Stage2Settings:
     temperature: float = 0.9
     max_tokens: int = 22
     lr: float = 3e-5
+    lr_large_lm: float = 1e-6
     warm_up: int = 10
     rewards: RewardWeights = field(default_factory=RewardWeights)
     contrastive_scale: float = 25.0

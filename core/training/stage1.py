@@ -20,6 +20,7 @@ from core.training.state import Progress
 from core.training.steps import Environment, StepResult
 from core.training.texts import text_vectors
 
+_LARGE_LM = 50_000_000
 _NO_PAIRS_COSINE = 0.3
 """Image–text cosine assumed where there is no pair to measure it on."""
 
@@ -47,8 +48,9 @@ class Stage1:
         self._fresh_steps = settings.fresh_steps if fresh else 0
         self.steps = self._fresh_steps + settings.steps
         self.evaluate_every = settings.evaluate_every
+        self._lr_lm = settings.lr_large_lm if has_large_lm(captioner) else settings.lr_lm
         self.optimiser: torch.optim.Optimizer = make_optimiser(
-            captioner, settings.lr_mapper, settings.lr_lm, settings.weight_decay
+            captioner, settings.lr_mapper, self._lr_lm, settings.weight_decay
         )
 
     def step(self, step: int, progress: Progress) -> StepResult:
@@ -94,10 +96,10 @@ class Stage1:
         settings = self._settings
         if step < self._fresh_steps:
             scale = warm_up_cosine(step, self._fresh_steps)
-            rates = (settings.lr_fresh, settings.lr_lm)
+            rates = (settings.lr_fresh, self._lr_lm)
         else:
             scale = warm_up_cosine(step - self._fresh_steps, settings.steps)
-            rates = (settings.lr_mapper, settings.lr_lm)
+            rates = (settings.lr_mapper, self._lr_lm)
         for group, rate in zip(self.optimiser.param_groups, rates, strict=False):
             group["lr"] = rate * scale
 
@@ -109,6 +111,11 @@ def make_optimiser(captioner: Captioner, lr_mapper: float, lr_lm: float, weight_
     if tuned:
         groups.append({"params": tuned, "lr": lr_lm})
     return torch.optim.AdamW(groups, lr=lr_mapper, weight_decay=weight_decay, betas=(0.9, 0.98))
+
+
+def has_large_lm(captioner: Captioner) -> bool:
+    """Whether the language model is of the size that is published pre-trained, not one as small as the starter's."""
+    return sum(parameter.numel() for parameter in captioner.lm.parameters()) > _LARGE_LM
 
 
 def warm_up_cosine(step: int, steps: int) -> float:

@@ -20,7 +20,7 @@ from core.training.policy import Batch, PolicyLosses, PolicyOptions, policy_back
 from core.training.presets import Stage2Settings
 from core.training.rewards import RewardContext, leave_one_out, total_reward
 from core.training.rollout import Rollouts, Sampler
-from core.training.stage1 import cycle, make_optimiser
+from core.training.stage1 import cycle, has_large_lm, make_optimiser
 from core.training.state import Progress
 from core.training.steps import Environment, StepResult
 from core.training.texts import text_vectors
@@ -59,7 +59,8 @@ class Stage2:
         lengths = [len(tokenize(caption)) for caption in captions] or [10]
         self.length_mean, self.length_spread = float(np.mean(lengths)), float(np.std(lengths))
         self._max_tokens = min(settings.max_tokens, captioner.max_tokens)
-        self.optimiser = make_optimiser(captioner, settings.lr, settings.lr, 0.0)
+        self._rates = (settings.lr, settings.lr_large_lm if has_large_lm(captioner) else settings.lr)
+        self.optimiser = make_optimiser(captioner, *self._rates, 0.0)
         self._reference = copy.deepcopy(captioner).eval().requires_grad_(False) if settings.beta > 0 else None
         self._sampler: Sampler | None = None
 
@@ -69,8 +70,8 @@ class Stage2:
         photos = self.draw_photos(step)
         rollouts = self._sample(photos, step)
         reward, advantages, parts = self._rewards(photos, rollouts)
-        for group in self.optimiser.param_groups:
-            group["lr"] = settings.lr * min(1.0, (step + 1) / max(1, settings.warm_up))
+        for group, rate in zip(self.optimiser.param_groups, self._rates, strict=False):
+            group["lr"] = rate * min(1.0, (step + 1) / max(1, settings.warm_up))
         self.optimiser.zero_grad(set_to_none=True)
         device = env.captioner.device
         batch = Batch(

@@ -19,7 +19,7 @@ from core.training.compute import numpy_rng
 from core.training.data import CaptionedVectors, hard_neighbours, make_training_data
 from core.training.gates import check_gates
 from core.training.noise import add_noise, noise_variance
-from core.training.policy import Batch, PolicyOptions, exact_kl, policy_backward
+from core.training.policy import Batch, PolicyOptions, logit_gradient, policy_backward
 from core.training.presets import PRESETS, RewardWeights, find_preset, with_overrides
 from core.training.rewards import RewardContext, contrastive, leave_one_out, total_reward
 from core.training.rollout import Sampler
@@ -251,12 +251,19 @@ def test_kl_grows_with_the_distance_and_pulls_back(captioner):
     assert found[-1] < 0.7 * found[0]
 
 
-def test_exact_kl_is_never_negative():
-    logits, others = torch.randn(50, 9), torch.randn(50, 9)
-    kl = exact_kl(logits, others)
-    p, q = torch.softmax(logits, -1), torch.softmax(others, -1)
-    assert torch.allclose(kl, (p * (p / q).log()).sum(-1), atol=1e-5)
-    assert (kl > 0).all()
+def test_the_gradient_by_the_logits_is_that_of_the_formula():
+    torch.manual_seed(0)
+    logits = torch.randn(50, 9, dtype=torch.float64).float().requires_grad_()
+    reference, chosen, weights = torch.randn(50, 9), torch.randint(9, (50,)), torch.randn(50)
+    gradient, surrogate, kl = logit_gradient(logits, chosen, weights, reference, options(beta=0.3))
+    log_pi, log_reference = torch.log_softmax(logits, -1), torch.log_softmax(reference, -1)
+    plain_kl = (log_pi.exp() * (log_pi - log_reference)).sum()
+    picked = torch.log_softmax(logits / 0.9, -1)[torch.arange(50), chosen]
+    plain = -(weights * picked).sum()
+    (plain + 0.3 * plain_kl).backward()
+    assert torch.allclose(gradient, logits.grad, atol=1e-5)
+    assert (surrogate, kl) == pytest.approx((plain.item(), plain_kl.item()), rel=1e-4)
+    assert kl > 0
 
 
 def test_samples_end_repeat_with_their_seed_and_come_photo_by_photo(captioner):
