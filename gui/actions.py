@@ -52,6 +52,7 @@ SPECS: tuple[Spec, ...] = (
     Spec("zoom_out", "Smaller photos", ("Ctrl+-",), "", "Library"),
     Spec("open_photo", "Write a caption for this photo", ("Return",), "seed", "Library"),
     Spec("accept_selected", "Accept the captions of the selected photos", ("Ctrl+Return",), "check", "Library"),
+    Spec("reject_selected", "Reject the suggestions for the selected photos", ("Delete",), "trash", "Library"),
     Spec("reveal", "Show the file in its folder", ("Ctrl+Shift+R",), "folder", "Library"),
     Spec("save_next", "Save and go on", ("Ctrl+Return",), "check", "Seed", "Save this caption and show the next photo"),
     Spec("another", "Another caption for this photo", ("Ctrl+Shift+Return",), "plus", "Seed"),

@@ -16,6 +16,7 @@ from PySide6.QtCore import QCoreApplication, QSettings, QtMsgType, qInstallMessa
 from PySide6.QtWidgets import QApplication
 
 from core.paths import config_dir, log_dir
+from gui.bridge import remove_old_logs
 from gui.dialogs import CrashDialog
 from gui.icons import icon
 from gui.main_window import MainWindow
@@ -32,6 +33,8 @@ def main(argv: Sequence[str]) -> int:
     settings = open_settings()
     window = make_window(settings)
     sys.excepthook = crash_hook(window)
+    log_qt_messages()
+    remove_old_logs(log_dir())
     window.show()
     if arguments.command == "demo" and arguments.photos is None:
         window.open_sample(write_seeds=arguments.seeds)

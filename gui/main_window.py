@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QSettings, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QDialog, QFileDialog, QMainWindow, QStackedWidget, QWidget
 
 from gui import theme, words
@@ -42,6 +42,7 @@ class MainWindow(QMainWindow):
         self._views: dict[str, QWidget] = {}
         self.setWindowTitle("Seedcap")
         self.setMinimumSize(900, 600)
+        self.setAcceptDrops(True)
         self.resize(1240, 800)
         self.rail = NavRail(self.actions_table)
         self.messages = MessageBar()
@@ -86,7 +87,7 @@ class MainWindow(QMainWindow):
             library = LibraryView(self.session, actions)
             library.open_photo.connect(self.write_for)
             library.review_photo.connect(self.review)
-            library.dropped.connect(self.take_folders)
+            library.first_photos.connect(self._offer_first_captions)
             return library
         if name == "seed":
             from gui.views.seed_view import SeedView
@@ -224,6 +225,37 @@ class MainWindow(QMainWindow):
         else:
             self._library().scan(folders)
         self.go("library")
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if any(url.isLocalFile() for url in event.mimeData().urls()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Folders as they are; for single files, the folders they lie in."""
+        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
+        folders = list(dict.fromkeys(path if path.is_dir() else path.parent for path in paths))
+        if folders:
+            self.take_folders(folders)
+        event.acceptProposedAction()
+
+    def _offer_first_captions(self, photos: int) -> None:
+        """New photos and no caption anywhere: the starter model can say something at once."""
+        self.messages.show_message(
+            self.tr("{n} photos are here.").format(n=words.count(photos)),
+            self.tr(
+                "Write captions for a handful in Seed. Or have the starter model suggest captions for all of them now."
+            ),
+            action=(self.tr("Suggest captions"), self._suggest_captions),
+        )
+
+    def _suggest_captions(self) -> None:
+        from gui.views.deliver_view import DeliverView
+
+        self.messages.clear()
+        self.go("deliver")
+        view = self.view("deliver")
+        assert isinstance(view, DeliverView)
+        view.begin()
 
     def open_sample(self, *, write_seeds: int = 0) -> None:
         """Paint the sample scenes if need be, open them, and offer captions for some (or write them, for the demo)."""

@@ -100,6 +100,7 @@ class Overview:
     run_id: str | None  # the run whose model captions come from; None: the starter's
     model: str  # the same as a sentence
     training_left: bool  # whether the last training was cut off and can go on
+    last_training_s: float | None  # how long the newest finished training took
     captioning_left: int  # photos that the last captioning, cut off, has not done
 
 
@@ -161,7 +162,7 @@ class LibraryService:
 
         counts = queries.counts(self._library)
         folders = tuple(queries.folders(self._library))
-        run = queries.current_run(self._library)
+        run, runs = queries.current_run(self._library), queries.runs(self._library)
         unfinished = unfinished_job(self._library, "caption")
         return Overview(
             # A library made for one folder goes by that folder's name; its own carries a mark to be unique.
@@ -174,7 +175,8 @@ class LibraryService:
             len(queries.image_ids(self._library, has_caption=False)),
             None if run is None else run.id,
             _model_sentence(run),
-            _can_go_on(queries.runs(self._library)),
+            _can_go_on(runs),
+            _last_duration(runs),
             unfinished.todo if unfinished is not None else 0,
         )
 
@@ -343,3 +345,8 @@ def _model_sentence(run: RunRow | None) -> str:
 def _can_go_on(runs: Sequence[RunRow]) -> bool:
     """Whether the newest training was stopped half-way; an older one has been overtaken."""
     return bool(runs) and runs[0].status in ("cancelled", "interrupted")
+
+
+def _last_duration(runs: Sequence[RunRow]) -> float | None:
+    times = [run.finished_at - run.created_at for run in runs if run.status == "done" and run.finished_at is not None]
+    return times[0].total_seconds() if times else None

@@ -62,6 +62,16 @@ class Session(QObject):
     def open(self, folder: Path, then: Callable[[], object] | None = None) -> None:
         """Open the library in or of ``folder`` instead of the one that is open now."""
 
+        for runner in (self.heavy, self.light):
+            if runner.current is not None:
+                self.failed.emit(
+                    Failure(
+                        self.tr("“{work}” is still running in this library.").format(work=runner.current.title),
+                        self.tr("Wait until it is done, or cancel it, and then open the other one."),
+                    )
+                )
+                return
+
         def done(service: LibraryService) -> None:
             self._use(service)
             if then is not None:

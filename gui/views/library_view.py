@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 from PySide6.QtCore import Qt, QTimer, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent, QKeySequence
+from PySide6.QtGui import QDesktopServices, QKeySequence
 from PySide6.QtWidgets import QFileDialog, QMenu, QStackedWidget, QWidget
 
 from gui import theme, words
 from gui.actions import Actions
 from gui.bridge import RunningJob
 from gui.filters import STATES, FilterError, parse
-from gui.services import Overview, Query
+from gui.services import Overview, Photo, Query
 from gui.session import Session
 from gui.tasks import ScanOrder, ScanResult, SearchOrder, SearchResult, scan_folders, search_words
 from gui.views.failed_panel import FailedPanel
@@ -43,7 +43,7 @@ MATCH = "match"  # the order in which a search has found photos
 class LibraryView(QWidget):
     open_photo = Signal(int)
     review_photo = Signal(int)
-    message = Signal(str, str)  # what happened, next step
+    first_photos = Signal(int)  # photos have come into a library that has no caption yet
 
     def __init__(self, session: Session, actions: Actions) -> None:
         super().__init__()
@@ -51,7 +51,6 @@ class LibraryView(QWidget):
         self._actions = actions
         self._query = Query()
         self._sort_before: str = "path"
-        self.setAcceptDrops(True)
         self.grid = PhotoGrid(session)
         self.grid.setAccessibleName(self.tr("Photos"))
         self.grid.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
@@ -147,6 +146,7 @@ class LibraryView(QWidget):
             ("zoom_in", lambda: self._zoom(1)),
             ("zoom_out", lambda: self._zoom(-1)),
             ("accept_selected", self._accept_selected),
+            ("reject_selected", self._reject_selected),
             ("reveal", self._reveal),
         ):
             self._actions[name].triggered.connect(lambda _checked=False, handler=handler: handler())
@@ -207,7 +207,7 @@ class LibraryView(QWidget):
         else:
             self.pages.setCurrentIndex(1)
         self._tools.setVisible(self.pages.currentIndex() != 1)
-        if before != 0 and self.pages.currentIndex() == 0 and self.isVisible():
+        if before == 1 and self.pages.currentIndex() == 0 and self.isVisible():
             self.grid.setFocus(Qt.FocusReason.OtherFocusReason)  # where the keys work
 
     def show_failed(self, shown: bool) -> None:
@@ -327,6 +327,9 @@ class LibraryView(QWidget):
             parts.append(self.tr("{n} no longer there").format(n=words.count(result.missing)))
         if result.errors:
             parts.append(self.tr("{n} could not be read").format(n=words.count(len(result.errors))))
+        counts = self._session.overview.counts if self._session.overview is not None else None
+        if result.added and (counts is None or counts.seeds + counts.candidates + counts.accepted == 0):
+            self.first_photos.emit(result.added)
         if parts or asked:
             self._session.said.emit(", ".join(parts) if parts else self.tr("Nothing has changed in the folders."))
 
@@ -334,38 +337,29 @@ class LibraryView(QWidget):
         chosen = QFileDialog.getExistingDirectory(self, title)
         return Path(chosen) if chosen else None
 
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if any(url.isLocalFile() for url in event.mimeData().urls()):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
-        self.drop(paths)
-        event.acceptProposedAction()
-
-    dropped = Signal(object)  # list of folders
-
-    def drop(self, paths: Sequence[Path]) -> None:
-        """Folders as they are; for single files, the folders they lie in."""
-        folders = list(dict.fromkeys(path if path.is_dir() else path.parent for path in paths))
-        if folders:
-            self.dropped.emit(folders)
-
     def _zoom(self, step: int) -> None:
         nearest = min(range(len(SIDES)), key=lambda at: abs(SIDES[at] - self.grid.side))
         self.grid.set_side(SIDES[max(0, min(len(SIDES) - 1, nearest + step))])
 
     def _accept_selected(self) -> None:
-        ids = self.grid.selected_ids()
-        if not ids:
-            return
+        """The best suggestion of each selected photo, as one step."""
 
-        def accept(photos: Sequence) -> None:
+        def accept(photos: Sequence[Photo]) -> None:
             captions = [photo.candidates[0].id for photo in photos if photo.candidates]
             if captions:
                 self._session.commands.accept(captions)
 
-        self._session.read_photos(np.array(ids, dtype=np.int64), accept)
+        self._session.read_photos(np.array(self.grid.selected_ids(), dtype=np.int64), accept)
+
+    def _reject_selected(self) -> None:
+        """Every suggestion for the selected photos, as one step."""
+
+        def reject(photos: Sequence[Photo]) -> None:
+            captions = [caption.id for photo in photos for caption in photo.candidates]
+            if captions:
+                self._session.commands.reject(captions)
+
+        self._session.read_photos(np.array(self.grid.selected_ids(), dtype=np.int64), reject)
 
     def _reveal(self) -> None:
         index = self.grid.currentIndex()
@@ -382,6 +376,7 @@ class LibraryView(QWidget):
         review = menu.addAction(self.tr("Review its suggestions"), lambda: self.review_photo.emit(image_id))
         review.setShortcut(QKeySequence())
         menu.addAction(self._actions["accept_selected"])
+        menu.addAction(self._actions["reject_selected"])
         menu.addSeparator()
         menu.addAction(self._actions["reveal"])
         menu.exec(self.grid.viewport().mapToGlobal(position))  # type: ignore[arg-type]

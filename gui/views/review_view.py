@@ -143,7 +143,7 @@ class ReviewView(QWidget):
         self._at = int(at[0]) if len(at) else min(self._at, max(0, len(queue) - 1))
         appeared = len(queue) > 0 and self.pages.currentIndex() != 0
         self.pages.setCurrentIndex(0 if len(queue) else 1)
-        if appeared and self.isAncestorOf(self.window().focusWidget() or self.window()):
+        if appeared and self.isVisible():
             self.list.setFocus(Qt.FocusReason.OtherFocusReason)  # where its keys work
         if len(queue):
             self._load()

@@ -214,7 +214,10 @@ class SeedView(QWidget):
 
     def _set_order(self, order: np.ndarray) -> None:
         self._order = order
+        appeared = len(order) > 0 and self.pages.currentIndex() != 0
         self.pages.setCurrentIndex(0 if len(order) else 1)
+        if appeared and self.isVisible():
+            self.editor.setFocus(Qt.FocusReason.OtherFocusReason)
         if not len(order):
             self._shown = self._photo = self._draft = None
             self.picture.clear()

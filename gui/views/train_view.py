@@ -238,8 +238,13 @@ class TrainView(QWidget):
         self.headline.setText(
             text.format(captions=captions, photos=words.counted(photos, self.tr("photo"), self.tr("photos")))
         )
-        estimate = self.tr("About {time} on this computer. You can go on working, and nothing is lost if you close.")
-        self.estimate.setText(estimate.format(time=words.duration(estimate_seconds(photos))))
+        before = overview.last_training_s if overview is not None else None
+        if before is not None:
+            estimate = self.tr("It took {time} last time. You can go on working; nothing is lost if you close.")
+        else:
+            estimate = self.tr("About {time} on most computers. You can go on working; nothing is lost if you close.")
+            before = estimate_seconds(photos)
+        self.estimate.setText(estimate.format(time=words.duration(before)))
 
     def _describe_preset(self) -> None:
         self.about_preset.setText(PRESETS[self.preset.currentData()].about)

@@ -24,6 +24,7 @@ class CaptionEdit(QPlainTextEdit):
         super().__init__(parent)
         self.setPlaceholderText(placeholder)
         self.setTabChangesFocus(True)
+        self.setAcceptDrops(False)  # a folder dropped here is for the library, not text
         self.setFont(scaled_font(1.15))
         self._lines = lines
         height = QFontMetrics(self.font()).lineSpacing() * lines + 2 * theme.M

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -19,7 +20,7 @@ from gui.app import crash_hook
 from gui.bridge import RunningJob
 from gui.dialogs import CrashDialog, ShortcutsDialog
 from tests.gui import toy_jobs
-from tests.gui.conftest import WAIT, close, draw_photos, settle
+from tests.gui.conftest import WAIT, close, draw_photos, settle, suggest_captions
 
 CTRL = Qt.KeyboardModifier.ControlModifier
 
@@ -81,9 +82,28 @@ def test_dropping_a_folder_opens_it(qtbot, open_window, photos):
     drop = QDropEvent(
         QPointF(50, 50), Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
     )
-    library.dropEvent(drop)
+    window.dropEvent(drop)
     settle(qtbot, window)
     assert library.grid.photos.rowCount() == 8
+
+
+def test_first_photos_are_offered_captions(qtbot, open_window, photos):
+    window = open_window(photos)
+    assert "8 photos are here" in window.messages.message
+    close(qtbot, window)
+    assert open_window(photos).messages.message == "", "nothing is new the second time"
+
+
+def test_another_library_waits_for_running_work(qtbot, open_window, photos, tmp_path):
+    window = open_window(photos)
+    before = window.session.service.path
+    job = window.session.start(window.session.heavy, toy_jobs.endless, None, title="Training")
+    window.open_folder(draw_photos(tmp_path / "more", 2))
+    assert "still running in this library" in window.messages.message
+    with qtbot.waitSignal(job.cancelled, timeout=WAIT):
+        job.cancel()
+    settle(qtbot, window)
+    assert window.session.service.path == before
 
 
 def test_a_second_folder_is_added_to_the_same_library(qtbot, open_window, photos, tmp_path):
@@ -338,7 +358,7 @@ def test_the_list_of_keys_is_searchable_and_complete(qtbot, open_window):
     window.actions_table["shortcuts"].trigger()
     dialog = window.findChild(ShortcutsDialog)
     assert dialog.table.rowCount() == sum(1 for spec in SPECS if spec.keys)
-    QTest.keyClicks(dialog.box, "reject")
+    QTest.keyClicks(dialog.box, "reject review")
     shown = [row for row in range(dialog.table.rowCount()) if not dialog.table.isRowHidden(row)]
     assert [dialog.table.item(row, 1).text() for row in shown] == ["Reject"]
     dialog.close()
@@ -414,3 +434,62 @@ print("clean")
     environment = {**os.environ, "SEEDCAP_HOME": str(tmp_path / "home"), "QT_QPA_PLATFORM": "offscreen"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "clean", done.stderr
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="POSIX signals")
+def test_a_kill_loses_nothing_that_was_typed_before_a_pause(tmp_path, qtbot, open_window, seedcap_home, photos):
+    """In a process of its own that kills itself: what was typed is in the library, which opens again."""
+    code = f"""
+import os, signal, time
+from pathlib import Path
+from PySide6.QtTest import QTest
+from gui.app import make_application, make_window, open_settings
+app = make_application()
+window = make_window(open_settings(), in_process=True)
+window.show()
+window.open_folder(Path({str(photos)!r}))
+
+def until(condition):
+    end = time.time() + 60
+    while time.time() < end and not condition():
+        app.processEvents()
+        time.sleep(0.005)
+    assert condition()
+
+until(lambda: window.session.overview and window.session.overview.counts.photos == 8 and not window.session.busy)
+window.go("seed")
+seed = window.view("seed")
+until(lambda: seed._photo is not None)
+QTest.keyClicks(seed.editor, "typed before the power went")
+until(lambda: seed.saved.text() == "Saved")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    environment = {**os.environ, "SEEDCAP_HOME": str(seedcap_home), "QT_QPA_PLATFORM": "offscreen"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    again = open_window(photos)
+    again.go("seed")
+    settle(qtbot, again)
+    assert again.view("seed").editor.text == "typed before the power went"
+
+
+def test_selected_suggestions_are_accepted_and_rejected_as_one_step(qtbot, open_window, photos):
+    window = open_window(photos)
+    library = window.view("library")
+    ids = [int(one) for one in library.grid.photos.ids]
+    suggest_captions(window.session.service.path, {one: [f"{one} a", f"{one} b"] for one in ids[:4]}, {})
+    window.session.refresh()
+    settle(qtbot, window)
+    library.grid.setFocus()
+    library.grid.selectAll()
+    QTest.keyClick(library.grid, Qt.Key.Key_Return, CTRL)
+    settle(qtbot, window)
+    counts = window.session.overview.counts
+    assert (counts.accepted, counts.seeds) == (4, 0)
+    window.undo()
+    settle(qtbot, window)
+    assert window.session.overview.counts.accepted == 0
+    QTest.keyClick(library.grid, Qt.Key.Key_Delete)
+    settle(qtbot, window)
+    counts = window.session.overview.counts
+    assert (counts.rejected, counts.candidates) == (4, 0)
