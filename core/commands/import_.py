@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
     from core.exchange.imports import import_captions
     from core.library.library import Library
+    from core.library.place import network_warning
     from core.library.queries import counts
     from core.library.scan import scan
 
@@ -40,7 +41,9 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         report = scan(library, args.folder, ctx)
         imported = import_captions(library, args.captions, args.kind) if args.captions else None
         totals = counts(library)
-    lines = [
+        warning = network_warning(library.path)
+    lines = [warning] if warning else []
+    lines += [
         f"{report.found:,} photos: {report.added:,} new, {report.changed:,} changed, {report.renamed:,} renamed, "
         f"{report.missing:,} missing now."
     ]
@@ -55,7 +58,7 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         lines += _listed("names of several photos", imported.ambiguous)
         lines += _listed("lines skipped", imported.skipped)
         failed += len(imported.ambiguous) + len(imported.skipped)
-    data = {"scan": report, "captions": imported, "counts": totals}
+    data = {"scan": report, "captions": imported, "counts": totals, "warning": warning}
     return CommandResult(data, "\n".join(lines), failed)
 
 

@@ -34,17 +34,16 @@ class Library:
 
     def __init__(self, folder: Path, *, exclusive: bool = False) -> None:
         """Use :meth:`open`, :meth:`create` or :meth:`open_or_create`."""
-        self.path = folder
+        self.path = absolute(folder)
         self._lock = InstanceLock(folder / "lock") if exclusive else None
+        self._engine = db.make_engine(self.path / DATABASE)  # connects when first used
+        self._writer = db.writing_engine(self._engine)
         try:
-            db.prepare(folder / DATABASE, self.name)
-            self._engine = db.make_engine(folder / DATABASE)
-            self._writer = db.writing_engine(self._engine)
+            db.prepare(self.path / DATABASE, self.name)
             if exclusive:
                 self._after_a_crash()
         except BaseException:
-            if self._lock:
-                self._lock.release()
+            self.close()
             raise
 
     @classmethod

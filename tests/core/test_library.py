@@ -18,7 +18,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from core.errors import UserError
-from core.library import edits, ledger, queries, runs
+from core.library import edits, ledger, place, queries, runs
 from core.library.candidates import add_candidates
 from core.library.library import Library, libraries_dir
 from tests.core.photos import library_with, look, photo_folder
@@ -168,6 +168,19 @@ def test_for_photos_passes_over_a_damaged_library(tmp_path):
         assert library.path != broken
 
 
+def test_a_network_drive_is_warned_about(tmp_path, monkeypatch):
+    mounts = tmp_path / "mounts"
+    mounts.write_text(
+        "/dev/sda1 / ext4 rw 0 0\nnas:/x /mnt/my\\040nas nfs4 rw 0 0\n/dev/sdb /mnt/my\\040nas/disk xfs rw 0 0\n"
+    )
+    monkeypatch.setattr(place, "_MOUNTS", mounts)
+    assert "network drive" in place.network_warning(Path("/mnt/my nas/photos/a.seedcap"))
+    for fine in ("/mnt/my nas/disk/a.seedcap", "/home/me/a.seedcap", "/mnt/my nasty"):
+        assert place.network_warning(Path(fine)) is None
+    monkeypatch.setattr(place, "_MOUNTS", tmp_path / "not there")
+    assert place.network_warning(Path("/mnt/my nas")) is None
+
+
 def test_two_folders_of_one_name_get_two_libraries(tmp_path):
     first, second = (photo_folder(tmp_path / place / "photos", 1) for place in "ab")
     with Library.for_photos(first) as one, Library.for_photos(second) as two:
@@ -182,6 +195,48 @@ def test_a_library_in_a_folder_whose_name_is_not_unicode(tmp_path):
         look(library, photo_folder(place / "photos", 1))
     with Library.open(place / "a") as library:
         assert queries.folders(library) == [place / "photos"]
+
+
+_TYPE = """
+import sys
+from pathlib import Path
+from core.library import edits
+from core.library.library import Library
+library = Library.open(Path(sys.argv[1]), exclusive=True)
+for number in range(100_000):
+    caption = edits.add_seed(library, 1, f"caption {number}")
+    if number % 3 == 2:
+        edits.undo(library)
+        print(f"gone {number}", flush=True)
+    else:
+        print(f"kept {number}", flush=True)
+"""
+
+
+@pytest.mark.parametrize("after", [1, 20])
+def test_what_was_typed_survives_a_kill(tmp_path, after):
+    with library_with(tmp_path, 1) as library:
+        path = library.path
+    typing = subprocess.Popen(
+        [sys.executable, "-c", _TYPE, str(path)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    )
+    said = [typing.stdout.readline() for _ in range(after)]
+    typing.kill()
+    said += typing.stdout.readlines()  # what it still said was done as well
+    typing.wait()
+    typing.stdout.close()
+    with Library.open(path, exclusive=True) as library:
+        texts = {caption.text for caption in queries.captions_of(library, [1])[1]}
+        kept = {int(line.split()[1]) for line in said if line.startswith("kept") and line.endswith("\n")}
+        gone = {int(line.split()[1]) for line in said if line.startswith("gone") and line.endswith("\n")}
+        assert {f"caption {number}" for number in kept} <= texts
+        assert not {f"caption {number}" for number in gone} & texts
+        assert len(texts) <= len(kept) + 1  # at most the step that it was in the middle of
+        with library.session() as session:
+            assert session.connection().exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+        while edits.undo(library):
+            pass
+        assert queries.captions_of(library, [1]) == {1: []}
 
 
 # -- several threads and processes ------------------------------------------------------------------------------------

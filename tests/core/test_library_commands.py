@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -188,13 +190,14 @@ def opened(monkeypatch, tmp_path):
         log.append(f"bundle {folder.name}")
         if (folder / "broken").exists():
             raise BundleError("broken")
-        return type("Bundle", (), {"encoder": FakeEncoder()})()
+        return SimpleNamespace(encoder=FakeEncoder())
 
-    import core.encoders.open_clip_encoder
-    import core.onnx.session
-
-    monkeypatch.setattr(core.onnx.session, "open_bundle", open_bundle)
-    monkeypatch.setattr(core.encoders.open_clip_encoder, "load_encoder", lambda name: log.append(f"open_clip {name}"))
+    # In the place of the real modules, which take seconds to import.
+    for name, part in (
+        ("core.onnx.session", {"open_bundle": open_bundle}),
+        ("core.encoders.open_clip_encoder", {"load_encoder": lambda name: log.append(f"open_clip {name}")}),
+    ):
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(**part))
     monkeypatch.setattr(find, "starter_folder", lambda: tmp_path / "starter-bundle")
     return log
 
