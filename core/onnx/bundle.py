@@ -183,7 +183,7 @@ def _parse_encoder(path: Path, values: Mapping[str, Any]) -> EncoderPart:
     try:
         spec = Preprocess.from_dict(_get(path, values, "preprocess", dict))
     except ValueError as error:
-        raise BundleError(f"{path}: {error}") from error
+        raise BundleError(f"{path}: 'preprocess' is not understood: {error}") from error
     tokenizer = _get(path, values, "tokenizer", str)
     _check_name(path, tokenizer)
     return EncoderPart(
