@@ -14,6 +14,9 @@ import numpy as np
 
 from core.jobs import JobContext, QuietContext
 
+_BLOCK = 64
+"""Scores looked at together in a search for the best few: their maximum is quick to find."""
+
 
 class DecoderSession(Protocol):
     """A model with a key/value cache. A cache that was passed in is used up; only the one returned counts."""
@@ -249,9 +252,11 @@ def _extend(slots: list[_Beam], scores: np.ndarray, options: DecodingOptions, en
 
 def _best(scores: np.ndarray, count: int) -> np.ndarray:
     """Positions of the ``count`` largest finite scores, best first, the lowest position first on ties."""
-    if len(scores) > count:
-        threshold = np.partition(scores, -count)[-count]
-        positions = np.flatnonzero(scores >= threshold)
+    blocks = len(scores) // _BLOCK
+    if blocks >= count:
+        # Each of the best blocks holds a score of at least this, so no score below it is among the best.
+        maxima = scores[: blocks * _BLOCK].reshape(blocks, _BLOCK).max(axis=1)
+        positions = np.flatnonzero(scores >= np.partition(maxima, -count)[-count])
     else:
         positions = np.arange(len(scores))
     positions = positions[np.isfinite(scores[positions])]
