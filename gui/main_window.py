@@ -60,7 +60,7 @@ class MainWindow(QMainWindow):
         central = QWidget()
         central.setLayout(body)
         self.setCentralWidget(central)
-        self.toast = Toast(self.stack)
+        self.toast = Toast(central)
         self._build_menus()
         self._connect()
         self._show_theme()
@@ -305,6 +305,8 @@ class MainWindow(QMainWindow):
 
     def _apply_overview(self, overview: Overview) -> None:
         counts = overview.counts
+        if self.messages.kind == "info" and counts.seeds + counts.candidates + counts.accepted:
+            self.messages.clear()  # an offer to begin, and it has begun
         self.setWindowTitle(f"{overview.name} – Seedcap")
         self.rail.library_name.set_text(overview.name)
         photos = words.counted(counts.photos, self.tr("photo"), self.tr("photos"))

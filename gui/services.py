@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 Sort = Literal["path", "score", "weakest", "distinctiveness"]
 EXPORT_FORMATS = (
-    ("txt", "A text file beside each photo (.txt)"),
-    ("jsonl", "One file, a line for each photo (.jsonl)"),
-    ("csv", "One table (.csv)"),
-    ("coco", "COCO captions (.json)"),
+    ("txt", "Text files (.txt)"),
+    ("jsonl", "JSON Lines (.jsonl)"),
+    ("csv", "Table (.csv)"),
+    ("coco", "COCO (.json)"),
 )
 FILE_NAMES = {"jsonl": "metadata.jsonl", "csv": "captions.csv", "coco": "captions_coco.json"}
 ACTIONS = {
@@ -263,7 +263,8 @@ class LibraryService:
             ExportRow(str(item.path), ACTIONS[item.action], " · ".join(item.content.splitlines()[:3])[:400])
             for item in plan.items[:limit]
         )
-        parts = [f"{plan.photos:,} photos with captions"]
+        where = "beside the photos" if order.target is None else f"to {order.target}"
+        parts = [f"{plan.photos:,} photos with captions, written {where}"]
         parts += [f"{plan.without:,} without one are left out"] if plan.without else []
         parts += [f"{numbers['same']:,} files are up to date"] if numbers["same"] else []
         writes = numbers["create"] + numbers["replace"]

@@ -51,6 +51,10 @@ class MessageBar(QFrame):
         self.hide()
 
     @property
+    def kind(self) -> Kind:
+        return self._kind
+
+    @property
     def message(self) -> str:
         """What is shown, without markup; empty when nothing is."""
         return "" if self.isHidden() else self.accessibleName()
@@ -71,6 +75,7 @@ class MessageBar(QFrame):
         self._text.setText(f"<b>{escaped[0]}</b> {escaped[1]}" if next_step else escaped[0])
         self._copy.setVisible(bool(details))
         if self._action is not None:
+            self._action.hide()
             self._action.deleteLater()
             self._action = None
         if action is not None:

@@ -11,6 +11,7 @@ import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QAbstractButton, QScrollArea
 
 from core.library import queries
 from core.library.library import Library
@@ -381,11 +382,11 @@ def test_no_place_needs_more_room_than_the_window_has(qtbot, open_window, photos
         view = window.view(place)
         right = view.mapTo(window, QPoint(view.width(), 0)).x()
         assert right <= window.width()
+        for area in view.findChildren(QScrollArea):
+            assert area.widget().width() <= area.viewport().width(), f"{place} is cut off at the right"
 
 
 def test_every_button_has_a_name(qtbot, open_window, photos):
-    from PySide6.QtWidgets import QAbstractButton
-
     window = open_window(photos)
     for place in ("library", "seed", "train", "review", "deliver"):
         window.go(place)
@@ -443,6 +444,7 @@ def test_a_kill_loses_nothing_that_was_typed_before_a_pause(tmp_path, qtbot, ope
 import os, signal, time
 from pathlib import Path
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QAbstractButton, QScrollArea
 from gui.app import make_application, make_window, open_settings
 app = make_application()
 window = make_window(open_settings(), in_process=True)
