@@ -81,6 +81,7 @@ def test_int8_is_smaller_and_says_how_much_it_differs(tmp_path, exported, quick_
     assert report.bytes < exported[0].bytes and report.model_hash != exported[0].model_hash
     bundle = open_bundle(tmp_path / "int8")
     assert bundle.manifest.precision == "int8"
+    assert report.parity.text_difference < 1e-5 and report.parity.image_difference < 1e-5  # scores stay what they were
     decoder = onnx.load(tmp_path / "int8" / "decoder.onnx")
     quantised = sum(node.op_type == "MatMulInteger" for node in decoder.graph.node)
     assert quantised == 2 + 2 * 4 + 1  # mapper, four matrices a layer, the output matrix
