@@ -39,6 +39,7 @@ from gui.widgets.basics import (
     card,
     column,
     label,
+    relabel,
     row,
 )
 from gui.worker import Failure, Progress
@@ -228,11 +229,11 @@ class DeliverView(QWidget):
                 )
             )
         self.model.setText(overview.model)
-        self.caption.setText(self.tr("Caption {photos}").format(photos=photos))
+        relabel(self.caption, self.tr("Caption {photos}").format(photos=photos))
         self.caption.setVisible(todo > 0 and self._job is None)
         left = overview.captioning_left
         self.go_on.setVisible(left > 0 and self._job is None)
-        self.go_on.setText(self.tr(" Go on with the {n} left").format(n=words.count(left)))
+        relabel(self.go_on, self.tr("Go on with the {n} left").format(n=words.count(left)))
 
     def begin(self, *, only_failed: bool = False, resume: bool = False) -> None:
         service = self._session.service
@@ -386,7 +387,7 @@ class DeliverView(QWidget):
         self.summary.setText(preview.summary)
         self.export.setEnabled(preview.files > 0)
         files = words.counted(preview.files, self.tr("file"), self.tr("files"))
-        self.export.setText(self.tr(" Write {files}").format(files=files) if preview.files else self.tr(" Export"))
+        relabel(self.export, self.tr("Write {files}").format(files=files) if preview.files else self.tr("Export"))
         self.overwrite.setVisible(preview.kept > 0 or self.overwrite.isChecked())
         self.preview.setRowCount(len(preview.rows))
         for at, line in enumerate(preview.rows):

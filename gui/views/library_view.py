@@ -27,6 +27,7 @@ from gui.widgets.basics import (
     button,
     column,
     label,
+    relabel,
     row,
     search_box,
     set_role,
@@ -105,6 +106,8 @@ class LibraryView(QWidget):
         self.pages.addWidget(self._no_photos())
         self.nothing = EmptyState("search", self.tr("No photo fits"), "", button(self.tr("Show all"), self.show_all))
         self.pages.addWidget(self.nothing)
+        reading = self.tr("Photos appear here as they are found.")
+        self.pages.addWidget(EmptyState("images", self.tr("Looking through the folder…"), reading))
         header.setContentsMargins(0, 0, theme.L, 0)
         body = row(column(self._tools, self.pages, spacing=theme.M), self.failed, spacing=0)
         body.setStretch(0, 1)
@@ -186,11 +189,8 @@ class LibraryView(QWidget):
         self.subtitle.set_text(" ".join(parts))
         trouble = counts.failed + counts.missing
         self.failed_link.setVisible(trouble > 0)
-        self.failed_link.setText(
-            self.tr("1 file could not be read")
-            if trouble == 1
-            else self.tr("{n} files could not be read").format(n=words.count(trouble))
-        )
+        text = self.tr("{n} files could not be read").format(n=words.count(trouble))
+        relabel(self.failed_link, self.tr("1 file could not be read") if trouble == 1 else text)
         self._choose_page()
 
     def _choose_page(self) -> None:
@@ -205,9 +205,9 @@ class LibraryView(QWidget):
             self.nothing.say(self.tr("No photo fits"), text)
             self.pages.setCurrentIndex(2)
         else:
-            self.pages.setCurrentIndex(1)
-        self._tools.setVisible(self.pages.currentIndex() != 1)
-        if before == 1 and self.pages.currentIndex() == 0 and self.isVisible():
+            self.pages.setCurrentIndex(3 if self._session.light.current is not None else 1)
+        self._tools.setVisible(self.pages.currentIndex() in (0, 2))
+        if before in (1, 3) and self.pages.currentIndex() == 0 and self.isVisible():
             self.grid.setFocus(Qt.FocusReason.OtherFocusReason)  # where the keys work
 
     def show_failed(self, shown: bool) -> None:
@@ -315,6 +315,8 @@ class LibraryView(QWidget):
             growing.timeout.connect(self._session.refresh)
             growing.start()
             job.finished.connect(lambda result: self._scanned(result, asked=not quietly))
+            job.ended.connect(self._choose_page)
+            self._choose_page()
         return job
 
     def _scanned(self, result: ScanResult, asked: bool) -> None:

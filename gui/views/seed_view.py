@@ -21,6 +21,7 @@ from gui.widgets.basics import (
     card,
     column,
     label,
+    relabel,
     row,
     set_role,
     tool_button,
@@ -350,7 +351,7 @@ class SeedView(QWidget):
         chosen = len(self.strip.photos.ids) > 0
         self.strip.setVisible(chosen)
         self.strip_hint.setVisible(not chosen)
-        self.suggest_button.setText(self.tr("Choose others") if chosen else self.tr("Choose photos for me"))
+        relabel(self.suggest_button, self.tr("Choose others") if chosen else self.tr("Choose photos for me"))
 
     def _apply_overview(self, overview: Overview) -> None:
         seeds = overview.counts.seeds

@@ -52,7 +52,7 @@ def label(text: str, role: str = "", *, wrap: bool = False) -> QLabel:
 def button(
     text: str, clicked: Callable[[], object] | None = None, *, role: str = "", icon_name: str = "", tip: str = ""
 ) -> QPushButton:
-    made = QPushButton(f" {text}" if icon_name else text)
+    made = QPushButton()
     made.setCursor(Qt.CursorShape.PointingHandCursor)
     if role:
         made.setProperty("role", role)
@@ -60,11 +60,17 @@ def button(
         tint = {"primary": "on_accent", "big": "on_accent", "link": "accent", "danger": "bad"}.get(role, "text")
         made.setIcon(icon(icon_name, tint))
         made.setIconSize(QSize(20, 20) if role == "big" else QSize(16, 16))
+    relabel(made, text)
     if tip:
         made.setToolTip(tip)
     if clicked is not None:
         made.clicked.connect(lambda _checked=False: clicked())
     return made
+
+
+def relabel(made: QPushButton, text: str) -> None:
+    """Another text, with a little air after the icon if there is one."""
+    made.setText(f" {text}" if not made.icon().isNull() else text)
 
 
 def action_button(action: QAction, *, role: str = "", text: str | None = None, icon_name: str = "") -> QPushButton:

@@ -58,6 +58,7 @@ class JobBar(QFrame):
         self.time = label("", "muted")
         self.stop = button(self.tr("Cancel"), self._cancel, icon_name="stop")
         layout = row(self.title, self.detail, self.time, self.bar, self.stop, spacing=theme.M)
+        layout.setStretch(1, 1)
         layout.setContentsMargins(theme.L, theme.S, theme.M, theme.S)
         self.setLayout(layout)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)

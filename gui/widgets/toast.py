@@ -1,4 +1,4 @@
-"""Small good news over the foot of the window, gone after a moment; nothing moves for it and nothing waits for it."""
+"""Small good news at the top of the window, gone after a moment; nothing moves for it and nothing waits for it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Toast(QLabel):
             size.setHeight(self.heightForWidth(room))
             size.setWidth(room)
         self.setFixedSize(size)
-        self.move((self._over.width() - size.width()) // 2, self._over.height() - size.height() - theme.XL)
+        self.move((self._over.width() - size.width()) // 2, theme.M)  # beside the title, where nothing is to be pressed
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Resize and not self.isHidden():

@@ -15,11 +15,14 @@ from PySide6.QtWidgets import QAbstractButton, QScrollArea
 
 from core.library import queries
 from core.library.library import Library
+from core.starter.scenes_library import write_sample_library
+from core.starter.scenes_words import DEMO
 from gui import theme as theming
 from gui.actions import SPECS
 from gui.app import crash_hook
 from gui.bridge import RunningJob
 from gui.dialogs import CrashDialog, ShortcutsDialog
+from gui.services import sample_folder
 from tests.gui import toy_jobs
 from tests.gui.conftest import WAIT, close, draw_photos, settle, suggest_captions
 
@@ -495,3 +498,32 @@ def test_selected_suggestions_are_accepted_and_rejected_as_one_step(qtbot, open_
     settle(qtbot, window)
     counts = window.session.overview.counts
     assert (counts.rejected, counts.candidates) == (4, 0)
+
+
+@pytest.fixture
+def samples(seedcap_home):
+    """A small sample library where the app would paint its own."""
+    write_sample_library(sample_folder(), 12, DEMO, size=64)
+
+
+def test_the_sample_library_offers_captions_that_one_undo_takes_back(qtbot, open_window, samples):
+    window = open_window()
+    window.open_sample()
+    qtbot.waitUntil(lambda: "painted scenes" in window.messages.message, timeout=WAIT)
+    assert window.view("library").grid.photos.rowCount() == 12
+    window.messages._action.click()
+    settle(qtbot, window)
+    assert window.session.overview.counts.seeds == 12
+    assert window.messages.message == "" and window.place == "seed"
+    window.undo()
+    settle(qtbot, window)
+    assert window.session.overview.counts.seeds == 0
+
+
+def test_the_demo_is_one_press_away_from_training(qtbot, open_window, samples):
+    window = open_window()
+    window.open_sample(write_seeds=6)
+    qtbot.waitUntil(lambda: window.place == "train", timeout=WAIT)
+    settle(qtbot, window)
+    assert window.session.overview.counts.seeds == 6
+    assert window.view("train").start.isEnabled()
