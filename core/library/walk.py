@@ -55,14 +55,14 @@ def walk(root: Path, start: str = "") -> Iterator[FoundFile | Trouble]:
                     yield Trouble(folder, relative, "The link leads to a folder that has been looked at already.")
                 continue
             with os.scandir(folder) as entries:
-                names = sorted(entries, key=lambda entry: entry.name)
+                names = sorted(entries, key=lambda entry: entry.name, reverse=True)
         except OSError as error:
             yield Trouble(folder, relative, _folder_reason(error), hides_content=True)
             continue
         visited.add((status.st_dev, status.st_ino))
         inner: list[str] = []
-        for entry in names:
-            yield from _look_at(entry, relative, inner, linked)
+        while names:  # an entry remembers what was asked about it: none is kept longer than it is needed
+            yield from _look_at(names.pop(), relative, inner, linked)
         pending.extendleft(reversed(inner))
 
 
