@@ -11,7 +11,7 @@ import time
 from typing import Protocol, TextIO
 
 
-class Cancelled(Exception):
+class Cancelled(Exception):  # noqa: N818 - not an error, and the contract between the parts has this name
     """Raised by :meth:`JobContext.check_cancelled`; unwinds a job that was asked to stop."""
 
 
