@@ -9,7 +9,7 @@ from core import paths
 from core.commands.result import CommandResult
 from core.jobs import JobContext
 
-HELP = "Make the starter models again. Needs the extra build-starter, the data, and about two hours on 2 cores."
+HELP = "Make the starter models again. Needs the extra build-starter, the data, and about an hour on 2 cores."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

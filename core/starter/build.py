@@ -147,7 +147,7 @@ class Prepared:
     material: Material
     corpus: Corpus
     tokenizer: Tokenizer
-    vectors: np.ndarray  # float16 [n sentences, 512]
+    vectors: np.ndarray  # float16 [n sentences, 512]: where the teacher puts each sentence, as the tower learned to
     images: list[np.ndarray]  # per part, float16 [n, views, 512]
 
 
@@ -238,10 +238,9 @@ def build_encoder(plan: Plan, ctx: JobContext) -> Prepared:
     ]
     ids = Sentences(tokenizer, corpus.sentences)
     tower = build_text_tower(ids, targets, pairs, plan.text, plan.work, ctx)
-    encoder_folder.write_encoder(model.image, tower, float(model.log_scale), plan.out / "encoder")
+    encoder_folder.write_encoder(model.image, tower, model.log_scale.item(), plan.out / "encoder")
     save_tokenizer(tokenizer, plan.out / "encoder")
-    vectors = kept(plan.work / "corpus-vectors.npy", lambda: text_tower.encode_corpus(tower, ids, False, ctx))
-    return Prepared(material, corpus, tokenizer, vectors, images)
+    return Prepared(material, corpus, tokenizer, targets, images)
 
 
 def build_captioner(plan: Plan, prepared: Prepared, ctx: JobContext) -> None:

@@ -33,13 +33,13 @@ class Domain:
 
 @dataclass(frozen=True)
 class JointConfig:
-    steps: int = 900
+    steps: int = 260
     batch: int = 256
     captions_per_photo: int = 3
     late_lr: float = 2e-4
     head_lr: float = 1e-3
     weight_decay: float = 0.1
-    warm_up: int = 60
+    warm_up: int = 25
     average_decay: float = 0.99
     seed: int = 0
 

@@ -32,11 +32,11 @@ class PairedVectors:
 
 @dataclass(frozen=True)
 class TextTowerConfig:
-    steps: int = 2500
+    steps: int = 420
     batch: int = 256
-    lr: float = 1.2e-3
+    lr: float = 1.5e-3
     weight_decay: float = 0.05
-    warm_up: int = 100
+    warm_up: int = 40
     contrastive_from: float = 0.6  # the photos join after this share of the steps
     contrastive_batch: int = 192
     scale: float = 30.0
@@ -83,8 +83,9 @@ class Sentences:
 
     def __init__(self, tokenizer: Tokenizer, sentences: Sequence[str]) -> None:
         self.tokenizer = tokenizer
-        tokenizer.enable_truncation(CONTEXT_LENGTH)
-        encode_all = lambda texts: [np.array(e.ids, np.int64) for e in tokenizer.encode_batch(texts)]  # noqa: E731
+        cutting = Tokenizer.from_str(tokenizer.to_str())
+        cutting.enable_truncation(CONTEXT_LENGTH)
+        encode_all = lambda texts: [np.array(e.ids, np.int64) for e in cutting.encode_batch(texts)]  # noqa: E731
         self._plain = encode_all(list(sentences))
         self._prompted = encode_all([PROMPT + s for s in sentences])
         self.lengths = np.array([len(ids) for ids in self._plain])
