@@ -510,6 +510,7 @@ def test_the_sample_library_offers_captions_that_one_undo_takes_back(qtbot, open
     window = open_window()
     window.open_sample()
     qtbot.waitUntil(lambda: "painted scenes" in window.messages.message, timeout=WAIT)
+    settle(qtbot, window)
     assert window.view("library").grid.photos.rowCount() == 12
     window.messages._action.click()
     settle(qtbot, window)
