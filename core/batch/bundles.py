@@ -16,13 +16,14 @@ from core import paths
 from core.errors import UserError
 from core.jobs import JobContext
 from core.onnx.bundle import SCHEMA, BundleError, load_manifest, sha256_of
+from core.onnx.source import STARTER, checkpoint_sha256, find_checkpoint
 
 _EXPORT = "import sys; from core.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 def starter_bundle(ctx: JobContext) -> Path:
     """The bundle of the starter models in the cache; exported now when it is missing, damaged or of another starter."""
-    return exported(ctx, "starter", starter_folder())
+    return exported(ctx, STARTER, starter_folder())
 
 
 def starter_folder() -> Path:
@@ -31,8 +32,8 @@ def starter_folder() -> Path:
 
 
 def exported(ctx: JobContext, source: str, folder: Path) -> Path:
-    """The bundle of ``source`` at ``folder``, which is exported first unless a sound one is there."""
-    if not _is_sound(folder):
+    """The bundle of ``source`` at ``folder``, which is exported first unless a sound one of it is there."""
+    if not _is_sound(folder, checkpoint_sha256(find_checkpoint(source))):
         export_in_process(ctx, source, folder)
     return folder
 
@@ -100,12 +101,13 @@ def _read_lines(stream: IO[str], lines: queue.Queue[str | None]) -> None:
     lines.put(None)
 
 
-def _is_sound(folder: Path) -> bool:
+def _is_sound(folder: Path, checkpoint: str) -> bool:
+    """Whether a whole bundle is there, of this schema, and of the checkpoint as it is now."""
     try:
         manifest = load_manifest(folder)
     except BundleError:
         return False
-    return manifest.schema == SCHEMA
+    return manifest.schema == SCHEMA and manifest.decoder.checkpoint_sha256 == checkpoint
 
 
 def _starter_fingerprint() -> str:

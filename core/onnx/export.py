@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +15,6 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
-from core import paths
 from core.captioner.captioner import Captioner
 from core.captioner.checkpoint import load_captioner, read_info
 from core.captioner.decoding import DecodingOptions
@@ -26,13 +24,13 @@ from core.images.decode import load_image
 from core.jobs import JobContext
 from core.onnx import bundle as files
 from core.onnx import graphs, quantize
-from core.onnx.bundle import SCHEMA, DecoderPart, EncoderPart, Manifest, describe_file, sha256_of
+from core.onnx.bundle import SCHEMA, DecoderPart, EncoderPart, Manifest, describe_file
 from core.onnx.parity import ParityReport, check_parity
 from core.onnx.session import open_bundle
+from core.onnx.source import STARTER, checkpoint_sha256, find_checkpoint
 from core.onnx.tokenizer_files import encoder_tokenizer_file, tokenizer_content
 from core.version import version
 
-STARTER = "starter"
 _TEXT_TOKENIZER = "text_tokenizer.json"
 _PARITY_SCENES = 24
 _TEXT_TOLERANCE = 1e-3
@@ -76,44 +74,13 @@ def export_job(ctx: JobContext, request: ExportRequest) -> ExportReport:
         encoder = load_encoder(read_info(checkpoint).encoder_id)
         captioner = load_captioner(checkpoint, encoder.fingerprint)
         manifest = _write_graphs(ctx, request, encoder, captioner, folder)
-        manifest = replace(manifest, decoder=replace(manifest.decoder, checkpoint_sha256=_folder_sha256(checkpoint)))
+        manifest = replace(manifest, decoder=replace(manifest.decoder, checkpoint_sha256=checkpoint_sha256(checkpoint)))
         _write_manifest(manifest, folder)
         ctx.check_cancelled()
         parity = _parity(ctx, request, encoder, captioner, folder)
         manifest = _write_manifest(replace(manifest, parity=parity.to_dict()), folder)
     size = sum(entry.size for entry in manifest.files.values())
     return ExportReport(request.out, request.precision, size, manifest.model_hash, parity)
-
-
-def find_checkpoint(source: str) -> Path:
-    """The checkpoint folder that ``source`` means: of the starter, of a run (the stage that was kept), or itself."""
-    if source == STARTER:
-        return paths.starter_dir() / "captioner"
-    folder = Path(source).expanduser()
-    if (folder / "checkpoint.json").is_file():
-        return folder
-    kept = _kept_stage(folder / "report.json")
-    if kept == "before":
-        raise UserError(
-            f"The run {folder.name} kept the model that it began with: nothing it tried was better.",
-            f"Export that model, or name a stage of this run: {folder / 'stage1'}.",
-        )
-    for stage in (kept, "stage2", "stage1"):
-        if stage and (folder / stage / "checkpoint.json").is_file():
-            return folder / stage
-    raise UserError(
-        f"{folder} holds no trained captioner.",
-        "Name a run folder (inside the library's 'runs' folder), a checkpoint folder, or 'starter'.",
-    )
-
-
-def _kept_stage(report: Path) -> str | None:
-    """Which model the run ended with (``before``, ``stage1``, ``stage2``), where its report says so."""
-    try:
-        kept = json.loads(report.read_text(encoding="utf-8")).get("kept")
-    except (OSError, ValueError, AttributeError):
-        return None
-    return kept if kept in ("before", "stage1", "stage2") else None
 
 
 def _write_graphs(
@@ -231,12 +198,6 @@ def _weights_sha256(model: nn.Module) -> str:
         digest.update(f"{name}{array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
-
-
-def _folder_sha256(folder: Path) -> str:
-    found: Sequence[Path] = sorted(path for path in folder.rglob("*") if path.is_file())
-    lines = "".join(f"{path.relative_to(folder).as_posix()} {sha256_of(path)}\n" for path in found)
-    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 @contextmanager

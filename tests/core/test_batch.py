@@ -566,6 +566,25 @@ def test_the_starter_is_exported_once_and_again_when_damaged(tiny_starter, tiny_
     assert bundles.starter_bundle(QuietContext()) == first and made == ["starter"] * 2
 
 
+def test_a_run_that_was_trained_on_gets_a_new_bundle(tiny_starter, tiny_bundle, tmp_path, monkeypatch):
+    made = []
+
+    def export(ctx, source, folder):
+        made.append(source)
+        shutil.copytree(tiny_bundle, folder, dirs_exist_ok=True)
+
+    monkeypatch.setattr(bundles, "export_in_process", export)
+    run = tmp_path / "run"
+    shutil.copytree(tiny_starter / "captioner", run / "stage2")
+    bundles.exported(QuietContext(), str(run), tmp_path / "bundle")
+    (run / "stage2" / "state.safetensors").write_bytes(b"where training is")
+    bundles.exported(QuietContext(), str(run), tmp_path / "bundle")
+    assert len(made) == 1
+    (run / "stage2" / "mapper.safetensors").write_bytes(b"other weights")
+    bundles.exported(QuietContext(), str(run), tmp_path / "bundle")
+    assert len(made) == 2
+
+
 def test_another_starter_gets_another_bundle(tiny_starter, tmp_path, monkeypatch):
     monkeypatch.setattr(bundles, "exported", lambda ctx, source, folder: folder)
     first = bundles.starter_bundle(QuietContext())

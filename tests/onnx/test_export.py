@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 from core.captioner.decoding import DecodingOptions
 from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
-from core.onnx.export import ExportRequest, export_job, find_checkpoint
+from core.onnx.export import ExportRequest, export_job
 from core.onnx.session import open_bundle
+from core.onnx.source import find_checkpoint
 from core.onnx.text import EncoderTokenizer, load_tokenizer
 from core.onnx.tokenizer_files import encoder_tokenizer_file
 from tests.tiny import DIM, IMAGE_SIZE, write_tiny_captioner, write_tiny_lm
