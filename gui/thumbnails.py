@@ -9,8 +9,9 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QMutex, QMutexLocker, QObject, QRunnable, QSize, Qt, QThreadPool, Signal
-from PySide6.QtGui import QImage, QImageReader, QPixmap
+from PIL import Image
+from PySide6.QtCore import QMutex, QMutexLocker, QObject, QRunnable, QThreadPool, Signal
+from PySide6.QtGui import QImage, QPixmap
 
 if TYPE_CHECKING:
     from core.library.records import ImageRow
@@ -107,13 +108,14 @@ class Thumbnails(QObject):
             file = ensure_thumbnail(path, content_hash)
         except (UserError, OSError):
             return None
-        reader = QImageReader(str(file))
-        size = reader.size()
-        side = self._side
-        if size.isValid() and max(size.width(), size.height()) > side:
-            reader.setScaledSize(size.scaled(QSize(side, side), Qt.AspectRatioMode.KeepAspectRatio))
-        image = reader.read()
-        return None if image.isNull() else image
+        # Read with Pillow: Qt's image plugins are loaded on first use, and doing that in a pool thread has crashed.
+        try:
+            with Image.open(file) as thumbnail:
+                thumbnail.thumbnail((self._side, self._side))
+                pixels = thumbnail.convert("RGBA")
+        except (OSError, ValueError):
+            return None
+        return QImage(pixels.tobytes(), *pixels.size, 4 * pixels.width, QImage.Format.Format_RGBA8888).copy()
 
     def deliver(self, generation: int, image_id: int, content_hash: str, image: QImage | None) -> None:
         self._decoded.emit(generation, image_id, content_hash, image)

@@ -31,9 +31,10 @@ class Measure:
         return self.value >= self.aim if self.higher_is_better else self.value <= self.aim
 
     def to_dict(self) -> dict[str, object]:
-        document = asdict(self)
+        document: dict[str, object] = asdict(self)
         del document["higher_is_better"]
-        return document | {"met": self.met}
+        document["met"] = self.met
+        return document
 
 
 @dataclass(frozen=True)

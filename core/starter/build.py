@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
+from open_clip.transformer import TextTransformer
 from PIL import Image
 from tokenizers import Tokenizer
 
@@ -200,7 +200,7 @@ def build_text_tower(
     config: TextTowerConfig,
     work: Path,
     ctx: JobContext,
-) -> torch.nn.Module:
+) -> TextTransformer:
     path = work / "text-tower.safetensors"
     tower = text_tower.new_text_tower()
     if not path.is_file():

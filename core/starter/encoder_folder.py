@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -14,7 +15,7 @@ from core.starter.joint_space import DIM, ImageSide
 from core.starter.text_tower import HEADS, LAYERS, WIDTH
 from core.starter.vocabulary import CONTEXT_LENGTH, VOCABULARY_SIZE
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "model_cfg": {
         "embed_dim": DIM,
         "vision_cfg": {
@@ -61,8 +62,8 @@ def write_encoder(image: ImageSide, text: nn.Module, log_scale: float, folder: P
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "open_clip_config.json").write_text(json.dumps(CONFIG, indent=2) + "\n", encoding="utf-8")
     cfg = CONFIG["model_cfg"]
-    model = open_clip.CustomTextCLIP(DIM, cfg["vision_cfg"], cfg["text_cfg"])
-    trunk = imagenet_model()
+    model: Any = open_clip.CustomTextCLIP(DIM, cfg["vision_cfg"], cfg["text_cfg"])
+    trunk: Any = imagenet_model()
     trunk.blocks[FROZEN_STAGES:].load_state_dict(image.late.stages.state_dict())
     trunk.conv_head.load_state_dict(image.late.head.state_dict())
     trunk.bn2.load_state_dict(image.late.norm.state_dict())
