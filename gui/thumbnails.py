@@ -9,7 +9,6 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image
 from PySide6.QtCore import QMutex, QMutexLocker, QObject, QRunnable, QThreadPool, Signal
 from PySide6.QtGui import QImage, QPixmap
 
@@ -101,6 +100,8 @@ class Thumbnails(QObject):
             return self._generation, image_id, path, content_hash
 
     def decode(self, path: Path, content_hash: str) -> QImage | None:
+        from PIL import Image
+
         from core.errors import UserError
         from core.images.thumbnails import ensure_thumbnail
 
