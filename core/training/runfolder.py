@@ -37,11 +37,12 @@ class RunFolder:
         path.mkdir(parents=True, exist_ok=True)
 
     def stage(self, number: int) -> Path:
-        """The checkpoint folder of a stage; it holds :meth:`state` while the stage is unfinished."""
+        """The checkpoint folder of a stage: the best model so far, or the one it ended with."""
         return self.path / f"stage{number}"
 
     def state(self, number: int) -> Path:
-        return self.stage(number) / "state.safetensors"
+        """The file from which an unfinished stage goes on."""
+        return self.path / f"stage{number}-state.safetensors"
 
     def outcome(self, number: int) -> StageOutcome | None:
         """How a stage ended; ``None`` while it has not."""

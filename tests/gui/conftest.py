@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -78,10 +79,13 @@ def settle(qtbot, window: MainWindow) -> None:
             and all(lane.drain(0.0) for lane in lanes)
         )
 
-    qtbot.waitUntil(lambda: quiet(), timeout=WAIT)
-    qtbot.wait(20)  # what the lanes have answered is delivered
-    qtbot.waitUntil(lambda: quiet(), timeout=WAIT)
-    qtbot.wait(20)
+    # What one lane answers makes the window ask the next: quiet is what stays quiet.
+    end = time.monotonic() + WAIT / 1000
+    passes = 0
+    while passes < 6:
+        qtbot.wait(5)
+        passes = passes + 1 if quiet() else 0
+        assert time.monotonic() < end, window.messages.message
 
 
 def close(qtbot, window: MainWindow) -> None:

@@ -414,7 +414,7 @@ window.show()
 early = sorted(sys.modules)
 window.open_folder(Path({str(photos)!r}))
 import time
-end = time.time() + 60
+end = time.time() + 100
 while time.time() < end:
     app.processEvents()
     if window.session.overview and window.session.overview.counts.photos == 3 and not window.session.busy:
