@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -67,7 +68,10 @@ def open_settings() -> QSettings:
     return QSettings(str(folder / "window.ini"), QSettings.Format.IniFormat)
 
 
-def make_window(settings: QSettings, *, in_process: bool = False) -> MainWindow:
+def make_window(settings: QSettings, *, in_process: bool | None = None) -> MainWindow:
+    """``in_process``: jobs run in threads of the app; by default ``SEEDCAP_IN_PROCESS`` decides, and unset means no."""
+    if in_process is None:
+        in_process = os.environ.get("SEEDCAP_IN_PROCESS", "") not in ("", "0")
     start_logging()
     app = QApplication.instance()
     if not isinstance(app, QApplication):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from gui.words import tr
+
 STATES = ("none", "seed", "candidate", "accepted", "rejected", "failed")
 
 _TOKEN = re.compile(r'"([^"]*)"|(\S+)')
@@ -41,16 +43,20 @@ def parse(text: str) -> Filter | FilterError:
                 found.append(" ".join(quoted.split()))
             continue
         if word.startswith('"'):
-            return FilterError(match.start(), len(text), "A closing quote is missing.")
+            return FilterError(match.start(), len(text), tr("A closing quote is missing."))
         name, colon, value = word.partition(":")
         if not colon or not name.isalpha():
             found.append(word)
         elif name.lower() != "state":
-            return FilterError(match.start(), match.end(), f"“{name}:” is not known; only “state:” is.")
+            return FilterError(
+                match.start(), match.end(), tr("“{name}:” is not known; only “state:” is.").format(name=name)
+            )
         elif value.lower() not in STATES:
-            return FilterError(match.start(), match.end(), f"After “state:” comes one of {', '.join(STATES)}.")
+            return FilterError(
+                match.start(), match.end(), tr("After “state:” comes one of {names}.").format(names=", ".join(STATES))
+            )
         elif state is not None and state != value.lower():
-            return FilterError(match.start(), match.end(), "A photo is asked to be in two states at once.")
+            return FilterError(match.start(), match.end(), tr("A photo is asked to be in two states at once."))
         else:
             state = value.lower()
     return Filter(state, tuple(found))

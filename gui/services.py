@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -25,19 +26,6 @@ if TYPE_CHECKING:
     from core.library.records import CaptionRow, Counts, ImageRow, RunRow
 
 Sort = Literal["path", "score", "weakest", "distinctiveness"]
-EXPORT_FORMATS = (
-    ("txt", "Text files (.txt)"),
-    ("jsonl", "JSON Lines (.jsonl)"),
-    ("csv", "Table (.csv)"),
-    ("coco", "COCO (.json)"),
-)
-FILE_NAMES = {"jsonl": "metadata.jsonl", "csv": "captions.csv", "coco": "captions_coco.json"}
-ACTIONS = {
-    "create": "New file",
-    "same": "Nothing: it says this already",
-    "replace": "Its words are replaced",
-    "keep": "Kept: it says something else",
-}
 
 
 @dataclass(frozen=True)
@@ -98,7 +86,7 @@ class Overview:
     to_review: int  # photos with suggestions and no accepted caption
     uncaptioned: int
     run_id: str | None  # the run whose model captions come from; None: the starter's
-    model: str  # the same as a sentence
+    run_date: datetime | None  # when that run began
     training_left: bool  # whether the last training was cut off and can go on
     last_training_s: float | None  # how long the newest finished training took
     captioning_left: int  # photos that the last captioning, cut off, has not done
@@ -106,21 +94,25 @@ class Overview:
 
 @dataclass(frozen=True)
 class ExportRow:
-    """One file of an export: what will happen to it."""
+    """One file of an export: what will happen to it (an action of ``core.exchange``), and what it will say."""
 
-    file: str
-    change: str
+    file: Path
+    action: Literal["create", "same", "replace", "keep"]
     text: str
 
 
 @dataclass(frozen=True)
 class ExportPreview:
-    """``files``: how many files would be written; ``kept``: how many say something else; ``rows``: the first ones."""
+    """``photos`` with captions and ``without``; how many files would be written, are the ``same`` already, or are
+    ``kept`` since they say something else; the first files as ``rows``. ``refused``: why there is nothing to export."""
 
-    summary: str
-    files: int
-    kept: int
-    rows: tuple[ExportRow, ...]
+    photos: int = 0
+    without: int = 0
+    files: int = 0
+    same: int = 0
+    kept: int = 0
+    rows: tuple[ExportRow, ...] = ()
+    refused: str = ""
 
 
 def sample_folder() -> Path:
@@ -174,7 +166,7 @@ class LibraryService:
             self._number_to_review(),
             len(queries.image_ids(self._library, has_caption=False)),
             None if run is None else run.id,
-            _model_sentence(run),
+            None if run is None else run.created_at,
             _can_go_on(runs),
             _last_duration(runs),
             unfinished.todo if unfinished is not None else 0,
@@ -257,18 +249,14 @@ class LibraryService:
         try:
             plan = plan_export(self._library, order.format, order.target, which=order.which, overwrite=order.overwrite)
         except UserError as error:
-            return ExportPreview(error.message, 0, 0, ())
+            return ExportPreview(refused=error.message)
         numbers = Counter(item.action for item in plan.items)
         rows = tuple(
-            ExportRow(str(item.path), ACTIONS[item.action], " · ".join(item.content.splitlines()[:3])[:400])
+            ExportRow(item.path, item.action, " · ".join(item.content.splitlines()[:3])[:400])
             for item in plan.items[:limit]
         )
-        where = "beside the photos" if order.target is None else f"to {order.target}"
-        parts = [f"{plan.photos:,} photos with captions, written {where}"]
-        parts += [f"{plan.without:,} without one are left out"] if plan.without else []
-        parts += [f"{numbers['same']:,} files are up to date"] if numbers["same"] else []
         writes = numbers["create"] + numbers["replace"]
-        return ExportPreview("; ".join(parts) + ".", writes, numbers["keep"], rows)
+        return ExportPreview(plan.photos, plan.without, writes, numbers["same"], numbers["keep"], rows)
 
     def use_run(self, run_id: str | None) -> None:
         """Captions come from this run's model from now on; None: from the starter's."""
@@ -335,12 +323,6 @@ def _core_sort(query: Query) -> Literal["path", "score", "distinctiveness", "giv
     if query.sort == "path":
         return "path" if query.found is None else "given"  # what was found by words comes best first
     return "score" if query.sort == "weakest" else query.sort
-
-
-def _model_sentence(run: RunRow | None) -> str:
-    if run is None:
-        return "The starter model writes these captions. Train on your own captions to get your wording."
-    return f"Your model of {run.created_at:%d %B %Y, %H:%M} writes these captions."
 
 
 def _can_go_on(runs: Sequence[RunRow]) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QCoreApplication
+from PySide6.QtCore import QCoreApplication, QDateTime, QLocale
 
 if TYPE_CHECKING:
     from core.library.records import CaptionRow, ScoreRow
@@ -90,3 +91,20 @@ def state_word(state: str) -> str:
 
 
 STATE_COLOURS = {"none": "outline", "seed": "accent", "accepted": "good", "candidate": "warn", "rejected": "bad"}
+
+
+def model_sentence(run_date: datetime | None) -> str:
+    """Which model captions come from."""
+    if run_date is None:
+        return tr("The starter model writes these captions. Train on your own captions to get your wording.")
+    when = QLocale().toString(QDateTime.fromSecsSinceEpoch(int(run_date.timestamp())), QLocale.FormatType.ShortFormat)
+    return tr("Your model of {date} writes these captions.").format(date=when)
+
+
+def export_action(action: str) -> str:
+    return {
+        "create": tr("New file"),
+        "same": tr("Nothing: it says this already"),
+        "replace": tr("Its words are replaced"),
+        "keep": tr("Kept: it says something else"),
+    }[action]

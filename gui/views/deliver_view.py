@@ -26,7 +26,7 @@ from core.batch.progress import BatchProgress
 from gui import theme, words
 from gui.actions import Actions
 from gui.bridge import RunningJob
-from gui.services import EXPORT_FORMATS, FILE_NAMES, ExportPreview, Overview
+from gui.services import ExportPreview, Overview
 from gui.session import Session
 from gui.tasks import CaptionOrder, CaptionResult, Existing, ExportOrder, ExportResult, caption_photos, export_captions
 from gui.widgets.basics import (
@@ -47,6 +47,7 @@ from gui.worker import Failure, Progress
 PREVIEW_ROWS = 200
 MOST_SUGGESTIONS = 9
 FAILURES_SHOWN = 5
+FILE_NAMES = {"jsonl": "metadata.jsonl", "csv": "captions.csv", "coco": "captions_coco.json"}
 
 
 class DeliverView(QWidget):
@@ -161,7 +162,12 @@ class DeliverView(QWidget):
     def _export_card(self) -> QWidget:
         self.format = ComboBox()
         self.format.setAccessibleName(self.tr("Format"))
-        for key, text in EXPORT_FORMATS:
+        for key, text in (
+            ("txt", self.tr("Text files (.txt)")),
+            ("jsonl", self.tr("JSON Lines (.jsonl)")),
+            ("csv", self.tr("Table (.csv)")),
+            ("coco", self.tr("COCO (.json)")),
+        ):
             self.format.addItem(text, key)
         self.which = ComboBox()
         self.which.setAccessibleName(self.tr("Which captions"))
@@ -228,7 +234,7 @@ class DeliverView(QWidget):
                     photos=words.counted(overview.uncaptioned, self.tr("photo"), self.tr("photos"))
                 )
             )
-        self.model.setText(overview.model)
+        self.model.setText(words.model_sentence(overview.run_date))
         relabel(self.caption, self.tr("Caption {photos}").format(photos=photos))
         self.caption.setVisible(todo > 0 and self._job is None)
         left = overview.captioning_left
@@ -384,17 +390,31 @@ class DeliverView(QWidget):
             self._session.look_up(lambda service: service.preview_export(order, PREVIEW_ROWS), self.show_preview)
 
     def show_preview(self, preview: ExportPreview) -> None:
-        self.summary.setText(preview.summary)
+        self.summary.setText(self._summary(preview))
         self.export.setEnabled(preview.files > 0)
         files = words.counted(preview.files, self.tr("file"), self.tr("files"))
         relabel(self.export, self.tr("Write {files}").format(files=files) if preview.files else self.tr("Export"))
         self.overwrite.setVisible(preview.kept > 0 or self.overwrite.isChecked())
         self.preview.setRowCount(len(preview.rows))
         for at, line in enumerate(preview.rows):
-            for place, text in enumerate((Path(line.file).name, line.change, line.text)):
+            for place, text in enumerate((line.file.name, words.export_action(line.action), line.text)):
                 item = QTableWidgetItem(text)
-                item.setToolTip(line.file if place == 0 else text)
+                item.setToolTip(str(line.file) if place == 0 else text)
                 self.preview.setItem(at, place, item)
+
+    def _summary(self, preview: ExportPreview) -> str:
+        if preview.refused:
+            return preview.refused
+        photos = words.counted(preview.photos, self.tr("photo"), self.tr("photos"))
+        if self._target is None:
+            parts = [self.tr("Captions of {photos}, written beside the photos").format(photos=photos)]
+        else:
+            parts = [self.tr("Captions of {photos}, written to {place}").format(photos=photos, place=self._target)]
+        if preview.without:
+            parts.append(self.tr("{n} without one are left out").format(n=words.count(preview.without)))
+        if preview.same:
+            parts.append(self.tr("{n} files are up to date").format(n=words.count(preview.same)))
+        return "; ".join(parts) + "."
 
     def run_export(self) -> None:
         order = self._order()
