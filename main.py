@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+_HEADLESS = ("--help", "--headless", "--json", "--out")  # argparse takes their beginnings, too
+
 
 def has_display() -> bool:
     """Whether a person can see a window. Linux says so in the environment; Windows and macOS always can."""
@@ -19,10 +21,10 @@ def wants_app(argv: Sequence[str]) -> bool:
     """Nothing, ``open`` and ``demo`` mean the app, unless there is no display or only help is wanted.
 
     A Qt platform named in the environment (``offscreen``, ``linuxfb``) counts as a display for ``open``, which can do
-    nothing else; ``demo`` goes headless instead of showing itself to nobody.
+    nothing else; ``demo`` goes headless instead of showing itself to nobody, and when its results are to be kept.
     """
-    options = {argument.split("=")[0] for argument in argv}
-    if options & {"--help", "-h", "--headless", "--json"}:
+    options = [argument.split("=")[0] for argument in argv]
+    if "-h" in options or any(name.startswith(option) for option in options if option[2:] for name in _HEADLESS):
         return False
     if not argv or argv[0] == "open":
         return has_display() or bool(os.environ.get("QT_QPA_PLATFORM"))

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol, cast
 
+from core.cli_flags import with_flags
 from core.commands.result import CommandResult, to_json
 from core.errors import UserError
 from core.jobs import Cancelled, ConsoleContext, JobContext
@@ -111,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None) * 2
     except UserError as error:
         ctx.clear_line()
-        print(f"seedcap: {error}", file=sys.stderr)
+        print(f"seedcap: {with_flags(error)}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, Cancelled):
         ctx.clear_line()

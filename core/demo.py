@@ -7,7 +7,7 @@ mapper never heard, so what the demo reports is what the seeds and the two stage
 
 from __future__ import annotations
 
-import csv
+import json
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from core.batch.runner import CaptionRequest, caption_folder
+from core.batch.runner import CaptionReport, CaptionRequest, caption_folder
+from core.demo_captions import CAPTIONS_FILE, by_photo, captions_beside
 from core.encoders.open_clip_encoder import OpenClipEncoder, load_encoder
 from core.encoders.search import cover
 from core.encoders.store import VectorStore
@@ -28,10 +29,10 @@ from core.library.edits import add_captions
 from core.library.library import Library
 from core.library.queries import images_of, seeds
 from core.library.records import ImageRow
-from core.library.scan import scan
+from core.library.scan import ScanReport, scan
 from core.onnx.export import ExportReport, ExportRequest, export_job
 from core.ranking import RankRequest, rank_job
-from core.starter.scenes_library import CAPTIONS_FILE, TRUTH_FILE, read_truth, write_sample_library
+from core.starter.scenes_library import TRUTH_FILE, read_truth, write_sample_library
 from core.starter.scenes_words import DEMO
 from core.training.job import train_job
 from core.training.messages import TrainReport, TrainRequest
@@ -40,7 +41,8 @@ SCENES, SEEDS = 160, 32
 SAMPLE_LIBRARY = 7
 """Which sample library the demo renders; the starter models were built from library 1."""
 SENTENCES_A_SEED = 2
-_SHOWN = 8
+LINES_FILE = "captions.jsonl"
+_SHOWN, _SHOWN_FAILED = 8, 20
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,10 @@ class DemoRequest:
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What the demo did and measured; both stages were judged on the photos that were no seeds."""
+    """What the demo did and measured; both stages were judged on the photos that were no seeds.
+
+    ``failed``: files without a caption and why; ``skipped``: lines of the captions file that say nothing.
+    """
 
     photos: int
     seeds: int
@@ -68,6 +73,8 @@ class DemoReport:
     training: TrainReport
     export: ExportReport
     captions: tuple[Mapping[str, object], ...]
+    failed: tuple[tuple[str, str], ...] = ()
+    skipped: int = 0
 
     def to_dict(self) -> dict[str, object]:
         parity = self.export.parity
@@ -81,6 +88,8 @@ class DemoReport:
             "reason": self.training.reason,
             "parity": {"photos": parity.photos, "identical": parity.identical},
             "captions": list(self.captions),
+            "failed": [{"file": file, "reason": reason} for file, reason in self.failed],
+            "skipped": self.skipped,
         }
 
     def table(self) -> str:
@@ -96,6 +105,13 @@ class DemoReport:
         lines += ["", f"Kept: {self.training.kept}. {self.training.reason}"]
         lines += [f"ONNX bundle: {parity.identical} of {parity.photos} photos get the same captions as from the model."]
         lines += ["", *(f"{row['file']}: {row['caption']}" for row in self.captions[:_SHOWN])]
+        if self.skipped:
+            lines.append(f"{self.skipped:,} lines of {CAPTIONS_FILE} say nothing.")
+        if self.failed:
+            lines.append(f"{len(self.failed):,} could not be captioned:")
+            lines += [f"  {file}: {reason}" for file, reason in self.failed[:_SHOWN_FAILED]]
+            if len(self.failed) > _SHOWN_FAILED:
+                lines.append(f"  and {len(self.failed) - _SHOWN_FAILED:,} more")
         return "\n".join(lines)
 
 
@@ -115,15 +131,16 @@ def demo_job(ctx: JobContext, request: DemoRequest) -> DemoReport:
     """Run the journey.
 
     Raises:
-        UserError: the folder of photos has no captions to take seeds from, or holds too few photos.
+        UserError: the folder of photos has no captions to take seeds from that can be read, or too few of them.
     """
     started = time.perf_counter()
     with _workplace(request.out) as work:
         folder = request.photos or _render(ctx, work / "photos")
-        sentences = _sentences(folder)
+        told = captions_beside(folder)
         encoder = load_encoder("starter")
         with Library.open_or_create(work / "demo.seedcap", exclusive=True) as library:
-            scan(library, folder, ctx)
+            scanned = scan(library, folder, ctx)
+            sentences = by_photo(library, told)
             _caption_some(library, encoder, sentences, request.seeds, ctx)
             overrides = dict(request.overrides or {})
             training = train_job(ctx, TrainRequest(library=library.path, overrides=overrides))
@@ -131,10 +148,12 @@ def demo_job(ctx: JobContext, request: DemoRequest) -> DemoReport:
             rank_job(ctx, RankRequest(library.path))
             photos = [image.path for image in images_of(library)]
             export = export_job(ctx, _export_request(training, work / "bundle", photos))
-            captions = _caption(ctx, folder, work)
+            report = _caption(ctx, folder, work)
             labelled = len(seeds(library))
+        captions = _rows(work / LINES_FILE)
     seconds = time.perf_counter() - started
-    return DemoReport(len(photos), labelled, seconds, *stages, training, export, captions)
+    failed = _failed(folder, scanned, report)
+    return DemoReport(len(photos), labelled, seconds, *stages, training, export, captions, failed, told.skipped_count)
 
 
 @contextmanager
@@ -155,35 +174,21 @@ def _render(ctx: JobContext, folder: Path) -> Path:
     return folder
 
 
-def _sentences(folder: Path) -> dict[str, tuple[str, ...]]:
-    """What people wrote about the photos, by file name."""
-    table = folder / CAPTIONS_FILE
-    if not table.is_file():
-        raise UserError(
-            f"{table} is missing.", "Write a file with the columns image,caption: the demo takes its seeds from it."
-        )
-    found: dict[str, list[str]] = {}
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        for row in csv.DictReader(file):
-            found.setdefault(row["image"], []).append(row["caption"])
-    return {name: tuple(captions) for name, captions in found.items()}
-
-
 def _caption_some(
-    library: Library, encoder: OpenClipEncoder, sentences: Mapping[str, tuple[str, ...]], number: int, ctx: JobContext
+    library: Library, encoder: OpenClipEncoder, sentences: Mapping[int, tuple[str, ...]], number: int, ctx: JobContext
 ) -> None:
     """Give captions to ``number`` photos that cover the library, as "label these next" would suggest."""
     from core.encoders.embed import embed_library
 
     embed_library(library, encoder, ctx)
-    images = [image for image in images_of(library) if sentences.get(image.path.name)]
+    images = [image for image in images_of(library) if image.id in sentences]
     if len(images) < number + 2:
         raise UserError(
             f"Only {len(images)} photos have captions in {CAPTIONS_FILE}.", "Use fewer --seeds, or caption more photos."
         )
     vectors = _vectors(library, encoder, images)
     chosen = [images[i] for i in cover(vectors, number)]
-    texts = {image.id: list(dict.fromkeys(sentences[image.path.name]))[:SENTENCES_A_SEED] for image in chosen}
+    texts = {image.id: sentences[image.id][:SENTENCES_A_SEED] for image in chosen}
     add_captions(library, texts, is_seed=True, label="Seeds of the demo")
 
 
@@ -195,17 +200,16 @@ def _judge(
     library: Library,
     encoder: OpenClipEncoder,
     training: TrainReport,
-    sentences: Mapping[str, tuple[str, ...]],
+    sentences: Mapping[int, tuple[str, ...]],
     folder: Path,
     ctx: JobContext,
 ) -> tuple[StageScores, StageScores]:
     """Both stages on every photo with sentences that was no seed."""
     labelled = {seed.image_id for seed in seeds(library)}
-    images = [image for image in images_of(library) if image.id not in labelled and image.path.name in sentences]
-    names = [image.path.name for image in images]
+    images = [image for image in images_of(library) if image.id not in labelled and image.id in sentences]
     known = {s.file: s.scene for s in read_truth(folder)} if (folder / TRUTH_FILE).is_file() else {}
-    scenes = tuple(known[name] for name in names) if known else None
-    judged = Judged(_vectors(library, encoder, images), tuple(sentences[name] for name in names), scenes)
+    scenes = tuple(known[image.path.name] for image in images) if known else None
+    judged = Judged(_vectors(library, encoder, images), tuple(sentences[image.id] for image in images), scenes)
     one, two = (
         score_stage(caption_all(training.folder / stage, encoder, judged.images, ctx), judged, encoder)
         for stage in ("stage1", "stage2")
@@ -214,14 +218,28 @@ def _judge(
 
 
 def _export_request(training: TrainReport, out: Path, photos: list[Path]) -> ExportRequest:
-    source = "starter" if training.kept == "starter" else str(training.folder / training.kept)
+    source = "starter" if training.kept == "before" else str(training.folder / training.kept)
     return ExportRequest(source, out, photos=tuple(photos))
 
 
-def _caption(ctx: JobContext, folder: Path, work: Path) -> tuple[Mapping[str, object], ...]:
-    import json
+def _caption(ctx: JobContext, folder: Path, work: Path) -> CaptionReport:
+    return caption_folder(ctx, CaptionRequest(source=folder, bundle=work / "bundle", out=work / LINES_FILE))
 
-    lines = work / "captions.jsonl"
-    caption_folder(ctx, CaptionRequest(source=folder, bundle=work / "bundle", out=lines))
+
+def _rows(lines: Path) -> tuple[Mapping[str, object], ...]:
     rows = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
-    return tuple({"file": row["file"], "caption": row["caption"], "score": row["score"]} for row in rows)
+    return tuple(
+        {"file": row["file"], "caption": row["caption"], "score": row["score"]} for row in rows if row["caption"]
+    )
+
+
+def _failed(folder: Path, scanned: ScanReport, report: CaptionReport) -> tuple[tuple[str, str], ...]:
+    """What could not be used, each file once: the scan and the captioning look at the same ones."""
+    failed = {_name(folder, error.path): error.reason for error in scanned.errors}
+    return tuple((failed | dict(report.failed)).items())
+
+
+def _name(folder: Path, file: Path) -> str:
+    """As the captioning of a folder names its files."""
+    absolute = folder.absolute()
+    return file.relative_to(absolute).as_posix() if file.is_relative_to(absolute) else str(file)

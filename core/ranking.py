@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.encoders.encoder import Encoder
-from core.encoders.search import duplicate_groups
 from core.jobs import JobContext
 from core.library.records import CaptionRow, ScoreRow
 from core.metrics.clip_score import clip_s
@@ -41,7 +40,7 @@ class RankRequest:
     """``encoder``: a name; default that of the library's current run, else ``starter``. ``bundle``: use the encoder of
     this ONNX bundle instead, without torch. ``caption_ids``: score these only (an edit), if the scores shown are of the
     same encoder and photos. ``plain``: the sentence each photo's captions are compared with, by photo id; default what
-    the starter model said about it."""
+    the starter model says about it."""
 
     library: Path
     encoder: str | None = None
@@ -167,6 +166,10 @@ def rank_job(ctx: JobContext, request: RankRequest) -> RankReport:
 
     with Library.open(request.library) as library:
         encoder = _encoder(library, request)
+        if request.caption_ids is None and not request.plain:
+            from core.batch.plain import write_plain_captions
+
+            write_plain_captions(ctx, library)
         return rank_library(library, encoder, ctx, caption_ids=request.caption_ids, plain=request.plain)
 
 
@@ -178,9 +181,13 @@ def rank_library(
     caption_ids: Iterable[int] | None = None,
     plain: Mapping[int, str] | None = None,
 ) -> RankReport:
-    """Score the captions of an open library with ``encoder``; photos without a vector are embedded first."""
+    """Score the captions of an open library with ``encoder``; photos without a vector are embedded first.
+
+    ``plain``: see :class:`RankRequest`; by default what the starter has said so far.
+    """
     from core.encoders.embed import embed_library
     from core.encoders.store import VectorStore
+    from core.library.near_duplicates import group_numbers, update_groups
     from core.library.queries import all_captions, images_of
     from core.library.scores import gallery_version, write_scores
 
@@ -197,7 +204,8 @@ def rank_library(
         return RankReport(0, 0, len(images), encoder.id, 0.0, 0.0, 0.0, embedded.failed)
     photos = store.get([image.content_hash for image in images])
     ctx.progress(0, None, "Comparing the photos")
-    groups = duplicate_groups(photos)
+    update_groups(library, encoder.fingerprint, encoder.dim, ctx)
+    groups = group_numbers(library, encoder.fingerprint, [image.content_hash for image in images])
     plain_texts = dict(plain or {}) or _starter_texts(library)
     about = {caption.image_id for caption in captions}
     plain_texts = {image_id: text for image_id, text in plain_texts.items() if image_id in about}
@@ -267,14 +275,17 @@ def _report(rows: Iterable[ScoreRow], photos: int, encoder: str, failed: tuple[t
 
 
 def _starter_texts(library: Library) -> dict[int, str]:
-    """What the starter model last said about each photo, also where a trained model's caption has replaced it."""
+    """What the starter model said about each photo: as a candidate, also where another caption has replaced it, or
+    else to be compared with."""
     from sqlalchemy import select
 
+    from core.batch.plain import plain_captions
     from core.library.tables import Caption
 
     with library.session() as session:
         query = select(Caption.image_id, Caption.text).where(Caption.author == "run", Caption.run_id.is_(None))
-        return {row.image_id: row.text for row in session.execute(query.order_by(Caption.id))}
+        candidates = {row.image_id: row.text for row in session.execute(query.order_by(Caption.id))}
+    return plain_captions(library) | candidates
 
 
 def _encoder(library: Library, request: RankRequest) -> Encoder:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
-from typing import cast
+from typing import Any, cast
 
 from PySide6.QtCore import QCoreApplication, QSettings, QtMsgType, qInstallMessageHandler
 from PySide6.QtWidgets import QApplication
 
+import core.cli
 from core.paths import config_dir, log_dir
 from gui.bridge import remove_old_logs
 from gui.dialogs import CrashDialog
@@ -23,13 +23,14 @@ from gui.icons import icon
 from gui.main_window import MainWindow
 from gui.session import Session
 from gui.theme import MODES, Mode, Theme
+from gui.views.library_view import LibraryView
 
 _log = logging.getLogger("seedcap")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the app until its window is closed. ``argv``: nothing, ``open [FOLDER]`` or ``demo [--photos DIR]``."""
-    arguments = _parse(argv)
+    """Run the app until its window is closed. ``argv``: nothing, or what ``open`` and ``demo`` take."""
+    arguments = vars(core.cli.parse(argv)[1]) if argv else {}
     app = make_application()
     settings = open_settings()
     window = make_window(settings)
@@ -37,19 +38,51 @@ def main(argv: Sequence[str]) -> int:
     log_qt_messages()
     remove_old_logs(log_dir())
     window.show()
-    if arguments.command == "demo" and arguments.photos is None:
-        window.open_sample(write_seeds=arguments.seeds)
-    else:
-        folder = arguments.photos if arguments.command == "demo" else arguments.folder
-        last = settings.value("last_library")
-        if folder is not None:
-            window.open_folder(folder.expanduser().absolute())
-        elif last and Path(str(last)).is_dir():
-            window.open_folder(Path(str(last)))
+    show_first(window, arguments, settings.value("last_library"))
     return app.exec()
 
 
 run = main
+
+
+def show_first(window: MainWindow, arguments: Mapping[str, Any], last: object = None) -> None:
+    """Open what the command line names: ``folder``; ``photos``, or the sample scenes, with ``seeds``; else ``last``."""
+    folder = arguments.get("photos") or arguments.get("folder")
+    seeds = arguments.get("seeds")
+    if folder is not None:
+        place = folder.expanduser().absolute()
+        window.open_folder(place) if seeds is None else _open_with_captions(window, place, seeds)
+    elif seeds is not None:
+        window.open_sample(write_seeds=seeds)
+    elif last and Path(str(last)).is_dir():
+        window.open_folder(Path(str(last)))
+
+
+def _open_with_captions(window: MainWindow, photos: Path, seeds: int) -> None:
+    """Open a folder of photos, and take in the captions that lie beside them, as ``demo --photos`` does."""
+    session = window.session
+
+    def scanned() -> None:
+        from core.demo_captions import CAPTIONS_FILE, SeedOrder, write_seeds
+
+        service = session.service
+        if service is None or not (photos / CAPTIONS_FILE).is_file():
+            return
+        order = SeedOrder(service.path, photos, seeds)
+        title = QCoreApplication.translate("app", "Taking in captions")
+        job = session.start(session.light, write_seeds, order, title=title, kind="captions")
+        if job is not None:
+            job.finished.connect(lambda written: window.go("train") if written else None)
+
+    def opened() -> None:
+        view = window.view("library")
+        assert isinstance(view, LibraryView)
+        job = view.scan((photos,))
+        if job is not None:
+            job.finished.connect(lambda _result: session.after_overview(scanned))
+
+    session.open(photos, opened)
+    window.go("library")
 
 
 def make_application() -> QApplication:
@@ -128,18 +161,3 @@ def log_qt_messages() -> None:
         logging.getLogger("qt").log(levels.get(kind, logging.WARNING), message)
 
     qInstallMessageHandler(handle)
-
-
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="seedcap", description="Open the app.")
-    commands = parser.add_subparsers(dest="command")
-    opening = commands.add_parser("open", help="open the library that holds FOLDER, or make one")
-    opening.add_argument("folder", nargs="?", type=Path)
-    demo = commands.add_parser("demo", help="open the sample library")
-    demo.add_argument("--photos", type=Path)
-    demo.add_argument("--seeds", type=int, default=32)
-    arguments = parser.parse_args(list(argv))
-    for name in ("folder", "photos"):
-        if not hasattr(arguments, name):
-            setattr(arguments, name, None)
-    return arguments

@@ -28,7 +28,7 @@ from gui.worker import Failure, Finished, Job, Message, Report, Started, Stopped
 _log = logging.getLogger(__name__)
 
 POLL_S = 0.05
-CANCEL_GRACE_S = 8.0  # a job that has not stopped by then is ended
+CANCEL_GRACE_S = 15.0  # a job that has not stopped by then is ended
 KEEP_WARM_MS = 120_000  # how long a worker that is kept between jobs waits for the next one
 LOG_TAIL = 6_000
 
@@ -87,10 +87,11 @@ class WorkerProcess:
             self._process.join(2.0)
         if self._process.is_alive():
             self._process.kill()
-            self._process.join(2.0)
+            self._process.join(10.0)
         if self._process.exitcode != 0 and self._process.pid is not None:
             end_group(self._process.pid)
-        self._process.close()
+        with contextlib.suppress(ValueError):  # killed, but so busy a computer has not come round to ending it
+            self._process.close()
         with contextlib.suppress(OSError):
             self._log.unlink()
 
@@ -152,6 +153,7 @@ class _Supervisor(QThread):
         self._job = job
         self._request = request
         self._slot = worker
+        self._begun = False
         self._cancelled = threading.Event()
 
     def cancel(self) -> None:
@@ -166,6 +168,8 @@ class _Supervisor(QThread):
         except Exception as error:  # noqa: BLE001 - the bridge: a thread that dies silently would leave the window waiting
             _log.exception("supervising a job failed")
             outcome = Failure(f"This work could not be started: {error}", "", repr(error))
+            if self._begun:
+                outcome = Failure("This work was lost sight of and given up.", "Start it again.", repr(error))
         self.message.emit(outcome)
 
     def _supervise(self, slot: _WorkerSlot) -> Message:
@@ -174,6 +178,7 @@ class _Supervisor(QThread):
         healthy = False
         try:
             worker.run(payload)
+            self._begun = True
             outcome = self._listen(worker)
             healthy = outcome is not None
             return outcome or Stopped()

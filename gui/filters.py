@@ -1,32 +1,34 @@
-"""What may be typed into the filter box: ``state:accepted``, ``"red car"`` and plain words, all of which must hold."""
+"""The filter box: text in the filter language of ``core.library.filters``, and what to say when it is faulty."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from gui.words import tr
-
 STATES = ("none", "seed", "candidate", "accepted", "rejected", "failed")
-
-_TOKEN = re.compile(r'"([^"]*)"|(\S+)')
+"""Offered in the menu beside the box."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """``state`` is one of ``STATES`` or None; ``words`` must all occur in a caption."""
+    """Photos with a caption in ``state`` for which ``text``, as it was typed, holds."""
 
     state: str | None = None
-    words: tuple[str, ...] = ()
+    text: str = ""
 
     @property
     def empty(self) -> bool:
-        return self.state is None and not self.words
+        return self.state is None and not self.text
+
+    @property
+    def query(self) -> str:
+        """The filter as core reads it."""
+        state = f"state:{self.state}" if self.state else ""
+        return f"{state} ({self.text})" if state and self.text else state or self.text
 
 
 @dataclass(frozen=True)
 class FilterError:
-    """What could not be understood: the part of the text from ``start`` to ``end``, and why in words."""
+    """What could not be understood: the part of the text from ``start`` to ``end``, and in words what was expected."""
 
     start: int
     end: int
@@ -34,29 +36,14 @@ class FilterError:
 
 
 def parse(text: str) -> Filter | FilterError:
-    state: str | None = None
-    found: list[str] = []
-    for match in _TOKEN.finditer(text):
-        quoted, word = match.group(1), match.group(2)
-        if quoted is not None:
-            if quoted.strip():
-                found.append(" ".join(quoted.split()))
-            continue
-        if word.startswith('"'):
-            return FilterError(match.start(), len(text), tr("A closing quote is missing."))
-        name, colon, value = word.partition(":")
-        if not colon or not name.isalpha():
-            found.append(word)
-        elif name.lower() != "state":
-            return FilterError(
-                match.start(), match.end(), tr("“{name}:” is not known; only “state:” is.").format(name=name)
-            )
-        elif value.lower() not in STATES:
-            return FilterError(
-                match.start(), match.end(), tr("After “state:” comes one of {names}.").format(names=", ".join(STATES))
-            )
-        elif state is not None and state != value.lower():
-            return FilterError(match.start(), match.end(), tr("A photo is asked to be in two states at once."))
-        else:
-            state = value.lower()
-    return Filter(state, tuple(found))
+    """What was typed, checked. Files that could not be read have a list of their own, so asking for them alone is a
+    ``state`` and not a text."""
+    from core.library.filters import nodes, parser, problems  # not needed before somebody types
+
+    try:
+        tree = parser.parse(text)
+    except problems.FilterError as error:
+        return FilterError(error.start, error.end, f"{error.message} {error.next_step}")
+    if isinstance(tree, nodes.State) and tree.value == "failed":
+        return Filter("failed")
+    return Filter(text="" if tree == nodes.And(()) or not list(nodes.leaves(tree)) else text.strip())

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-import traceback
 from collections.abc import Callable
 
 from PySide6.QtCore import QObject, QThread, Signal
 
 from core.errors import UserError
-from gui.worker import Failure
+from gui.worker import Failure, bug
 
 _log = logging.getLogger(__name__)
 
@@ -104,4 +103,4 @@ class _Call:
             self.failure = Failure(error.message, error.next_step)
         except Exception as error:  # noqa: BLE001 - the bridge: shown with its details, and the lane goes on
             _log.exception("a call to the library failed")
-            self.failure = Failure(f"Something went wrong inside Seedcap: {error}", "", traceback.format_exc())
+            self.failure = bug(error)

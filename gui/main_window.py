@@ -60,7 +60,7 @@ class MainWindow(QMainWindow):
         central = QWidget()
         central.setLayout(body)
         self.setCentralWidget(central)
-        self.toast = Toast(central)
+        self.toast = Toast(central, below=self.messages)
         self._build_menus()
         self._connect()
         self._show_theme()
@@ -343,6 +343,8 @@ class MainWindow(QMainWindow):
     # -- jobs -------------------------------------------------------------------------------------------------------
 
     def _job_started(self, job: RunningJob) -> None:
+        if job.kind in PLACES_WITH_OWN_PROGRESS:
+            self.messages.clear()  # it tells of an earlier try, and this is the next
         if job.kind == "search" and not self.job_bar.job:
             # A search takes a moment; only the first one, which looks at every photo, takes long.
             QTimer.singleShot(SEARCH_SHOWN_AFTER_MS, job, lambda: self._watch(job))

@@ -7,9 +7,10 @@ is there before SQLAlchemy is.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,12 +19,15 @@ import numpy as np
 
 from core.errors import UserError
 from core.paths import data_dir
+from core.training.messages import TrainRequest
 from gui.filters import Filter
 from gui.tasks import ExportOrder
 
 if TYPE_CHECKING:
     from core.library.library import Library
     from core.library.records import CaptionRow, Counts, ImageRow, RunRow
+
+_MARK = re.compile(r"-[0-9a-f]{8}$")  # what makes the name of a library for a folder unique
 
 Sort = Literal["path", "score", "weakest", "distinctiveness"]
 
@@ -87,9 +91,10 @@ class Overview:
     uncaptioned: int
     run_id: str | None  # the run whose model captions come from; None: the starter's
     run_date: datetime | None  # when that run began
-    training_left: bool  # whether the last training was cut off and can go on
+    stopped: TrainRequest | None  # how to go on with the last training, where it was cut off
     last_training_s: float | None  # how long the newest finished training took
     captioning_left: int  # photos that the last captioning, cut off, has not done
+    outdated: int  # photos to review whose suggestions are all from another model than the one in use
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ class ExportRow:
     """One file of an export: what will happen to it (an action of ``core.exchange``), and what it will say."""
 
     file: Path
-    action: Literal["create", "same", "replace", "keep"]
+    action: Literal["create", "merge", "same", "replace", "keep"]
     text: str
 
 
@@ -158,7 +163,7 @@ class LibraryService:
         unfinished = unfinished_job(self._library, "caption")
         return Overview(
             # A library made for one folder goes by that folder's name; its own carries a mark to be unique.
-            folders[0].name if len(folders) == 1 else self.name,
+            folders[0].name if len(folders) == 1 else _MARK.sub("", self.name),
             counts,
             folders,
             edits.can_undo(self._library),
@@ -167,9 +172,10 @@ class LibraryService:
             len(queries.image_ids(self._library, has_caption=False)),
             None if run is None else run.id,
             None if run is None else run.created_at,
-            _can_go_on(runs),
+            _stopped(self.path, runs),
             _last_duration(runs),
             unfinished.todo if unfinished is not None else 0,
+            len(outdated(self._library)),
         )
 
     def _number_to_review(self) -> int:
@@ -180,30 +186,8 @@ class LibraryService:
         """The photos that a query asks for, in its order."""
         from core.library import queries
 
-        wanted = query.filter
-        state = wanted.state if wanted.state in ("seed", "candidate", "accepted", "rejected") else None
-        found = queries.image_ids(
-            self._library,
-            state=state,
-            has_caption=False if wanted.state == "none" else None,
-            text=" ".join(wanted.words) or None,
-            ids=query.found,
-            sort=_core_sort(query),
-        )
-        phrases = [word.casefold() for word in wanted.words if " " in word]
-        if phrases:
-            found = self._with_phrases(found, phrases)
+        found = queries.image_ids(self._library, filter=query.filter.query, ids=query.found, sort=_core_sort(query))
         return self._weakest_first(found) if query.sort == "weakest" else found
-
-    def _with_phrases(self, ids: np.ndarray, phrases: Sequence[str]) -> np.ndarray:
-        """Those of ``ids`` with a caption or a name that holds each phrase as it was typed."""
-        kept = []
-        for photo in self.photos(ids):
-            texts = [caption.text.casefold() for caption in photo.captions]
-            texts.append(str(photo.image.relative_path).casefold())
-            if all(any(phrase in text for text in texts) for phrase in phrases):
-                kept.append(photo.image.id)
-        return np.array(kept, dtype=np.int64)
 
     def _weakest_first(self, best_first: np.ndarray) -> np.ndarray:
         """Scored photos turned around; those without a score stay last. The boundary is found by bisection."""
@@ -251,12 +235,17 @@ class LibraryService:
         except UserError as error:
             return ExportPreview(refused=error.message)
         numbers = Counter(item.action for item in plan.items)
-        rows = tuple(
-            ExportRow(item.path, item.action, " · ".join(item.content.splitlines()[:3])[:400])
-            for item in plan.items[:limit]
-        )
-        writes = numbers["create"] + numbers["replace"]
+        rows = tuple(ExportRow(item.path, item.action, item.preview) for item in plan.items[:limit])
+        writes = numbers["create"] + numbers["merge"] + numbers["replace"]
         return ExportPreview(plan.photos, plan.without, writes, numbers["same"], numbers["keep"], rows)
+
+    def runs_cut_off(self) -> None:
+        """After a worker has ended without a word: its training is not running any more, and can be gone on with."""
+        from core.library.runs import INTERRUPTED, RUNNING, runs, update_run
+
+        for run in runs(self._library):
+            if run.status == RUNNING:
+                update_run(self._library, run.id, status=INTERRUPTED)
 
     def use_run(self, run_id: str | None) -> None:
         """Captions come from this run's model from now on; None: from the starter's."""
@@ -319,15 +308,32 @@ class LibraryService:
         return edits.redo(self._library)
 
 
+def outdated(library: Library) -> np.ndarray:
+    """Photos to review that the model in use has said nothing about: another one's suggestions wait there."""
+    from core.library import queries
+    from core.library.paging import page
+
+    everything = max(1, queries.counts(library).photos)
+    return page(library, "state:candidate NOT state:accepted NOT run:current", limit=everything).ids
+
+
 def _core_sort(query: Query) -> Literal["path", "score", "distinctiveness", "given"]:
     if query.sort == "path":
         return "path" if query.found is None else "given"  # what was found by words comes best first
     return "score" if query.sort == "weakest" else query.sort
 
 
-def _can_go_on(runs: Sequence[RunRow]) -> bool:
-    """Whether the newest training was stopped half-way; an older one has been overtaken."""
-    return bool(runs) and runs[0].status in ("cancelled", "interrupted")
+def _stopped(library: Path, runs: Sequence[RunRow]) -> TrainRequest | None:
+    """How to go on with the newest training, if it was stopped half-way: with the settings that it was begun with.
+
+    An older one has been overtaken.
+    """
+    if not runs or runs[0].status not in ("cancelled", "failed", "interrupted"):
+        return None
+    known = {field.name for field in fields(TrainRequest)}
+    begun = {name: value for name, value in runs[0].config.get("request", {}).items() if name in known}
+    text_file = Path(begun["text_file"]) if begun.get("text_file") else None
+    return TrainRequest(**{**begun, "library": library, "text_file": text_file, "resume": True})
 
 
 def _last_duration(runs: Sequence[RunRow]) -> float | None:

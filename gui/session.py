@@ -13,12 +13,14 @@ from gui.commands import Commands
 from gui.lane import Lane
 from gui.services import LibraryService, Overview, Photo, Query
 from gui.thumbnails import Thumbnails
+from gui.watching import Watcher
 from gui.worker import Failure, Job
 
 REFRESH_MS = 60
 
 
 class Session(QObject):
+    opening_changed = Signal()  # a library is being opened, or no longer is
     opened = Signal()  # another library, or none
     overview_changed = Signal(object)  # Overview
     data_changed = Signal()  # captions or photos have changed: read again what is shown
@@ -35,11 +37,14 @@ class Session(QObject):
         self.lookups = Lane("lookups", self)  # slow looks at many files, so that reading is not behind them
         self.thumbnails = Thumbnails(self)
         self.commands = Commands(self.writes, self)
+        self.watcher = Watcher(self)
         self.heavy = JobRunner(self, in_process=in_process)  # training, captioning: one at a time
         self.light = JobRunner(self, in_process=in_process)  # scanning
         self.words = JobRunner(self, in_process=in_process, keep_worker=True)  # search: the model stays loaded
         self.service: LibraryService | None = None
         self.overview: Overview | None = None
+        self.opening: Path | None = None
+        self.writes.failed.connect(lambda _failure: self._set_opening(None))
         for lane in self.lanes:
             lane.failed.connect(self.failed)
         for runner in self.runners:
@@ -55,7 +60,7 @@ class Session(QObject):
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
-        return self.reads, self.writes, self.pictures, self.lookups
+        return self.reads, self.writes, self.pictures, self.lookups, self.watcher.lane
 
     # -- the library ------------------------------------------------------------------------------------------------
 
@@ -74,10 +79,17 @@ class Session(QObject):
 
         def done(service: LibraryService) -> None:
             self._use(service)
+            self._set_opening(None)
             if then is not None:
                 then()
 
+        self._set_opening(folder)
         self.writes.submit(lambda: self._reopen(folder), done, key="open")
+
+    def _set_opening(self, folder: Path | None) -> None:
+        if folder != self.opening:
+            self.opening = folder
+            self.opening_changed.emit()
 
     def _reopen(self, folder: Path) -> LibraryService:
         """In the writing lane, so that everything typed before is kept first."""
@@ -90,6 +102,7 @@ class Session(QObject):
         before, self.service = self.service, service
         self.commands.use(service)
         self.thumbnails.clear()
+        self.watcher.begin()
         if before is not None and before is not service:
             self.writes.submit(before.close)
         self.overview = None
@@ -153,6 +166,7 @@ class Session(QObject):
 
     def _set_overview(self, overview: Overview) -> None:
         self.overview = overview
+        self.watcher.watch(overview.folders)
         self.overview_changed.emit(overview)
 
     def _done(self, label: str) -> None:
@@ -194,6 +208,7 @@ class Session(QObject):
     def close(self) -> None:
         """After the jobs have ended: finish writing, then let go of everything."""
         self._refresh.stop()
+        self.watcher.stop()
         self.writes.stop()  # first: what was typed
         for lane in self.lanes:
             lane.stop()

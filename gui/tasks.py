@@ -7,6 +7,7 @@ this module or of ``core.training.messages``: what crosses the pipe never makes 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,8 @@ class ScanResult:
     changed: int
     missing: int
     errors: tuple[tuple[str, str], ...]
+    renamed: int = 0
+    returned: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class CaptionOrder:
     candidates: int = 1
     only_failed: bool = False
     resume: bool = False
+    only_outdated: bool = False  # the photos whose suggestions are from another model than the one in use
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ class ExportOrder:
     """``target``: a folder or a file, None for beside the photos. ``overwrite`` files that say something else."""
 
     library: Path
-    format: Literal["txt", "jsonl", "csv", "coco"]
+    format: Literal["txt", "jsonl", "csv", "coco", "xmp"]
     which: Literal["accepted", "best"] = "accepted"
     target: Path | None = None
     overwrite: bool = False
@@ -125,17 +129,18 @@ class SampleOrder:
 def scan_folders(ctx: JobContext, order: ScanOrder) -> ScanResult:
     from core.library import queries
     from core.library.library import Library
-    from core.library.scan import scan
+    from core.library.scan import scan_all
 
     with Library.open(order.library) as library:
-        folders = order.folders or tuple(queries.folders(library))
-        reports = [scan(library, folder, ctx) for folder in folders]
+        report = scan_all(library, order.folders or tuple(queries.folders(library)), ctx)
     return ScanResult(
-        sum(report.found for report in reports),
-        sum(report.added for report in reports),
-        sum(report.changed for report in reports),
-        sum(report.missing for report in reports),
-        tuple((str(error.path), error.reason) for report in reports for error in report.errors),
+        report.found,
+        report.added,
+        report.changed,
+        report.missing,
+        tuple((str(error.path), error.reason) for error in report.errors),
+        report.renamed,
+        report.returned,
     )
 
 
@@ -160,9 +165,23 @@ def suggest_photos(ctx: JobContext, order: SuggestOrder) -> Suggestion:
 @needs("core.training.job", "core.training.loop", "core.encoders.open_clip_encoder", "transformers")
 def train(ctx: JobContext, request: TrainRequest) -> TrainReport:
     """Both stages. What it reports on the way are the messages of ``core.training.messages``."""
+    from core.errors import UserError
     from core.training.job import train_job
 
-    return train_job(ctx, request)
+    try:
+        return train_job(ctx, request)
+    except UserError as error:
+        raise UserError(error.message, _as_buttons(error.next_step), topic=error.topic) from error
+
+
+def _as_buttons(next_step: str) -> str:
+    """Advice about going on with a training, for somebody who has a button instead of a flag."""
+    return re.sub(
+        r"([Tt])rain (again )?without --resume", lambda found: f"{_PRESS[found[1]]} Train to begin anew", next_step
+    )
+
+
+_PRESS = {"T": "Press", "t": "press"}
 
 
 @needs("core.batch.library_runner")
@@ -170,17 +189,27 @@ def caption_photos(ctx: JobContext, order: CaptionOrder) -> CaptionResult:
     """Caption the library with its bundle, then score; ``BatchProgress`` tells rate and time left on the way."""
     from core.batch.library_runner import run
     from core.batch.runner import CaptionOptions, LibraryCaptionRequest
+    from core.library.library import Library
+    from gui.services import outdated
 
     options = CaptionOptions(candidates=order.candidates)
+    image_ids = None
+    if order.only_outdated:
+        with Library.open(order.library) as library:
+            image_ids = tuple(outdated(library).tolist())
     request = LibraryCaptionRequest(
         order.library,
         existing=order.existing,
         resume=order.resume,
         retry_failed=order.only_failed,
+        image_ids=image_ids,
         options=options,
     )
     report = run(_PlainMessages(ctx), request)
     return CaptionResult(report.done, report.failed, report.seconds)
+
+
+EXPORTING = "Exporting the model"  # what ``core.batch.bundles`` says while it makes a bundle
 
 
 class _PlainMessages:
@@ -192,7 +221,8 @@ class _PlainMessages:
         self.check_cancelled = ctx.check_cancelled
 
     def progress(self, done: int, total: int | None, message: str = "") -> None:
-        self._ctx.progress(done, total, message.split(",")[0])
+        said = message.split(",")[0]
+        self._ctx.progress(done, total, "Getting the model ready; this is done once" if said == EXPORTING else said)
 
 
 @needs("core.exchange.exports")
@@ -204,7 +234,8 @@ def export_captions(ctx: JobContext, order: ExportOrder) -> ExportResult:
     with Library.open(order.library) as library:
         plan = plan_export(library, order.format, order.target, which=order.which, overwrite=order.overwrite)
         report = write_export(plan, ctx)
-    folder = plan.items[0].path.parent
+    paths = [item.path for item in plan.items] or [path for path, _ in plan.refused]
+    folder = paths[0].parent
     return ExportResult(
         folder,
         report.written,

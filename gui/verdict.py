@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
-from core.training.messages import StageResult, TrainReport
+from core.training.messages import GateRow, StageResult, TrainReport
 from gui.words import tr
 
-COLUMNS = (("starter", "Before"), ("stage1", "After stage 1"), ("stage2", "After stage 2"))
+COLUMNS = (("before", "Before"), ("stage1", "After stage 1"), ("stage2", "After stage 2"))
 
 
-def headline(report: TrainReport) -> str:
-    return {
-        "starter": tr("The old model stays in use"),
-        "stage1": tr("The new model is in use, as it was after stage 1"),
-        "stage2": tr("The new model is in use"),
-    }[report.kept]
+def headline(report: TrainReport, *, in_use: bool) -> str:
+    """``in_use``: whether the library uses this run's model; it does not when an older one did better."""
+    if not in_use or report.kept == "before":
+        return tr("The old model stays in use")
+    return (
+        tr("The new model is in use, as it was after stage 1") if _fell_back(report) else tr("The new model is in use")
+    )
 
 
-def summary(report: TrainReport) -> str:
+def summary(report: TrainReport, *, in_use: bool) -> str:
     """The outcome in a sentence without a number; the report's own reason, with numbers, goes under it."""
-    tried_both = "stage2" in report.results
-    return {
-        "starter": tr("What was learned this time is not better than what there was, so nothing changes."),
-        "stage1": tr("It has learned your wording; practising on photos without captions did not make it better.")
-        if tried_both
-        else tr("It has learned your wording."),
-        "stage2": tr("It has learned your wording, and its captions tell your photos apart better."),
-    }[report.kept]
+    if report.kept == "before":
+        return tr("What was learned this time is not better than what there was, so nothing changes.")
+    if not in_use:
+        return tr("A new model was learned; the one you had before writes the captions.")
+    if report.kept == "stage2":
+        return tr("It has learned your wording, and its captions tell your photos apart better.")
+    if _fell_back(report):
+        return tr("It has learned your wording; practising on photos without captions did not make it better.")
+    return tr("It has learned your wording.")
+
+
+def _fell_back(report: TrainReport) -> bool:
+    return report.kept == "stage1" and "stage2" in report.results
+
+
+def check(gate: GateRow) -> str:
+    """A guard in plain words. What two of them measure has no everyday unit; their own sentences have the figures."""
+    plain = {
+        "fluency": {
+            "green": tr("Its wording is as natural as after stage 1."),
+            "amber": tr("Its wording is becoming less natural."),
+            "red": tr("Its wording is no longer natural."),
+        },
+        "drift": {
+            "green": tr("It stays close to what it learned from you."),
+            "amber": tr("It is moving away from what it learned from you."),
+            "red": tr("It has moved too far from what it learned from you."),
+        },
+    }
+    return plain.get(gate.name, {}).get(gate.state, gate.sentence)
 
 
 def evidence(report: TrainReport) -> tuple[list[tuple[str, str]], list[tuple[str, tuple[str, ...]]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -66,11 +67,19 @@ def rank_sentence(score: ScoreRow | None) -> str:
     return tr("{place}; the plain caption finds it {plain}.").format(place=place, plain=plain)
 
 
-def percentile(score: ScoreRow | None) -> float | None:
-    """The share of the library's photos that a caption ranks its own photo above or level with, 0 to 1."""
-    if score is None or score.gallery_size <= 1:
-        return None
-    return 1.0 - (score.rank - 1.0) / (score.gallery_size - 1.0)
+def fit(score: ScoreRow) -> str:
+    """CLIP-S, named: how well the caption fits its photo in the eyes of the encoder that scored it."""
+    return tr("Fit {score}").format(score=f"{score.clip_s:.2f}")
+
+
+def standing(score: ScoreRow) -> float:
+    """How far up a caption finds its photo among all, 0 (last) to 1 (first): the same for every encoder.
+
+    By the logarithm of the rank, since 1st and 10th differ more to a person than 100th and 110th.
+    """
+    if score.gallery_size <= 1:
+        return 1.0
+    return max(0.0, 1.0 - math.log(max(1.0, score.rank)) / math.log(score.gallery_size))
 
 
 def state_of(caption: CaptionRow | None) -> str:
@@ -104,7 +113,8 @@ def model_sentence(run_date: datetime | None) -> str:
 def export_action(action: str) -> str:
     return {
         "create": tr("New file"),
-        "same": tr("Nothing: it says this already"),
+        "merge": tr("Added; all else in it stays"),
+        "same": tr("Up to date"),
         "replace": tr("Its words are replaced"),
         "keep": tr("Kept: it says something else"),
     }[action]

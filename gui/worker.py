@@ -27,6 +27,7 @@ from core.jobs import Cancelled, JobContext
 REPORT_EVERY_S = 0.05
 ORPHAN_GRACE_S = 5.0
 NICENESS = 5
+MAX_SUMMARY = 120
 
 Job = Callable[[JobContext, Any], Any]
 
@@ -129,6 +130,18 @@ class _Context:
             raise Cancelled
 
 
+def bug(error: Exception) -> Failure:
+    """What a person is told of an error that nobody has foreseen: short; the rest is behind "copy details"."""
+    summary = traceback.format_exception_only(error)[-1].strip().splitlines()[0]
+    if len(summary) > MAX_SUMMARY:
+        summary = f"{summary[:MAX_SUMMARY].rstrip()}…"
+    return Failure(
+        f"Something went wrong inside Seedcap ({summary}).",
+        "Your captions are safe. If it happens again, copy the details into a report.",
+        "".join(traceback.format_exception(error)),
+    )
+
+
 def perform(job: Job, request: object, send: Callable[[Message], None], cancelled: threading.Event) -> Message:
     """Run the job, sending its reports; return how it ended. Never raises what the job raised."""
     outbox = Outbox(send)
@@ -146,8 +159,7 @@ def perform(job: Job, request: object, send: Callable[[Message], None], cancelle
     except Exception as error:  # noqa: BLE001 - the boundary: whatever a job raises is shown, and the app lives on
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return Failure("The disk is full.", "Free some space and start again; what was finished is kept.")
-        summary = traceback.format_exception_only(error)[-1].strip()
-        return Failure(f"Something went wrong inside Seedcap: {summary}", "", traceback.format_exc())
+        return bug(error)
     finally:
         outbox.close()
 

@@ -82,9 +82,7 @@ def export_in_process(ctx: JobContext, source: str, folder: Path) -> None:
     if status != 0:
         words = next((line for line in reversed(said) if line.startswith("seedcap: ")), None)
         message = words.removeprefix("seedcap: ") if words else "\n".join(said) or f"exit status {status}"
-        raise UserError(
-            f"The model could not be exported: {message}", "" if words else "Run 'seedcap bundle' to see more."
-        )
+        raise UserError(f"The model could not be exported: {message}", topic="" if words else "export failed")
 
 
 def _counted(line: str) -> tuple[int, int | None, str]:
@@ -114,9 +112,7 @@ def _starter_fingerprint() -> str:
     """A hash over every file of the starter: another starter gets another bundle."""
     folder = paths.starter_dir()
     if not (folder / "captioner" / "checkpoint.json").is_file():
-        raise UserError(
-            f"The starter models are not at {folder}.", "Install Seedcap again, or name a bundle with --bundle."
-        )
+        raise UserError(f"The starter models are not at {folder}.", "Install Seedcap again.", topic="no starter")
     digest = hashlib.sha256(f"bundle schema {SCHEMA}\n".encode())
     for part in ("encoder", "lm", "captioner"):
         for path in sorted(p for p in (folder / part).rglob("*") if p.is_file()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from core.batch import bundles
 from core.batch.engine import WROTE_NOTHING, CaptionEngine
 from core.batch.pipeline import Prepared, in_batches, prepare_ahead
+from core.batch.plain import write_plain_captions
 from core.batch.records import Candidate, PhotoRecord
 from core.batch.runner import (
     CaptionReport,
@@ -19,6 +20,7 @@ from core.batch.runner import (
     decoding_options,
 )
 from core.encoders.store import VectorStore
+from core.errors import UserError
 from core.jobs import Cancelled, JobContext
 from core.library import ledger
 from core.library.candidates import add_candidates
@@ -52,59 +54,65 @@ def run(ctx: JobContext, request: LibraryCaptionRequest) -> CaptionReport:
         folder = request.bundle or library_bundle(ctx, library)
         bundle = open_bundle(folder, request.options.threads, request.options.provider)
         engine = CaptionEngine(bundle, decoding_options(bundle, request.options), by_score=request.options.by_score)
-        job = _job(library, request, bundle.manifest.model_hash)
-        try:
-            report = _LibraryRun(ctx, library, job, request, engine).caption()
-        except Cancelled:
-            ledger.close_job(library, job.id, "cancelled")
-            raise
-        except BaseException as error:
+        return caption_with(ctx, library, request, engine)
+
+
+def caption_with(
+    ctx: JobContext, library: Library, request: LibraryCaptionRequest, engine: CaptionEngine
+) -> CaptionReport:
+    """The same on an open library, with a bundle that is open already."""
+    job = _job(library, request, engine.bundle.manifest.model_hash)
+    try:
+        report = _LibraryRun(ctx, library, job, request, engine).caption()
+    except Cancelled:
+        ledger.close_job(library, job.id, "cancelled")
+        raise
+    except BaseException as error:
+        with suppress(UserError):  # the ledger may be what cannot be written; what went wrong first is what counts
             ledger.close_job(library, job.id, "failed", str(error))
-            raise
-        ledger.close_job(library, job.id, "done")
-        if report.done:
-            rank_library(library, bundle.encoder, ctx)
-        return replace(report, already=job.done)
+        raise
+    ledger.close_job(library, job.id, "done")
+    if report.done:
+        write_plain_captions(ctx, library)
+        rank_library(library, engine.bundle.encoder, ctx)
+    return replace(report, already=job.done, skipped=job.skipped)
 
 
 @dataclass(frozen=True)
 class _Job:
-    """A row of the ledger: ``existing`` as it was asked for when the job began."""
+    """A row of the ledger: ``existing`` as it was asked for when the job began; ``skipped``: photos left out of it
+    because they have captions."""
 
     id: int
     existing: Any
     todo: int
     done: int
+    skipped: int = 0
 
 
 def _job(library: Library, request: LibraryCaptionRequest, model_hash: str) -> _Job:
-    """The job to go on with, or a new one."""
+    """The job to go on with, or a new one. One model's job is never gone on with by another one."""
     earlier = ledger.unfinished_job(library, KIND) if request.resume else None
-    if request.retry_failed:
-        last = earlier or _last_job(library)
-        if last is not None:
+    wanted: list[int] | None = None
+    if request.retry_failed and (last := earlier or ledger.last_job(library, KIND)) is not None:
+        if last.params.get("model") == model_hash:
             ledger.retry_failed(library, last.id)
             earlier = ledger.find_job(library, last.id)
+        elif not request.resume:
+            wanted = ledger.failed_ids(library, last.id)
     if earlier is not None and earlier.params.get("model") == model_hash:
         ledger.close_job(library, earlier.id, "running")
         return _Job(earlier.id, earlier.params.get("existing", request.existing), earlier.todo, earlier.done)
-    wanted = _wanted(library, request)
+    skipped = 0
+    if wanted is None:
+        wanted = _wanted(library, request, has_caption=False if request.existing == "skip" else None)
+        if request.existing == "skip":
+            skipped = len(_wanted(library, request, has_caption=True))
     params = {"existing": request.existing, "model": model_hash}
-    return _Job(ledger.start_job(library, KIND, params, wanted), request.existing, len(wanted), 0)
+    return _Job(ledger.start_job(library, KIND, params, wanted), request.existing, len(wanted), 0, skipped)
 
 
-def _last_job(library: Library) -> ledger.JobRow | None:
-    from sqlalchemy import select
-
-    from core.library.tables import Job
-
-    with library.session() as session:
-        number = session.scalar(select(Job.id).where(Job.kind == KIND).order_by(Job.id.desc()).limit(1))
-    return None if number is None else ledger.find_job(library, number)
-
-
-def _wanted(library: Library, request: LibraryCaptionRequest) -> list[int]:
-    has_caption = False if request.existing == "skip" else None
+def _wanted(library: Library, request: LibraryCaptionRequest, *, has_caption: bool | None) -> list[int]:
     ids = image_ids(library, has_caption=has_caption, ids=request.image_ids).tolist()
     if request.shard is None:
         return ids

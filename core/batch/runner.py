@@ -93,7 +93,8 @@ class LibraryCaptionRequest:
 class CaptionReport:
     """``done``: photos captioned now; ``already``: by an earlier job; ``failed``: ``(file, reason)``, the first
     thousand of ``failed_count``. ``rate``: photos a second. ``shares``: where the time went, 0..1.
-    ``gallery``: photos that were ranked against each other, if any."""
+    ``gallery``: photos that were ranked against each other, if any. ``skipped``: photos of a library that were left
+    alone because they have captions."""
 
     done: int
     failed: tuple[tuple[str, str], ...]
@@ -106,6 +107,7 @@ class CaptionReport:
     provider: str = ""
     shares: dict[str, float] = field(default_factory=dict)
     gallery: int | None = None
+    skipped: int = 0
 
 
 def caption_folder(ctx: JobContext, request: CaptionRequest) -> CaptionReport:

@@ -13,7 +13,7 @@ from core.errors import UserError
 
 @dataclass(frozen=True)
 class Measure:
-    """One figure. ``aim`` is a bound it should reach, ``higher_is_better`` on which side of it."""
+    """One figure. ``aim`` is a bound it should reach (``beyond``: pass), ``higher_is_better`` on which side of it."""
 
     name: str
     value: float
@@ -23,16 +23,19 @@ class Measure:
     low: float | None = None
     high: float | None = None
     seeds: int = 1
+    beyond: bool = False
 
     @property
     def met(self) -> bool | None:
         if self.aim is None:
             return None
+        if self.beyond and self.value == self.aim:
+            return False
         return self.value >= self.aim if self.higher_is_better else self.value <= self.aim
 
     def to_dict(self) -> dict[str, object]:
         document: dict[str, object] = asdict(self)
-        del document["higher_is_better"]
+        del document["higher_is_better"], document["beyond"]
         document["met"] = self.met
         return document
 
@@ -58,7 +61,8 @@ class BenchResult:
         """The measures as aligned text."""
         rows = [("measure", "value", "aim", "")]
         for m in self.measures:
-            aim = "" if m.aim is None else f"{'>=' if m.higher_is_better else '<='} {m.aim:g}"
+            sign = (">" if m.higher_is_better else "<") + ("" if m.beyond else "=")
+            aim = "" if m.aim is None else f"{sign} {m.aim:g}"
             verdict = {None: "", True: "met", False: "missed"}[m.met]
             spread = "" if m.low is None or m.high is None else f" [{m.low:.2f}, {m.high:.2f}]"
             rows.append((m.name, f"{m.value:.2f} {m.unit}{spread}".strip(), aim, verdict))

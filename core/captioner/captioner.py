@@ -20,7 +20,10 @@ IGNORE = -100
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """What a captioner was made for; loading it with anything else is refused by name."""
+    """What a captioner was made for; loading it with anything else is refused by name.
+
+    ``caption_tokens``: how long its captions may become, the end token counted; the seeds it learned from decide.
+    """
 
     encoder_id: str
     encoder_fingerprint: str
@@ -32,6 +35,7 @@ class CheckpointInfo:
     lm_id: str
     tokenizer_sha256: str
     end_token_id: int
+    caption_tokens: int = 32
 
 
 class Captioner(nn.Module):

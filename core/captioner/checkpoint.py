@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +22,8 @@ from core.captioner.language_model import (
 )
 from core.captioner.mapper import MlpMapper
 from core.errors import UserError
+from core.library.backups import sync_file, sync_folder
+from core.model_folders import refuse_what_leads_out
 
 SCHEMA_VERSION = 1
 
@@ -46,7 +48,10 @@ def save_captioner(captioner: Captioner, folder: Path, *, with_lm: bool = True) 
         document = {"schema_version": SCHEMA_VERSION, **asdict(captioner.info)}
         (new / "checkpoint.json").write_text(json.dumps(document, indent=2), encoding="utf-8")
         new.chmod(0o755)
+        for file in [path for path in new.rglob("*") if path.is_file()]:
+            sync_file(file)  # a power cut must not leave torn files under the name of a finished checkpoint
         _swap(new, folder)
+        sync_folder(folder.parent)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
@@ -73,6 +78,7 @@ def load_captioner(
             f"Choose the encoder '{info.encoder_id}', or train again with the new one.",
         )
     if (folder / "lm").is_dir():
+        refuse_what_leads_out(folder)
         model, tokenizer = load_model_folder(folder / "lm"), load_tokenizer_folder(folder / "lm")
     else:
         named = load_language_model(info.lm_id)
@@ -101,6 +107,8 @@ def read_info(folder: Path) -> CheckpointInfo:
         )
     types = {"int": int, "bool": bool, "str": str}
     for field in fields(CheckpointInfo):
+        if field.name not in document and field.default is not MISSING:
+            document[field.name] = field.default  # checkpoints of earlier versions do not have it
         value, wanted = document.get(field.name), types[str(field.type)]
         lowest = 0 if field.name == "end_token_id" else 1
         if type(value) is not wanted or (isinstance(value, int) and wanted is int and value < lowest):

@@ -14,6 +14,7 @@ from torch import nn
 
 from core import paths
 from core.errors import UserError
+from core.model_folders import refuse_what_leads_out
 
 _NAMES = "starter, dir:PATH or hf:REPO[@REVISION]"
 
@@ -34,6 +35,8 @@ def load_language_model(name: str) -> LanguageModel:
         UserError: the name is not understood, or the folder does not hold a usable causal language model.
     """
     folder = _folder(name)
+    if name.startswith("dir:"):
+        refuse_what_leads_out(folder)
     return LanguageModel(name, load_model_folder(folder), load_tokenizer_folder(folder))
 
 

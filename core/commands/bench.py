@@ -9,13 +9,18 @@ from core.commands.result import CommandResult
 from core.jobs import JobContext
 
 HELP = "Run a benchmark. --json FILE writes its measures with their aims, the machine and the commit."
-NAMES = ("encoder", "captions", "one-button")
+NAMES = ("encoder", "captions", "one-button", "library", "fuzz", "crash")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", choices=NAMES, help=", ".join(NAMES))
     parser.add_argument("--data", type=Path, metavar="DIR", help="real photos: flickr8k/, flickr8k_original/ …")
     parser.add_argument("--encoder", default="starter", help="the encoder to measure (bench encoder)")
+    parser.add_argument("--photos", type=int, default=100_000, metavar="N", help="size of the library (bench library)")
+    parser.add_argument("--cases", type=int, default=10_000, metavar="N", help="broken files to read (bench fuzz)")
+    parser.add_argument("--random-seed", type=int, default=0, metavar="N", help="of the broken files, or the kills")
+    parser.add_argument("--kills", type=int, default=200, metavar="N", help="how often to kill (bench crash)")
+    parser.add_argument("--replay", type=Path, metavar="DIR", help="read one kept case again (bench fuzz)")
 
 
 def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
@@ -27,6 +32,18 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         from core.bench import captions
 
         result = captions.run(ctx, captions.CaptionsRequest(args.data))
+    elif args.name == "library":
+        from core.bench import library
+
+        result = library.run(ctx, library.LibraryBenchRequest(args.photos))
+    elif args.name == "fuzz":
+        from core.bench import fuzz
+
+        result = fuzz.run(ctx, fuzz.FuzzRequest(args.cases, args.random_seed, replay=args.replay))
+    elif args.name == "crash":
+        from core.bench import crash
+
+        result = crash.run(ctx, crash.CrashRequest(args.kills, args.random_seed))
     else:
         from core.bench import one_button
 

@@ -57,6 +57,11 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
     lines = [f"{report.done:,} photos captioned in {report.seconds:.1f} s ({report.rate:.1f} a second)."]
     if report.already:
         lines.append(f"{report.already:,} were done before.")
+    if report.skipped:
+        lines.append(
+            f"{report.skipped:,} photos have captions and were skipped; --existing replace-model writes new ones in "
+            "the place of the model's, what people wrote stays."
+        )
     if report.gallery:
         lines.append(f"Each caption's rank is among {report.gallery:,} photos.")
     if library is None:
@@ -149,6 +154,7 @@ def _data(report: CaptionReport, out: Path | None) -> dict[str, object]:
         "photos": report.done + report.failed_count,
         "done": report.done,
         "already": report.already,
+        "skipped": report.skipped,
         "failed_count": report.failed_count,
         "failed": [{"file": file, "reason": reason} for file, reason in report.failed],
         "seconds": report.seconds,

@@ -25,4 +25,4 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
     from core.demo import DemoRequest, demo_job
 
     report = demo_job(ctx, DemoRequest(args.photos, args.seeds, args.out))
-    return CommandResult(report.to_dict(), report.table())
+    return CommandResult(report.to_dict(), report.table(), len(report.failed))

@@ -1,4 +1,4 @@
-"""``doctor``: what this machine can do, and what is missing."""
+"""``doctor``: what this machine can do, and what is missing; whether a library is whole, and getting it back."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from core.commands.result import CommandResult
+from core.errors import UserError
 from core.jobs import JobContext
 
 HELP = """Say what this machine can do: libraries, processor, memory, disk, display, and honest minutes for 500 photos,
-from a measurement of two seconds."""
+from a measurement of two seconds. With LIB, say whether that library is whole; --recover keeps what can be read of a
+damaged one."""
 
 _NEEDED_TO_CAPTION = ("numpy", "pillow", "tokenizers")
 _NEEDED_TO_TRAIN = ("torch", "transformers", "open_clip_torch", "timm", "safetensors")
@@ -23,10 +25,18 @@ _TIGHT_MEMORY, _TIGHT_DISK = 4 << 30, 2 << 30
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("library", metavar="LIB", nargs="?", type=Path, help="a library to examine instead")
     parser.add_argument("--quick", action="store_true", help="leave the measurement out")
+    parser.add_argument(
+        "--recover", action="store_true", help="make LIB anew from what can be read of it; a copy of the file is kept"
+    )
 
 
 def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
+    if args.library is not None:
+        return _recover(args.library, ctx) if args.recover else _examine(args.library)
+    if args.recover:
+        raise UserError("--recover needs a library.", "Name it: seedcap doctor LIB --recover")
     from core import machine, paths
     from core.version import version
 
@@ -59,6 +69,60 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         data["gemm"] = {"gflops": rate.gflops, "library": rate.library, "device": rate.device}
         data["minutes_500_photos"] = {"train": train / 60, "caption": caption / 60}
     return CommandResult(data, _text(data), len(data["problems"]))
+
+
+def _examine(library: Path) -> CommandResult:
+    from core.library import backups, db, integrity
+
+    folder = _library_folder(library)
+    health = integrity.examine(folder)
+    saved = backups.list_backups(folder)
+    data = {
+        "library": str(folder),
+        "schema": health.version,
+        "photos": health.photos,
+        "captions": health.captions,
+        "problems": list(health.problems),
+        "notes": list(health.notes),
+        "backups": [str(one.path) for one in saved],
+    }
+    if health.problems:
+        lines = [*health.problems, f"Keep what can be read, with a copy of the file: {db.recover_command(folder)}"]
+    else:
+        lines = [f"The library is whole: {health.photos:,} photos, {health.captions:,} captions."]
+    lines += health.notes
+    lines += [f"Backup of {one.made_at:%Y-%m-%d}: {one.path}" for one in saved]
+    return CommandResult(data, "\n".join(lines), len(health.problems))
+
+
+def _recover(library: Path, ctx: JobContext) -> CommandResult:
+    from core.library import integrity, recovery
+
+    folder = _library_folder(library)
+    if not integrity.examine(folder).problems:
+        return CommandResult({"library": str(folder), "lost": []}, "The library is whole; nothing was changed.")
+    report = recovery.recover(ctx, folder)
+    data = {
+        "library": str(folder),
+        "damaged": str(report.damaged),
+        "kept": dict(report.kept),
+        "lost": list(report.lost),
+        "captions_without_photo": None if report.words is None else str(report.words),
+    }
+    lines = [
+        f"Kept {report.kept.get('caption', 0):,} captions and {report.kept.get('image', 0):,} photos.",
+        *(report.lost or ("Everything could be read.",)),
+        f"The damaged file is kept as {report.damaged}.",
+    ]
+    return CommandResult(data, "\n".join(lines), len(report.lost))
+
+
+def _library_folder(library: Path) -> Path:
+    from core.library.library import DATABASE, SUFFIX
+
+    if (library / DATABASE).exists() or library.name.endswith(SUFFIX):
+        return library
+    return library.with_name(library.name + SUFFIX)
 
 
 def _has_display() -> bool:

@@ -19,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--captions",
         metavar="FILE",
         type=Path,
-        help="captions for these photos: CSV with columns image,caption, JSON Lines, COCO JSON, or a folder of .txt",
+        help="captions for these photos: CSV with columns image,caption, JSON Lines, COCO JSON, "
+        "or a folder of .txt and .xmp files",
     )
     parser.add_argument(
         "--as",
@@ -54,16 +55,21 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
             f"{imported.captions:,} captions of {imported.photos:,} photos taken in as {args.kind}s"
             + (f" ({imported.present:,} were there already)." if imported.present else ".")
         )
+        if imported.encoding:
+            lines.append(f"The file does not say its encoding; it was read as {imported.encoding}. Check the accents.")
+        if imported.ignored:
+            lines.append(f"Not taken in: the columns {', '.join(imported.ignored[:_SHOWN])}.")
         lines += _listed("names of no photo here", imported.unmatched)
         lines += _listed("names of several photos", imported.ambiguous)
-        lines += _listed("lines skipped", imported.skipped)
-        failed += len(imported.ambiguous) + len(imported.skipped)
+        lines += _listed("lines skipped", imported.skipped, imported.skipped_count)
+        failed += len(imported.ambiguous) + imported.skipped_count
     data = {"scan": report, "captions": imported, "counts": totals, "warning": warning}
     return CommandResult(data, "\n".join(lines), failed)
 
 
-def _listed(title: str, items: list[str] | tuple[str, ...]) -> list[str]:
+def _listed(title: str, items: list[str] | tuple[str, ...], total: int | None = None) -> list[str]:
     if not items:
         return []
-    more = [f"  and {len(items) - _SHOWN:,} more"] if len(items) > _SHOWN else []
-    return [f"{len(items):,} {title}:", *(f"  {item}" for item in items[:_SHOWN]), *more]
+    total = len(items) if total is None else total
+    more = [f"  and {total - _SHOWN:,} more"] if total > _SHOWN else []
+    return [f"{total:,} {title}:", *(f"  {item}" for item in items[:_SHOWN]), *more]

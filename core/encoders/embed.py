@@ -38,33 +38,34 @@ def embed_library(library: Library, encoder: Encoder, ctx: JobContext) -> EmbedR
     """Embed every usable photo whose content has no vector of ``encoder`` yet.
 
     Two threads decode ahead while the encoder works. A photo that cannot be read gets its reason recorded and the
-    others go on. Whatever was embedded when the job is cancelled is kept.
+    others go on; of several copies of one content, each is tried until one can be read. Whatever was embedded when the
+    job is cancelled is kept.
     """
     store = VectorStore(library, encoder.fingerprint, encoder.dim)
-    photos = {content_hash: image_id for image_id, content_hash in contents(library)}
-    todo = image_rows(library, [photos[one] for one in store.missing(list(photos))])
+    todo = _copies(library, store)
     writer = _Writer(store)
     failed: list[tuple[Path, str]] = []
-    done = 0
+    done = embedded = 0
     ctx.progress(0, len(todo), "Looking at the photos")
     try:
         for batch in _decoded(todo, encoder, ctx):
             hashes: list[str] = []
             pixels: list[np.ndarray] = []
-            for photo, result in batch:
-                if isinstance(result, ImageError):
-                    set_error(library, photo.id, result.message)
-                    failed.append((photo.path, result.message))
-                else:
-                    hashes.append(photo.content_hash)
-                    pixels.append(result)
+            for found in batch:
+                for photo, reason in found.unreadable:
+                    set_error(library, photo.id, reason)
+                    failed.append((photo.path, reason))
+                if found.pixels is not None:
+                    hashes.append(found.content_hash)
+                    pixels.append(found.pixels)
             if pixels:
                 writer.add(hashes, encoder.encode_images(np.stack(pixels)))
             done += len(batch)
+            embedded += len(pixels)
             ctx.progress(done, len(todo), "Looking at the photos")
     finally:
         writer.flush()
-    return EmbedReport(done - len(failed), tuple(failed))
+    return EmbedReport(embedded, tuple(failed))
 
 
 class _Writer:
@@ -85,28 +86,47 @@ class _Writer:
             self._hashes, self._vectors = [], []
 
 
-def _decoded(
-    photos: Sequence[ImageRow], encoder: Encoder, ctx: JobContext
-) -> Iterator[list[tuple[ImageRow, np.ndarray | ImageError]]]:
-    """Photos with their pixels or the reason why there are none, in batches, decoded a little ahead."""
+def _copies(library: Library, store: VectorStore) -> list[list[ImageRow]]:
+    """The photos of each content that has no vector yet."""
+    photos = contents(library)
+    missing = set(store.missing([content_hash for _, content_hash in photos]))
+    copies: dict[str, list[ImageRow]] = {}
+    for row in image_rows(library, [image_id for image_id, content_hash in photos if content_hash in missing]):
+        copies.setdefault(row.content_hash, []).append(row)
+    return list(copies.values())
 
-    def load(photo: ImageRow) -> np.ndarray | ImageError:
-        try:
-            return load_pixels(photo.path, encoder.preprocess)
-        except ImageError as error:
-            return error
 
-    waiting: deque[tuple[ImageRow, Future[np.ndarray | ImageError]]] = deque()
-    remaining = iter(photos)
+@dataclass(frozen=True)
+class _Found:
+    """``pixels`` of the first copy that could be read; ``unreadable``: those before it, and why."""
+
+    content_hash: str
+    pixels: np.ndarray | None
+    unreadable: tuple[tuple[ImageRow, str], ...]
+
+
+def _decoded(todo: Sequence[Sequence[ImageRow]], encoder: Encoder, ctx: JobContext) -> Iterator[list[_Found]]:
+    """Contents with their pixels or the reasons why there are none, in batches, decoded a little ahead."""
+
+    def load(copies: Sequence[ImageRow]) -> _Found:
+        unreadable: list[tuple[ImageRow, str]] = []
+        for photo in copies:
+            try:
+                return _Found(photo.content_hash, load_pixels(photo.path, encoder.preprocess), tuple(unreadable))
+            except ImageError as error:
+                unreadable.append((photo, error.message))
+        return _Found(copies[0].content_hash, None, tuple(unreadable))
+
+    waiting: deque[Future[_Found]] = deque()
+    remaining = iter(todo)
     with ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode") as pool:
         try:
             while True:
                 ctx.check_cancelled()
-                while len(waiting) < _AHEAD and (photo := next(remaining, None)) is not None:
-                    waiting.append((photo, pool.submit(load, photo)))
+                while len(waiting) < _AHEAD and (copies := next(remaining, None)) is not None:
+                    waiting.append(pool.submit(load, copies))
                 if not waiting:
                     return
-                batch = [waiting.popleft() for _ in range(min(_BATCH, len(waiting)))]
-                yield [(photo, future.result()) for photo, future in batch]
+                yield [waiting.popleft().result() for _ in range(min(_BATCH, len(waiting)))]
         finally:
             pool.shutdown(cancel_futures=True)

@@ -14,8 +14,10 @@ from core.encoders.search import cover, top_k
 from core.encoders.store import VectorStore, stored_encoders
 from core.errors import UserError
 from core.jobs import JobContext
+from core.library.filters.nodes import EVERYTHING
+from core.library.filters.parser import parse
 from core.library.library import Library
-from core.library.queries import contents, image_rows, seeds
+from core.library.queries import contents, image_ids, image_rows, seeds
 from core.library.records import ImageRow
 from core.library.runs import current_run, encoder_name
 from core.library.splits import held_out
@@ -26,11 +28,12 @@ STARTER = "starter"
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """``text``: what the photos should show; at most ``count`` are wanted."""
+    """``text``: what the photos should show; at most ``count`` are wanted, of those for which ``filter`` holds."""
 
     library: Path
     text: str
     count: int = 20
+    filter: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,11 +77,15 @@ def search_job(ctx: JobContext, request: SearchRequest) -> SearchReport:
     text = " ".join(request.text.split())
     if not text:
         raise UserError("There are no words to search for.", "Write what the photos should show.")
+    wanted = parse(request.filter)
     with Library.open(request.library) as library:
         encoder = library_encoder(library)
         failed = embed_library(library, encoder, ctx).failed
-        photos = contents(library)
         store = VectorStore(library, encoder.fingerprint, encoder.dim)
+        photos = _with_vectors(library, store)
+        if wanted != EVERYTHING:
+            fitting = set(image_ids(library, filter=wanted).tolist())
+            photos = [photo for photo in photos if photo[0] in fitting]
         vectors = store.get([content_hash for _, content_hash in photos])
         indices, cosines = top_k(encoder.encode_texts([text])[0], vectors, request.count)
         found = zip(image_rows(library, [photos[one][0] for one in indices]), cosines, strict=True)
@@ -91,7 +98,7 @@ def suggest_job(ctx: JobContext, request: SuggestRequest) -> SuggestReport:
     _require_positive(request.count)
     with Library.open(request.library) as library:
         store, failed = _any_store(library, ctx)
-        photos = contents(library)
+        photos = _with_vectors(library, store)
         labelled = {seed.content_hash for seed in seeds(library)}
         done = labelled | held_out(library)
         vectors = store.get([content_hash for _, content_hash in photos])
@@ -131,6 +138,13 @@ def library_encoder(library: Library) -> Encoder:
 def _require_positive(count: int) -> None:
     if count < 1:
         raise UserError(f"{count} photos cannot be found.", "Ask for at least one.")
+
+
+def _with_vectors(library: Library, store: VectorStore) -> list[tuple[int, str]]:
+    """``(image_id, content_hash)`` of the usable photos with a vector: a scan may bring others in at any time."""
+    photos = contents(library)
+    missing = set(store.missing([content_hash for _, content_hash in photos]))
+    return [photo for photo in photos if photo[1] not in missing]
 
 
 def _any_store(library: Library, ctx: JobContext) -> tuple[VectorStore, tuple[tuple[Path, str], ...]]:

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from core import paths
 from core.errors import UserError
 from core.images.preprocess import Preprocess
+from core.model_folders import refuse_names_elsewhere, refuse_pickles, refuse_what_leads_out
 
 PROMPT = "A photo depicts "
 _NAMES = "starter, open_clip:ARCH/PRETRAINED, open_clip:hf-hub:REPO or open_clip:local-dir:PATH"
@@ -151,6 +152,7 @@ def _source(name: str) -> _Source:
     if rest.startswith("local-dir:"):
         folder = Path(rest.removeprefix("local-dir:")).expanduser()
         _check_folder(folder, f"{folder} holds no open_clip model", "Name a folder with open_clip_config.json in it.")
+        refuse_what_leads_out(folder)
         return _Source(f"local-dir:{folder}")
     if rest.startswith("hf-hub:"):
         return _Source(f"local-dir:{_downloaded(rest.removeprefix('hf-hub:'))}")
@@ -184,9 +186,11 @@ def _check_folder(folder: Path, problem: str, next_step: str) -> None:
             "Save the model as open_clip_model.safetensors; other formats can run code and are not opened.",
         )
     try:
-        json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:
+        document = json.loads(config.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{config} is damaged: {error}", next_step) from error
+    refuse_pickles(folder)
+    refuse_names_elsewhere(config, document)
 
 
 def _preprocess_of(model: nn.Module) -> Preprocess:

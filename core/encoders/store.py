@@ -2,15 +2,20 @@
 
 ``LIB/vectors/<fingerprint, 16 digits>/00000.npy`` and so on: each append writes a new file and never touches an old
 one. Which content lies where is the ``vector`` table, committed after the file is safely on disk. So whatever the
-moment of a crash, a row always points at data, and a file without rows is only wasted space.
+moment of a crash, a row always points at data, and a file without rows is only wasted space. A file that is gone, torn,
+a link, or holds something else than vectors loses its rows when it is first looked at: its photos are embedded again.
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +23,13 @@ import numpy as np
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.sqlite import insert
 
+from core.errors import UserError
+from core.library.backups import sync_folder
 from core.library.library import Library
 from core.library.tables import Vector
 
 _UNIT_TOLERANCE = 1e-2
+_STALE_S = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -40,18 +48,35 @@ def stored_encoders(library: Library) -> list[StoredEncoder]:
         rows = [(encoder, count, shard) for encoder, count, shard in session.execute(query)]
     found: list[StoredEncoder] = []
     for encoder, count, shard in rows:
-        path = library.vectors_dir / encoder[:16] / _file_name(shard)
-        try:
-            shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
-        except (OSError, ValueError, EOFError):
-            continue
-        if len(shape) == 2:
-            found.append(StoredEncoder(encoder, shape[1], count))
+        array = _open_shard(_shard_folder(library, encoder), shard)
+        if array is not None and array.ndim == 2:
+            found.append(StoredEncoder(encoder, array.shape[1], count))
     return sorted(found, key=lambda one: -one.count)
 
 
 def _file_name(shard: int) -> str:
     return f"{shard:05d}.npy"
+
+
+def _shard_folder(library: Library, encoder: str) -> Path:
+    """Where an encoder's vectors lie. A fingerprint that is none (a stranger's database may say ``..``) is hashed."""
+    name = str(encoder)[:16]
+    if not name.isalnum():
+        name = hashlib.sha256(str(encoder).encode("utf-8", "replace")).hexdigest()[:16]
+    return library.vectors_dir / name
+
+
+def _open_shard(folder: Path, shard: int) -> np.ndarray | None:
+    """The vectors of a file, not read yet; ``None`` when it is gone, torn, a link out of the library, or no array."""
+    if not isinstance(shard, int) or folder.is_symlink():
+        return None
+    path = folder / _file_name(shard)
+    try:
+        if path.is_symlink():
+            return None
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
 
 
 class VectorStore:
@@ -61,13 +86,20 @@ class VectorStore:
         self._library = library
         self._encoder = encoder_fingerprint
         self._dim = dim
-        self._folder = library.vectors_dir / encoder_fingerprint[:16]
+        self._folder = _shard_folder(library, encoder_fingerprint)
+        self._read: set[int] = set()
         self._forget_damaged()
+        self._clear_unfinished()
 
     def missing(self, hashes: Sequence[str]) -> list[str]:
         """Those of ``hashes`` that have no vector yet, each once, in the order given."""
         places = self._places(hashes)
-        return [one for one in dict.fromkeys(hashes) if one not in places]
+        spoiled = {
+            shard for shard in {shard for shard, _ in places.values()} - self._read if not self._holds_vectors(shard)
+        }
+        if spoiled:
+            self._forget(spoiled)
+        return [one for one in dict.fromkeys(hashes) if one not in places or places[one][0] in spoiled]
 
     def append(self, hashes: Sequence[str], vectors: np.ndarray) -> None:
         """Keep unit ``vectors`` ``[n, dim]`` of the contents ``hashes``; one that is there already stays as it is.
@@ -103,7 +135,14 @@ class VectorStore:
             positions.append(position)
             rows.append(row)
         for shard, (positions, rows) in wanted.items():
-            result[positions] = np.load(self._path(shard), mmap_mode="r", allow_pickle=False)[rows]
+            array = _open_shard(self._folder, shard)
+            if array is None or array.ndim != 2 or array.shape[1] != self._dim or max(rows) >= len(array):
+                self._forget([shard])
+                raise UserError(
+                    f"Vectors of the library {self._library.name} are gone or damaged ({self._path(shard).name}).",
+                    "Start again: the photos that they belong to are looked at once more.",
+                )
+            result[positions] = array[rows]
         return result
 
     def __len__(self) -> int:
@@ -120,6 +159,17 @@ class VectorStore:
 
     def _write_shard(self, vectors: np.ndarray) -> int:
         """A new file, complete and on disk before its name exists; returns its number."""
+        try:
+            return self._write(vectors)
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise UserError(
+                f"The vectors of {self._library.name} cannot be written: "
+                + ("the disk is full; what was saved before is safe." if full else f"{error.strerror}."),
+                "Free some space and try again." if full else f"Check the rights of {self._folder}.",
+            ) from error
+
+    def _write(self, vectors: np.ndarray) -> int:
         self._folder.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=self._folder, suffix=".part")
         temporary = Path(name)
@@ -132,7 +182,7 @@ class VectorStore:
             temporary.replace(self._path(number))
         finally:
             temporary.unlink(missing_ok=True)
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
         return number
 
     def _reserve_number(self) -> int:
@@ -155,24 +205,30 @@ class VectorStore:
             shards = [(shard, last) for shard, last in session.execute(query)]
         damaged = [shard for shard, last in shards if not self._is_sound(shard, last)]
         if damaged:
-            with self._library.writing() as session:
-                lost = (Vector.encoder == self._encoder, Vector.shard.in_(damaged))
-                session.execute(delete(Vector).where(*lost))
+            self._forget(damaged)
+
+    def _forget(self, shards: Iterable[int]) -> None:
+        with self._library.writing() as session:
+            session.execute(delete(Vector).where(Vector.encoder == self._encoder, Vector.shard.in_(list(shards))))
 
     def _is_sound(self, shard: int, last_row: int) -> bool:
-        try:
-            array = np.load(self._path(shard), mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+        """By its header and its length; what it holds is looked at when it is first needed."""
+        array = _open_shard(self._folder, shard)
+        if array is None or not isinstance(last_row, int):
             return False
         return array.dtype == np.float32 and array.ndim == 2 and array.shape[1] == self._dim and last_row < len(array)
 
+    def _holds_vectors(self, shard: int) -> bool:
+        """Whether every row is of unit length: a power cut may leave a file of the right length, full of zeros."""
+        array = _open_shard(self._folder, shard)
+        if array is None or array.ndim != 2 or array.shape[1] != self._dim:
+            return False
+        self._read.add(shard)
+        return bool(np.all(np.abs(np.linalg.norm(array, axis=1) - 1) < _UNIT_TOLERANCE))
 
-def _sync_folder(folder: Path) -> None:
-    """Make the new name itself survive a power cut, where the system can (Windows cannot, and does it by itself)."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    def _clear_unfinished(self) -> None:
+        """Remove what a crash left of files that never got their name; those of today may belong to another process."""
+        for left in self._folder.glob("*.part"):
+            with suppress(OSError):
+                if time.time() - left.stat().st_mtime > _STALE_S:
+                    left.unlink()

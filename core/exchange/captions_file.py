@@ -1,124 +1,177 @@
-"""Reading captions that other programs wrote: CSV, TSV, JSON Lines, COCO JSON, and text files beside photos."""
+"""Reading captions that other programs wrote: CSV, TSV, JSON Lines, COCO JSON, and files beside photos."""
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
+from core.exchange.text import decode, decode_text, read_bytes
 from core.images.decode import SUFFIXES
 
-MAX_BYTES = 512 * 1024 * 1024
+__all__ = ["CaptionsFile", "Notes", "decode_text", "read_captions"]
+
+MAX_JSON_BYTES = 256 * 1024 * 1024
+NOTED = 1000
+"""So many lines that say nothing are told one by one; the others are counted."""
 _NAME_KEYS = ("image", "file_name", "file", "filename", "image_name", "image_path", "path", "photo")
 _TEXT_KEYS = ("caption", "captions", "text", "description", "sentence", "sentences", "comment", "raw")
-_SIDE_SUFFIXES = (".txt", ".caption")
 _TOKEN_NUMBER = re.compile(r"#\d+$")
+_COCO_KEYS = frozenset({"id", "image_id", "width", "height"})
 
 
 @dataclass(frozen=True)
 class CaptionsFile:
-    """``entries``: photo name (as the file has it) and caption, in order; ``skipped``: lines that say nothing."""
+    """``entries``: photo name (as the file has it) and caption, in order. ``skipped``: the first lines that say
+    nothing, of ``skipped_count``. ``ignored``: columns and fields that were not taken in. ``encoding``: set where the
+    file did not say its own and it is no plain UTF-8."""
 
     entries: tuple[tuple[str, str], ...]
     skipped: tuple[str, ...] = ()
+    skipped_count: int = 0
+    ignored: tuple[str, ...] = ()
+    encoding: str | None = None
+
+
+@dataclass
+class Notes:
+    """What a reader has to say about a file besides its captions."""
+
+    skipped: list[str] = field(default_factory=list)
+    count: int = 0
+    ignored: dict[str, None] = field(default_factory=dict)
+
+    def skip(self, what: str) -> None:
+        self.count += 1
+        if len(self.skipped) < NOTED:
+            self.skipped.append(what)
+
+    def ignore(self, names: Iterable[str]) -> None:
+        for name in names:
+            if len(self.ignored) < NOTED:
+                self.ignored.setdefault(name)
+
+    def file(self, entries: Iterable[tuple[str, str]], encoding: str | None = None) -> CaptionsFile:
+        return CaptionsFile(tuple(entries), tuple(self.skipped), self.count, tuple(self.ignored), encoding)
 
 
 def read_captions(source: Path) -> CaptionsFile:
-    """Captions from a file, or from the ``.txt`` files below a folder.
+    """Captions from a file, or from the ``.txt`` and ``.xmp`` files below a folder.
 
     ``.csv`` and ``.tsv``: columns ``image`` and ``caption`` (several rows a photo, others ignored), or no header and
     two columns. ``.jsonl``: an object a line with ``file_name`` or ``file`` and ``caption`` or ``text``. ``.json``:
-    COCO captions, a list of such objects, or an object from name to caption. Anything undecodable is a ``UserError``
-    that names the file and the line.
+    COCO captions, a list of such objects, or an object from name to caption. Lines that cannot be read are listed and
+    the others taken; a file of which nothing can be read is a ``UserError`` that names it. Texts are as the file has
+    them, white space included.
     """
     if source.is_dir():
-        return _from_folder(source)
-    text = _read_text(source)
+        from core.exchange.caption_folder import read_folder
+
+        parts = read_folder(source)
+        notes = Notes()
+        for part in parts:
+            notes.skipped.extend(part.skipped)
+            notes.count += part.skipped_count
+        return notes.file(entry for part in parts for entry in part.entries)
+    decoded = decode(read_bytes(source), source)
+    encoding = decoded.encoding if decoded.guessed else None
     suffix = source.suffix.lower()
     try:
         if suffix in (".jsonl", ".ndjson"):
-            return _from_json_lines(source, text)
-        if suffix == ".json" or text.lstrip()[:1] in ("{", "["):
-            return _from_json(source, text)
-        return _from_table(source, text)
+            return _from_json_lines(source, decoded.text, encoding)
+        if suffix == ".json" or decoded.text.lstrip()[:1] in ("{", "["):
+            return _from_json(source, decoded.text, encoding)
+        return _from_table(source, decoded.text, encoding)
     except RecursionError:
         raise UserError(
             f"{source} is nested too deeply to be a captions file.", "Check that it is the right file."
         ) from None
 
 
-def _read_text(source: Path) -> str:
-    try:
-        if source.stat().st_size > MAX_BYTES:
-            raise UserError(f"{source} has more than {MAX_BYTES >> 20} MB.", "Split it into several files.")
-        content = source.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"There is no file {source}.", "Check its name.") from None
-    except OSError as error:
-        raise UserError(f"{source} cannot be read: {error.strerror}.", "Check its rights.") from error
-    return decode_text(content, source)
+# -- tables -----------------------------------------------------------------------------------------------------------
 
 
-def decode_text(content: bytes, source: Path) -> str:
-    """Text in whatever encoding people's programs write: UTF-8 or UTF-16 with a mark, UTF-8, else Windows Latin."""
-    for mark, encoding in (
-        (codecs.BOM_UTF8, "utf-8-sig"),
-        (codecs.BOM_UTF32_LE, "utf-32"),
-        (codecs.BOM_UTF16_LE, "utf-16"),
-        (codecs.BOM_UTF16_BE, "utf-16"),
-    ):
-        if content.startswith(mark):
-            return content.decode(encoding, errors="replace")
-    if b"\x00" in content:
-        raise UserError(f"{source} is not a text file.", "Give a CSV, JSON Lines, COCO JSON or text file.")
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        return content.decode("cp1252", errors="replace")
-
-
-def _from_table(source: Path, text: str) -> CaptionsFile:
-    first = text.split("\n", 1)[0]
-    delimiter = max((",", ";", "\t"), key=first.count)
+def _from_table(source: Path, text: str, encoding: str | None) -> CaptionsFile:
+    delimiter, text = _dialect(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     entries: list[tuple[str, str]] = []
-    skipped: list[str] = []
+    notes = Notes()
     columns: tuple[int, int] | None = None
-    try:
-        for row in reader:
-            if not any(cell.strip() for cell in row):
+    for row in _rows(reader, notes):
+        if not any(cell.strip() for cell in row):
+            continue
+        if columns is None:
+            columns, is_header = _columns(source, row)
+            if is_header:
+                notes.ignore(cell.strip() for at, cell in enumerate(row) if at not in columns and cell.strip())
                 continue
-            if columns is None:
-                columns, is_header = _columns(source, row)
-                if is_header:
-                    continue
-            if len(row) <= max(columns) or not row[columns[0]].strip() or not row[columns[1]].strip():
-                skipped.append(f"line {reader.line_num}: no photo or no caption")
-                continue
-            name = _TOKEN_NUMBER.sub("", row[columns[0]].strip())
-            entries.append((name, row[columns[1]].strip()))
-    except csv.Error as error:
-        raise UserError(f"{source}, line {reader.line_num}, cannot be read: {error}.", "Mend that line.") from error
-    if columns is None:
+        if len(row) <= max(columns) or not row[columns[0]].strip() or not row[columns[1]].strip():
+            notes.skip(f"line {reader.line_num}: no photo or no caption")
+            continue
+        entries.append((_photo_name(row[columns[0]]), row[columns[1]]))
+    if columns is None and not notes.count:
         raise UserError(f"{source} is empty.", "Give a file with the columns image,caption.")
-    return CaptionsFile(tuple(entries), tuple(skipped))
+    _something(source, entries, notes)
+    return notes.file(entries, encoding)
+
+
+def _rows(reader: Any, notes: Notes) -> Iterator[list[str]]:
+    """The rows that can be read; the reader goes on with the line after one that cannot."""
+    while True:
+        try:
+            yield next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            notes.skip(f"line {reader.line_num}: {error}")
+
+
+def _dialect(text: str) -> tuple[str, str]:
+    """The delimiter: what ``sep=`` says, as Excel understands it, else the one by which the first line makes sense."""
+    first, _, rest = text.partition("\n")
+    said = re.fullmatch(r"\s*\"?sep=(.)\"?\s*", first)
+    if said and said[1] in ",;\t|":
+        return said[1], rest
+    candidates = sorted((",", ";", "\t", "|"), key=first.count, reverse=True)
+    for delimiter in candidates:
+        try:
+            row = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+        except csv.Error:
+            continue
+        if _header(row) or _starts_with_photo(row):
+            return delimiter, text
+    return candidates[0], text
+
+
+def _header(row: list[str]) -> tuple[int, int] | None:
+    names = [cell.strip().casefold() for cell in row]
+    image = next((names.index(key) for key in _NAME_KEYS if key in names), None)
+    caption = next((names.index(key) for key in _TEXT_KEYS if key in names), None)
+    return None if image is None or caption is None else (image, caption)
+
+
+def _starts_with_photo(row: list[str]) -> bool:
+    return len(row) >= 2 and _photo_name(row[0]).lower().endswith(tuple(SUFFIXES))
+
+
+def _photo_name(cell: str) -> str:
+    """``a.jpg#2``, the third caption of a photo, names ``a.jpg``; ``a#2`` is a name of its own."""
+    name = cell.strip()
+    plain = _TOKEN_NUMBER.sub("", name)
+    return plain if plain.lower().endswith(tuple(SUFFIXES)) else name
 
 
 def _columns(source: Path, row: list[str]) -> tuple[tuple[int, int], bool]:
     """Which columns hold the photo and the caption, and whether this row is the header that says so."""
-    names = [cell.strip().casefold() for cell in row]
-    image = next((names.index(key) for key in _NAME_KEYS if key in names), None)
-    caption = next((names.index(key) for key in _TEXT_KEYS if key in names), None)
-    if image is not None and caption is not None:
-        return (image, caption), True
-    if len(row) >= 2 and _TOKEN_NUMBER.sub("", row[0].strip().lower()).endswith(tuple(SUFFIXES)):
+    if (named := _header(row)) is not None:
+        return named, True
+    if _starts_with_photo(row):
         return (0, 1), False
     raise UserError(
         f"{source} does not say which column is the photo and which the caption.",
@@ -126,35 +179,52 @@ def _columns(source: Path, row: list[str]) -> tuple[tuple[int, int], bool]:
     )
 
 
-def _from_json_lines(source: Path, text: str) -> CaptionsFile:
+def _something(source: Path, entries: list[tuple[str, str]], notes: Notes) -> None:
+    """Refuse a file of which no line at all could be read; one that holds only a header is merely empty."""
+    if not entries and notes.count:
+        more = f" and {notes.count - 1:,} more" if notes.count > 1 else ""
+        raise UserError(
+            f"No caption could be read from {source}: {notes.skipped[0]}{more}.", "Check that it is the right file."
+        )
+
+
+# -- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def _from_json_lines(source: Path, text: str, encoding: str | None) -> CaptionsFile:
     entries: list[tuple[str, str]] = []
-    skipped: list[str] = []
+    notes = Notes()
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        value = _parse(source, line, f", line {number},")
-        found = list(_from_object(value)) if isinstance(value, dict) else []
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            reason = "nested too deeply" if isinstance(error, RecursionError) else f"not JSON: {error}"
+            notes.skip(f"line {number}: {reason}")
+            continue
+        found = list(_from_object(value, notes)) if isinstance(value, dict) else []
         entries.extend(found)
         if not found:
-            skipped.append(f"line {number}: no photo or no caption")
-    return CaptionsFile(tuple(entries), tuple(skipped))
+            notes.skip(f"line {number}: no photo or no caption")
+    _something(source, entries, notes)
+    return notes.file(entries, encoding)
 
 
-def _parse(source: Path, text: str, place: str = "") -> Any:
+def _from_json(source: Path, text: str, encoding: str | None) -> CaptionsFile:
+    if len(text) > MAX_JSON_BYTES:
+        raise UserError(f"{source} has more than {MAX_JSON_BYTES >> 20} MB.", "Make it JSON Lines, or split it.")
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except ValueError as error:
-        raise UserError(f"{source}{place} is not JSON: {error}.", "Mend it, or export it again.") from error
-
-
-def _from_json(source: Path, text: str) -> CaptionsFile:
-    value = _parse(source, text)
+        raise UserError(f"{source} is not JSON: {error}.", "Mend it, or export it again.") from error
+    notes = Notes()
     if isinstance(value, list):
-        entries = [entry for item in value if isinstance(item, dict) for entry in _from_object(item)]
+        entries = [entry for item in value if isinstance(item, dict) for entry in _from_object(item, notes)]
     elif isinstance(value, dict) and isinstance(value.get("images"), list):
-        entries = list(_from_coco(value))
+        entries = list(_from_coco(value, notes))
     elif isinstance(value, dict):
-        entries = [(name, line) for name, texts in value.items() for line in _texts(texts)]
+        entries = [(name, line) for name, texts in value.items() if name.strip() for line in _texts(texts)]
     else:
         entries = []
     if not entries:
@@ -162,28 +232,36 @@ def _from_json(source: Path, text: str) -> CaptionsFile:
             f"No captions were found in {source}.",
             "It should be COCO captions, or a list of objects with file_name and caption.",
         )
-    return CaptionsFile(tuple(entries))
+    return notes.file(entries, encoding)
 
 
-def _from_coco(value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _from_coco(value: Mapping[str, Any], notes: Notes) -> Iterator[tuple[str, str]]:
     names: dict[Any, str] = {}
     for image in value["images"]:
         if not isinstance(image, dict):
             continue
         name = _first(image, _NAME_KEYS)
-        if isinstance(name, str):
-            names[str(image.get("id", name))] = name
-            yield from _from_object(image)  # some sets keep the sentences with the picture
+        if isinstance(name, str) and name.strip():
+            names[str(image.get("id", name))] = name.strip()
+            yield from _from_object(image, notes)  # some sets keep the sentences with the picture
     annotations = value.get("annotations")
     for annotation in annotations if isinstance(annotations, list) else ():
         if isinstance(annotation, dict) and (name := names.get(str(annotation.get("image_id")))):
+            notes.ignore(key for key in annotation if key != "caption" and key not in _COCO_KEYS)
             yield from ((name, line) for line in _texts(annotation.get("caption")))
 
 
-def _from_object(item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _from_object(item: Mapping[str, Any], notes: Notes) -> Iterator[tuple[str, str]]:
     name = _first(item, _NAME_KEYS)
-    if isinstance(name, str) and name.strip():
-        yield from ((name.strip(), line) for line in _texts(_first(item, _TEXT_KEYS)))
+    if not isinstance(name, str) or not name.strip():
+        return
+    found = next((key for key in _TEXT_KEYS if item.get(key)), None)
+    texts = list(_texts(item[found])) if found else []
+    for key, value in item.items():  # "text" beside "captions" is mostly the first of them once more
+        repeats = key in _TEXT_KEYS and isinstance(value, str) and value in texts
+        if key != found and value is not name and not repeats and key not in _COCO_KEYS:
+            notes.ignore([key])
+    yield from ((name.strip(), line) for line in texts)
 
 
 def _first(item: Mapping[str, Any], keys: Iterable[str]) -> Any:
@@ -193,24 +271,9 @@ def _first(item: Mapping[str, Any], keys: Iterable[str]) -> Any:
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         if value.strip():
-            yield value.strip()
+            yield value
     elif isinstance(value, dict):
         yield from _texts(_first(value, _TEXT_KEYS))
     elif isinstance(value, list):
         for one in value:
             yield from _texts(one)
-
-
-def _from_folder(folder: Path) -> CaptionsFile:
-    """``a/b.txt`` or ``a/b.jpg.txt`` below the folder are captions of ``a/b``, one a line."""
-    entries: list[tuple[str, str]] = []
-    skipped: list[str] = []
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in _SIDE_SUFFIXES or not path.is_file():
-            continue
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        lines = [line.strip() for line in _read_text(path).splitlines() if line.strip()]
-        entries.extend((name, line) for line in lines)
-        if not lines:
-            skipped.append(f"{path.name}: empty")
-    return CaptionsFile(tuple(entries), tuple(skipped))

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import UserError
-from core.exchange.captions_file import decode_text, read_captions
+from core.exchange.captions_file import read_captions
+from core.exchange.files import is_below
+from core.exchange.text import decode_text, read_bytes
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def read_predictions(source: Path) -> Predictions:
 def _prediction(source: Path, number: int, line: str) -> tuple[str, str | None, str | None]:
     try:
         value = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"{source}, line {number}, is not JSON: {error}.", "Give the file that 'seedcap caption' wrote."
         ) from error
@@ -113,7 +115,7 @@ def pair(names: Iterable[str], references: Mapping[str, object]) -> dict[str, st
 def find_photo(folder: Path, name: str, by_name: Mapping[str, list[Path]]) -> Path | None:
     """The photo that ``name`` means below ``folder``: by its path there, else by its file name if only one has it."""
     direct = folder / name
-    if direct.is_file():
+    if is_below(name) and direct.is_file():
         return direct
     options = by_name.get(_last(name), [])
     return options[0] if len(options) == 1 else None
@@ -133,9 +135,4 @@ def _last(name: str) -> str:
 
 
 def _read(source: Path) -> str:
-    try:
-        return decode_text(source.read_bytes(), source)
-    except FileNotFoundError:
-        raise UserError(f"There is no file {source}.", "Check its name.") from None
-    except OSError as error:
-        raise UserError(f"{source} cannot be read: {error.strerror}.", "Check its rights.") from error
+    return decode_text(read_bytes(source), source)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from core.errors import UserError
-from core.exchange.captions_file import read_captions
+from core.exchange.caption_folder import read_folder
+from core.exchange.captions_file import Notes, read_captions
 from core.exchange.matching import PhotoNames
 from core.library.edits import MAX_LENGTH, add_captions
 from core.library.library import Library
@@ -17,8 +18,9 @@ from core.library.queries import images_of
 @dataclass(frozen=True)
 class ImportReport:
     """``captions``: how many are new in the library; ``present``: how many it had already; ``photos``: how many photos
-    the file speaks of; ``unmatched``: names of no photo here; ``ambiguous``: names of several; ``skipped``: lines that
-    say nothing, or far too much."""
+    the file speaks of; ``unmatched``: names of no photo here; ``ambiguous``: names of several; ``skipped``: the first
+    lines that say nothing, or far too much, of ``skipped_count``; ``ignored``: columns that were not taken in;
+    ``encoding``: which one was guessed, where the file does not say."""
 
     captions: int
     present: int
@@ -26,33 +28,52 @@ class ImportReport:
     unmatched: tuple[str, ...]
     ambiguous: tuple[str, ...]
     skipped: tuple[str, ...]
+    skipped_count: int = 0
+    ignored: tuple[str, ...] = ()
+    encoding: str | None = None
 
 
 def import_captions(library: Library, source: Path, as_: Literal["seed", "candidate"] = "seed") -> ImportReport:
     """Read ``source`` (see :func:`core.exchange.captions_file.read_captions`) and add its captions as one undo step.
 
     They count as written by a person: as seeds to learn from, or as candidates to be looked at first. Nothing that the
-    library has is changed.
+    library has is changed. Names are only looked up among the photos of the library: no file is opened by them.
     """
     if as_ not in ("seed", "candidate"):
         raise ValueError(f"as_ must be 'seed' or 'candidate', not {as_!r}")
-    found = read_captions(source)
-    names = PhotoNames(images_of(library, usable=False)).resolve(name for name, _ in found.entries)
+    parts = read_folder(source) if source.is_dir() else [read_captions(source)]
+    photo_names = PhotoNames(images_of(library, usable=False))
+    notes = Notes()
     texts: dict[int, list[str]] = {}
-    skipped = list(found.skipped)
+    unmatched: dict[str, None] = {}
+    ambiguous: dict[str, None] = {}
     total = 0
-    for name, text in found.entries:
-        if name not in names.ids:
-            continue
-        if len(text) > MAX_LENGTH:
-            skipped.append(f"{name}: a caption of {len(text):,} characters")
-            continue
-        texts.setdefault(names.ids[name], []).append(text)
-        total += 1
-    if not names.ids and found.entries:
+    for part in parts:  # a text file and an XMP file may speak of one photo by different names
+        names = photo_names.resolve(name for name, _ in part.entries)
+        unmatched.update(dict.fromkeys(names.unmatched))
+        ambiguous.update(dict.fromkeys(names.ambiguous))
+        notes.skipped.extend(part.skipped)
+        notes.count += part.skipped_count
+        for name, text in part.entries:
+            if name not in names.ids:
+                continue
+            if len(text.strip()) > MAX_LENGTH:
+                notes.skip(f"{name}: a caption of {len(text):,} characters")
+            elif not text.replace("\x00", "").strip():
+                notes.skip(f"{name}: no caption")
+            else:
+                texts.setdefault(names.ids[name], []).append(text)
+                total += 1
+    entries = [entry for part in parts for entry in part.entries]
+    if entries and not texts and not ambiguous and not notes.count:
         raise UserError(
-            f"None of the photos that {source.name} names is in the library (the first is {found.entries[0][0]}).",
+            f"None of the photos that {source.name} names is in the library (the first is {entries[0][0]}).",
             "Import the folder that holds these photos first, or check the names.",
         )
     new = add_captions(library, texts, is_seed=as_ == "seed", label=f"Import captions from {source.name}")
-    return ImportReport(new, total - new, len(texts), names.unmatched, names.ambiguous, tuple(skipped))
+    ignored = tuple(dict.fromkeys(name for part in parts for name in part.ignored))
+    encoding = next((part.encoding for part in parts if part.encoding), None)
+    return ImportReport(
+        new, total - new, len(texts), tuple(unmatched), tuple(ambiguous), tuple(notes.skipped), notes.count, ignored,
+        encoding,
+    )  # fmt: skip

@@ -88,7 +88,7 @@ def _exact(text: str) -> str:
 
 
 def _folded(text: str) -> str:
-    return unicodedata.normalize("NFC", text).casefold()
+    return unicodedata.normalize("NFC", text).casefold().strip()
 
 
 def _last_part(name: str) -> str:

@@ -12,31 +12,37 @@ import math
 import re
 import stat
 import struct
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageFile
 
 from core.errors import UserError
+from core.images.header import HEAD_BYTES, size_in_header
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"}
 )
-MAX_PIXELS = 128_000_000
-"""The largest picture decoded, in pixels: Pillow keeps 4 bytes a pixel, twice while it converts."""
+MAX_PIXELS = 110_000_000
+"""The largest picture decoded, in pixels: Pillow keeps 4 bytes a pixel, twice while it converts, within 1 GB."""
 MAX_JPEG_PIXELS = 1_000_000_000
-"""A JPEG may be larger (phones write 200 megapixels): its decoder can shrink by 2, 4 or 8 on the way."""
+"""A JPEG may be larger (phones write 200 megapixels): its decoder can shrink by 2, 4 or 8 on the way. Not a progressive
+one, which is held as a whole before the first pixel is known."""
+LARGE_PIXELS = 32_000_000
+"""Pictures above this are decoded one at a time, whatever number of threads decodes: memory stays bounded."""
 MIN_SIDE = 8
 """A shorter side than this, in pixels, shows nothing that a caption could name."""
 
 _COPY_AGAIN = "Copy it again from where it came from."
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-_PNG = b"\x89PNG\r\n\x1a\n"
 _ORIENTATION = 0x0112
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -47,6 +53,8 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+_one_large = threading.Lock()
 
 # Pillow's own guard against decompression bombs stays on behind ours, as an error: a warning would let the file pass.
 Image.MAX_IMAGE_PIXELS = MAX_JPEG_PIXELS
@@ -74,7 +82,7 @@ def load_image(path: Path, max_side: int | None = None, *, min_side: int | None 
     decoded at 1/2, 1/4 or 1/8 of its size as long as its shorter side keeps at least this many pixels (encoders).
     Raises :class:`ImageError` with the reason.
     """
-    with _guard(path), _opened(path) as image:
+    with _guard(path), _opened(path) as image, _one_at_a_time(image):
         _shrink_while_decoding(image, max_side, min_side)
         image.load()
         orientation = _orientation(image)
@@ -91,7 +99,22 @@ def probe(path: Path) -> ImageInfo:
     So damage far into a file (a copy that was cut off) is found too; a JPEG is decoded at an eighth of its size, which
     reads all of it for a fraction of the time. Raises :class:`ImageError` with the reason.
     """
-    with _guard(path), _opened(path) as image:
+    with open_photo(path) as file:
+        return probe_open(file, path)
+
+
+def open_photo(path: Path) -> BufferedReader:
+    """The file, open for reading; what cannot be opened raises :class:`ImageError` with the reason."""
+    with _guard(path):
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+            # Opening a pipe would wait for ever for somebody to write into it.
+            raise ImageError("This is not a file but a pipe, a socket or a device.", "Remove it from the photo folder.")
+        return path.open("rb")
+
+
+def probe_open(file: BinaryIO, path: Path) -> ImageInfo:
+    """The same as :func:`probe` of a file that is open already, read from its beginning; ``path`` is for the words."""
+    with _guard(path), _picture(file) as image, _one_at_a_time(image):
         width, height = image.size
         kind = image.format or ""
         if kind in ("JPEG", "MPO"):
@@ -104,19 +127,37 @@ def probe(path: Path) -> ImageInfo:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
-        # Opening a pipe would wait for ever for somebody to write into it.
-        raise ImageError("This is not a file but a pipe, a socket or a device.", "Remove it from the photo folder.")
-    with path.open("rb") as file:
-        head = file.read(4096)
-        _refuse_by_content(head)
-        if _is_heic(head):
-            _register_heic()
-        file.seek(0)
-        formats = (*FORMATS, "HEIF") if _is_heic(head) else FORMATS
-        with Image.open(file, formats=formats) as image:
-            _check_size(*image.size, MAX_JPEG_PIXELS if image.format in ("JPEG", "MPO") else MAX_PIXELS)
-            yield image
+    with open_photo(path) as file, _picture(file) as image:
+        yield image
+
+
+@contextmanager
+def _picture(file: BinaryIO) -> Iterator[Image.Image]:
+    """The picture with its size known and allowed, not decoded yet."""
+    head = file.read(HEAD_BYTES)
+    _refuse_by_content(head[:4096])
+    claimed = size_in_header(head)
+    if claimed is not None:
+        _check_size(*claimed, MAX_PIXELS)
+    if _is_heic(head):
+        _register_heic()
+    file.seek(0)
+    formats = (*FORMATS, "HEIF") if _is_heic(head) else FORMATS
+    with Image.open(file, formats=formats) as image:
+        _check_size(*image.size, _most_pixels(image))
+        yield image
+
+
+def _most_pixels(image: Image.Image) -> int:
+    if image.format in ("JPEG", "MPO") and not image.info.get("progressive"):
+        return MAX_JPEG_PIXELS
+    return MAX_PIXELS // 2 if image.mode in ("I", "F") else MAX_PIXELS  # these need twice the memory to become RGB
+
+
+def _one_at_a_time(image: Image.Image) -> AbstractContextManager[object]:
+    """Hold a large picture back until no other one is being decoded; JPEG shrinks while it decodes."""
+    large = image.width * image.height > LARGE_PIXELS and image.format not in ("JPEG", "MPO")
+    return _one_large if large else nullcontext()
 
 
 def _refuse_by_content(head: bytes) -> None:
@@ -124,9 +165,6 @@ def _refuse_by_content(head: bytes) -> None:
         raise ImageError("The file is empty.", _COPY_AGAIN)
     if not any(byte < 9 or 13 < byte < 32 for byte in head):
         raise ImageError("The file holds text, not a picture.", "Give it the ending that fits, or remove it.")
-    if head.startswith(_PNG) and head[12:16] == b"IHDR" and len(head) >= 24:
-        # Pillow wants more than the header before it tells the size; the header is enough to refuse by.
-        _check_size(*struct.unpack(">II", head[16:24]), MAX_PIXELS)
 
 
 def _check_size(width: int, height: int, limit: int) -> None:
@@ -175,15 +213,28 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return image if not isinstance(image, ImageFile.ImageFile) else image.copy()
     if image.mode.startswith("I;16"):
         # 16 bits a channel: Pillow's own conversion clips at 255 instead of scaling.
-        return image.point(lambda value: value / 256).convert("L").convert("RGB")
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         return _stretch(image).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        layer = image.convert("RGBA")
+        layer = image if image.mode == "RGBA" else image.convert("RGBA")
         paper = Image.new("RGB", layer.size, (255, 255, 255))
         paper.paste(layer, mask=layer.getchannel("A"))
         return paper
+    if image.mode == "LAB":
+        return _from_lab(image)
     return image.convert("RGB")
+
+
+def _from_lab(image: Image.Image) -> Image.Image:
+    """Pillow knows this colour space only by its profile."""
+    from PIL import ImageCms  # rare, and slow to load
+
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+    if converted is None:
+        raise ValueError("its colours cannot be converted")
+    return converted
 
 
 def _stretch(image: Image.Image) -> Image.Image:
@@ -194,8 +245,9 @@ def _stretch(image: Image.Image) -> Image.Image:
         raise ImageError("The picture holds values that are not numbers.", "Save it again as PNG or JPEG.")
     if low >= 0 and high <= 255 and image.mode == "I":
         return image.convert("L")
-    scale = 255.0 / (high - low) if high > low else 0.0
-    return Image.fromarray(((values - low) * scale).round().astype(np.uint8))
+    values = values - low
+    values *= 255.0 / (high - low) if high > low else 0.0
+    return Image.fromarray(np.rint(values, out=values).astype(np.uint8))
 
 
 def _is_heic(head: bytes) -> bool:

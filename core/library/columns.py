@@ -8,6 +8,12 @@ from typing import Any
 
 from sqlalchemy import Dialect, String, TypeDecorator
 
+from core.errors import UserError
+
+
+class DamagedValueError(UserError):
+    """A value that no Seedcap writes; the open library adds its name."""
+
 
 class PathText(TypeDecorator[str]):
     """A path as ``str``, also one whose bytes are not valid Unicode.
@@ -26,6 +32,24 @@ class PathText(TypeDecorator[str]):
         return path_from_stored(value)
 
 
+class RelativePath(PathText):
+    """A path below a folder. A database from a stranger may say ``../../secret``: that is never read, nor written to.
+
+    Raises ``UserError`` when such a row is read, before any file is touched.
+    """
+
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+        path = path_from_stored(value)
+        if path is not None and not stays_inside(path):
+            raise DamagedValueError(
+                f"This library names a photo outside its folder ({path!r:.100}), which no Seedcap does.",
+                "Do not use a library that you do not trust. To keep its other rows: seedcap doctor LIB --recover",
+            )
+        return path
+
+
 class UtcTime(TypeDecorator[datetime]):
     """A point in time, kept as ISO text in UTC so that it sorts and reads well."""
 
@@ -36,7 +60,24 @@ class UtcTime(TypeDecorator[datetime]):
         return None if value is None else value.astimezone(UTC).isoformat(timespec="milliseconds")
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        return None if value is None else datetime.fromisoformat(value)
+        try:
+            return None if value is None else datetime.fromisoformat(value)
+        except (TypeError, ValueError):
+            raise DamagedValueError(
+                f"The library is damaged: it holds {value!r:.40} where a time belongs.",
+                "Keep what can be read with: seedcap doctor LIB --recover",
+            ) from None
+
+
+def stays_inside(path: Any) -> bool:
+    """Whether ``path`` (with ``/`` between its parts) is a name below a folder, wherever that folder is."""
+    if not isinstance(path, str) or not path or "\x00" in path:
+        return False
+    if os.name == "nt":
+        path = path.replace("\\", "/")
+        if ":" in path:
+            return False
+    return path[0] != "/" and (".." not in path or ".." not in path.split("/"))
 
 
 def stored_path(path: str) -> str | bytes:

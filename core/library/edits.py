@@ -1,23 +1,37 @@
-"""What people do to captions. Each step is written together with its inverse, in one transaction, before it returns.
-
-Rows are never deleted and texts never change: every step only switches the state, the seed mark or the life of rows
-(an edited caption is a new row that takes the old one's place). So a step is undone by switching back, also after a
-restart, and whatever jobs have added meanwhile.
-"""
+"""What people do to captions: commands, and a function for each that performs it. All of them can be undone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.errors import UserError
-from core.library.columns import now
 from core.library.library import Library
 from core.library.queries import among
-from core.library.tables import Caption, Edit, Image
+from core.library.steps import (
+    Command,
+    Standing,
+    Status,
+    Step,
+    can_redo,
+    can_undo,
+    log,
+    perform,
+    redo,
+    standing,
+    undo,
+)
+from core.library.tables import Caption, Image
+
+__all__ = [
+    "Accept", "AddCaptions", "AddSeed", "EditCaption", "Reject", "RemoveCaptions", "ShareCaption", "accept",
+    "add_captions", "add_seed", "can_redo", "can_undo", "clean_text", "edit_caption", "log", "perform", "redo",
+    "reject", "remove_caption", "share_caption", "undo",
+]  # fmt: skip
 
 MAX_LENGTH = 10_000
 """Characters of one caption; more is a mistake (a whole file pasted), not a caption."""
@@ -33,165 +47,191 @@ def clean_text(text: str) -> str:
     return text
 
 
-class _Step:
-    """Collects what one edit changes and writes it with its inverse."""
+@dataclass(frozen=True)
+class AddSeed(Command[int]):
+    """A caption by a person, to learn from. The same text twice is one caption."""
 
-    def __init__(self, session: Session, label: str) -> None:
-        self._session = session
-        self._label = label
-        self._changes: list[dict[str, Any]] = []
+    kind: ClassVar[str] = "add_seed"
+    image_id: int
+    text: str
 
-    def add(self, image_id: int, text: str, *, state: str, is_seed: bool, supersedes: int | None = None) -> int:
-        """A new human caption; undone by taking its life, not its row."""
-        values = {
-            "image_id": image_id, "text": text, "author": "human", "state": state, "is_seed": is_seed, "live": True,
-            "supersedes_id": supersedes, "created_at": now(),
-        }  # fmt: skip
-        made = self._session.execute(insert(Caption).values(values).returning(Caption.id)).scalar_one()
-        after = {"state": state, "is_seed": is_seed, "live": True}
-        self._changes.append({"caption": made, "before": {**after, "live": False}, "after": after})
+    def do(self, step: Step) -> int:
+        text = clean_text(self.text)
+        _require_image(step.session, self.image_id)
+        step.label = "Write a caption"
+        same = standing(step.session, Caption.image_id == int(self.image_id), Caption.text == text)
+        mine = next((one for one in same if one.author == "human"), None)
+        if mine is not None:
+            step.change(mine, state="accepted", is_seed=True)
+            return mine.id
+        for one in same:
+            step.change(one, live=False)
+        return step.add(self.image_id, text, Status("accepted", True, True), supersedes=same[0].id if same else None)
+
+
+@dataclass(frozen=True)
+class AddCaptions(Command[int]):
+    """Captions by people for many photos: seeds, or candidates to look at. Texts that a photo has are left out."""
+
+    kind: ClassVar[str] = "add_captions"
+    texts: Mapping[int, Sequence[str]]
+    is_seed: bool
+    label: str = "Import captions"
+
+    def do(self, step: Step) -> int:
+        step.label = self.label
+        status = Status("accepted" if self.is_seed else "candidate", self.is_seed, True)
+        present: dict[int, set[str]] = {}
+        for one in standing(step.session, Caption.image_id.in_(among(self.texts))):
+            present.setdefault(one.image_id, set()).add(one.text)
+        made = 0
+        for image_id, lines in self.texts.items():
+            for line in dict.fromkeys(clean_text(line) for line in lines):
+                if line not in present.get(int(image_id), ()):
+                    step.add(image_id, line, status)
+                    made += 1
         return made
 
-    def change(self, caption: Caption, **after: Any) -> None:
-        before = {"state": caption.state, "is_seed": caption.is_seed, "live": caption.live}
-        after = {**before, **after}
-        if after == before:
-            return
-        self._session.execute(update(Caption).where(Caption.id == caption.id).values(after))
-        self._changes.append({"caption": caption.id, "before": before, "after": after})
 
-    def write(self) -> int:
-        """Log the step, unless nothing changed; forget what could have been redone. Returns the number of changes."""
-        if self._changes:
-            self._session.execute(delete(Edit).where(Edit.undone))
-            self._session.add(Edit(label=self._label, changes=self._changes, undone=False, created_at=now()))
-        return len(self._changes)
+@dataclass(frozen=True)
+class EditCaption(Command[int]):
+    """A human revision in the place of a caption. ``accept``: it is accepted and becomes a seed; otherwise it keeps
+    the state it had. An unchanged text makes no revision: it is accepted as it is, if asked."""
+
+    kind: ClassVar[str] = "edit_caption"
+    caption_id: int
+    text: str
+    accept: bool = True
+
+    def do(self, step: Step) -> int:
+        text = clean_text(self.text)
+        step.label = "Edit a caption"
+        old = _live(step.session, self.caption_id)
+        if text == old.text:
+            if self.accept:
+                step.change(old, state="accepted", is_seed=old.status.is_seed or old.author == "human")
+            return old.id
+        status = Status("accepted", True, True) if self.accept else old.status
+        step.change(old, live=False)
+        return step.add(old.image_id, text, status, supersedes=old.id)
+
+
+@dataclass(frozen=True)
+class Accept(Command[int]):
+    """Captions are accepted as they are. Human text becomes a seed, model text not."""
+
+    kind: ClassVar[str] = "accept"
+    caption_ids: tuple[int, ...]
+
+    def do(self, step: Step) -> int:
+        captions = _many(step.session, self.caption_ids)
+        step.label = counted("Accept", len(captions))
+        return sum(
+            step.change(one, state="accepted", is_seed=one.status.is_seed or one.author == "human") for one in captions
+        )
+
+
+@dataclass(frozen=True)
+class Reject(Command[int]):
+    """Captions are rejected. A rejected seed is no longer learned from."""
+
+    kind: ClassVar[str] = "reject"
+    caption_ids: tuple[int, ...]
+
+    def do(self, step: Step) -> int:
+        captions = _many(step.session, self.caption_ids)
+        step.label = counted("Reject", len(captions))
+        return sum(step.change(one, state="rejected", is_seed=False) for one in captions)
+
+
+@dataclass(frozen=True)
+class RemoveCaptions(Command[int]):
+    """Captions are taken away; they stay in the history."""
+
+    kind: ClassVar[str] = "remove"
+    caption_ids: tuple[int, ...]
+
+    def do(self, step: Step) -> int:
+        captions = _many(step.session, self.caption_ids)
+        step.label = counted("Remove", len(captions))
+        return sum(step.change(one, live=False) for one in captions)
+
+
+@dataclass(frozen=True)
+class ShareCaption(Command[int]):
+    """A caption is accepted for its own photo and for others that show the same (near-duplicates).
+
+    The others get a copy with its author; it is a seed only where it already is one. Photos that have the text
+    already have it accepted.
+    """
+
+    kind: ClassVar[str] = "share"
+    caption_id: int
+    image_ids: tuple[int, ...]
+
+    def do(self, step: Step) -> int:
+        shared = _live(step.session, self.caption_id)
+        step.change(shared, state="accepted", is_seed=shared.status.is_seed or shared.author == "human")
+        photos = [one for one in dict.fromkeys(int(one) for one in self.image_ids) if one != shared.image_id]
+        known = set(step.session.scalars(select(Image.id).where(Image.id.in_(among(photos)))))
+        same = standing(step.session, Caption.image_id.in_(among(photos)), Caption.text == shared.text)
+        for one in same:
+            step.change(one, state="accepted")
+        there = {one.image_id for one in same}
+        for photo in photos:
+            if photo in known and photo not in there:
+                step.add(photo, shared.text, Status("accepted", False, True), like=shared)
+        number = 1 + len(known)
+        step.label = "Accept a caption" if number == 1 else f"Accept a caption for {number:,} photos"
+        return number
 
 
 def add_seed(library: Library, image_id: int, text: str) -> int:
-    """A caption written by a person, to learn from; returns its id. The same text twice is one caption."""
-    text = clean_text(text)
-    with library.writing() as session:
-        _require_image(session, image_id)
-        step = _Step(session, "Write a caption")
-        caption = _same_text(session, image_id, text)
-        if caption is not None and caption.author == "human":
-            step.change(caption, state="accepted", is_seed=True)
-            made = caption.id
-        else:
-            if caption is not None:
-                step.change(caption, live=False)
-            supersedes = caption.id if caption is not None else None
-            made = step.add(image_id, text, state="accepted", is_seed=True, supersedes=supersedes)
-        step.write()
-        return made
+    """See :class:`AddSeed`; returns the caption's id."""
+    return perform(library, AddSeed(image_id, text))
 
 
 def add_captions(
     library: Library, texts: Mapping[int, Sequence[str]], *, is_seed: bool, label: str = "Import captions"
 ) -> int:
-    """Captions by people for many photos, as one step: seeds, or candidates to look at. Returns how many are new.
-
-    A text that its photo has already is not added again, whatever its state.
-    """
-    with library.writing() as session:
-        step = _Step(session, label)
-        for image_id, lines in texts.items():
-            present = set(session.scalars(select(Caption.text).where(Caption.image_id == image_id, Caption.live)))
-            for line in dict.fromkeys(clean_text(line) for line in lines):
-                if line not in present:
-                    step.add(image_id, line, state="accepted" if is_seed else "candidate", is_seed=is_seed)
-        return step.write()
+    """See :class:`AddCaptions`; one step. Returns how many are new."""
+    return perform(library, AddCaptions(texts, is_seed, label))
 
 
 def edit_caption(library: Library, caption_id: int, text: str, *, accept: bool = True) -> int:
-    """Put a human revision in the place of a caption; returns the id of the caption that stands there now.
-
-    ``accept``: the revision is accepted and becomes a seed. Otherwise it keeps the state it had. An unchanged text
-    makes no revision: it is accepted as it is, if asked.
-    """
-    text = clean_text(text)
-    with library.writing() as session:
-        old = _live(session, caption_id)
-        step = _Step(session, "Edit a caption")
-        if text == old.text:
-            if accept:
-                step.change(old, state="accepted", is_seed=old.is_seed or old.author == "human")
-            step.write()
-            return old.id
-        state = "accepted" if accept else old.state
-        step.change(old, live=False)
-        made = step.add(old.image_id, text, state=state, is_seed=accept or old.is_seed, supersedes=old.id)
-        step.write()
-        return made
+    """See :class:`EditCaption`; returns the id of the caption that stands there now."""
+    return perform(library, EditCaption(caption_id, text, accept))
 
 
 def accept(library: Library, caption_ids: Iterable[int]) -> int:
-    """Accept captions as they are, as one step; returns how many changed. Human text becomes a seed, model text not."""
-    with library.writing() as session:
-        captions = _many(session, caption_ids)
-        step = _Step(session, _counted("Accept", len(captions)))
-        for caption in captions:
-            step.change(caption, state="accepted", is_seed=caption.is_seed or caption.author == "human")
-        return step.write()
+    """See :class:`Accept`; one step. Returns how many changed."""
+    return perform(library, Accept(_ids(caption_ids)))
 
 
 def reject(library: Library, caption_ids: Iterable[int]) -> int:
-    """Reject captions, as one step; returns how many changed. A rejected seed is no longer learned from."""
-    with library.writing() as session:
-        captions = _many(session, caption_ids)
-        step = _Step(session, _counted("Reject", len(captions)))
-        for caption in captions:
-            step.change(caption, state="rejected", is_seed=False)
-        return step.write()
+    """See :class:`Reject`; one step. Returns how many changed."""
+    return perform(library, Reject(_ids(caption_ids)))
 
 
 def remove_caption(library: Library, caption_id: int) -> None:
     """Take a caption away; undo brings it back."""
-    with library.writing() as session:
-        step = _Step(session, "Remove a caption")
-        step.change(_live(session, caption_id), live=False)
-        step.write()
-
-
-def undo(library: Library) -> str | None:
-    """Undo the last step that is not undone; returns its label, or ``None`` when there is none."""
-    with library.writing() as session:
-        edit = session.scalar(select(Edit).where(~Edit.undone).order_by(Edit.id.desc()).limit(1))
-        return _switch(session, edit, "before", undone=True)
-
-
-def redo(library: Library) -> str | None:
-    """Do the last undone step again; returns its label, or ``None`` when there is none."""
-    with library.writing() as session:
-        edit = session.scalar(select(Edit).where(Edit.undone).order_by(Edit.id).limit(1))
-        return _switch(session, edit, "after", undone=False)
-
-
-def can_undo(library: Library) -> str | None:
-    """The label of the step that :func:`undo` would undo, or ``None``."""
     with library.session() as session:
-        return session.scalar(select(Edit.label).where(~Edit.undone).order_by(Edit.id.desc()).limit(1))
+        _live(session, caption_id)
+    perform(library, RemoveCaptions((int(caption_id),)))
 
 
-def can_redo(library: Library) -> str | None:
-    """The label of the step that :func:`redo` would do again, or ``None``."""
-    with library.session() as session:
-        return session.scalar(select(Edit.label).where(Edit.undone).order_by(Edit.id).limit(1))
+def share_caption(library: Library, caption_id: int, image_ids: Iterable[int]) -> int:
+    """See :class:`ShareCaption`; one step. Returns for how many photos the caption is accepted now."""
+    return perform(library, ShareCaption(int(caption_id), _ids(image_ids)))
 
 
-def _switch(session: Session, edit: Edit | None, side: str, *, undone: bool) -> str | None:
-    if edit is None:
-        return None
-    changes = edit.changes if side == "after" else list(reversed(edit.changes))
-    for change in changes:
-        session.execute(update(Caption).where(Caption.id == change["caption"]).values(change[side]))
-    edit.undone = undone
-    return edit.label
-
-
-def _counted(verb: str, number: int) -> str:
+def counted(verb: str, number: int) -> str:
+    """``Accept a caption``, ``Accept 3 captions``."""
     return f"{verb} a caption" if number == 1 else f"{verb} {number:,} captions"
+
+
+def _ids(ids: Iterable[int]) -> tuple[int, ...]:
+    return tuple(int(one) for one in ids)
 
 
 def _require_image(session: Session, image_id: int) -> None:
@@ -199,18 +239,12 @@ def _require_image(session: Session, image_id: int) -> None:
         raise UserError("This photo is no longer in the library.", "Scan its folder again.")
 
 
-def _live(session: Session, caption_id: int) -> Caption:
-    caption = session.get(Caption, int(caption_id))
-    if caption is None or not caption.live:
+def _live(session: Session, caption_id: int) -> Standing:
+    found = standing(session, Caption.id == int(caption_id))
+    if not found:
         raise UserError("This caption has been replaced or removed meanwhile.", "Choose the photo again.")
-    return caption
+    return found[0]
 
 
-def _many(session: Session, caption_ids: Iterable[int]) -> list[Caption]:
-    query = select(Caption).where(Caption.id.in_(among(caption_ids)), Caption.live).order_by(Caption.id)
-    return list(session.scalars(query))
-
-
-def _same_text(session: Session, image_id: int, text: str) -> Caption | None:
-    query = select(Caption).where(Caption.image_id == image_id, Caption.live, Caption.text == text)
-    return session.scalar(query.order_by(Caption.author, Caption.id).limit(1))
+def _many(session: Session, caption_ids: Iterable[int]) -> list[Standing]:
+    return standing(session, Caption.id.in_(among(caption_ids)))

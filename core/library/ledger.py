@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from core.library.columns import now
@@ -18,6 +18,7 @@ from core.library.queries import among, image_rows
 from core.library.tables import Job, JobItem
 
 TODO, DONE, FAILED = "todo", "done", "failed"
+_STOPPED = ("running", "interrupted", "cancelled", "failed")
 _ROWS_A_TRANSACTION = 2000
 
 
@@ -122,37 +123,33 @@ def close_job(library: Library, job_id: int, state: str = "done", message: str |
 
 def find_job(library: Library, job_id: int) -> JobRow | None:
     """The job and how far it is."""
-    return next(iter(_jobs(library, Job.id == job_id)), None)
+    return _newest(library, Job.id == job_id)
 
 
 def last_job(library: Library, kind: str) -> JobRow | None:
     """The newest job of this kind, whatever became of it."""
-    return next(iter(_jobs(library, Job.kind == kind)), None)
+    return _newest(library, Job.kind == kind)
 
 
 def unfinished_job(library: Library, kind: str) -> JobRow | None:
     """The newest job of this kind that was cut off or cancelled with photos left: what "resume" goes on with."""
-    jobs = _jobs(library, (Job.kind == kind) & Job.state.in_(("running", "interrupted", "cancelled", "failed")))
-    return next((job for job in jobs if job.todo), None)
+    left = exists().where(JobItem.job_id == Job.id, JobItem.state == TODO)
+    return _newest(library, Job.kind == kind, Job.state.in_(_STOPPED), left)
 
 
-def _jobs(library: Library, condition: Any) -> list[JobRow]:
+def failed_ids(library: Library, job_id: int) -> list[int]:
+    """The photos that failed, in the order of the job."""
+    query = select(JobItem.image_id).where(JobItem.job_id == job_id, JobItem.state == FAILED)
     with library.session() as session:
-        jobs = list(session.scalars(select(Job).where(condition).order_by(Job.id.desc())))
-        grouped = select(JobItem.job_id, JobItem.state, func.count()).where(
-            JobItem.job_id.in_([job.id for job in jobs])
-        )
-        numbers: dict[tuple[int, str], int] = {}
-        for job_id, state, number in session.execute(grouped.group_by(JobItem.job_id, JobItem.state)):
-            numbers[job_id, state] = number
-        return [
-            JobRow(
-                job.id,
-                job.kind,
-                job.params,
-                job.state,
-                job.created_at,
-                *(numbers.get((job.id, state), 0) for state in (TODO, DONE, FAILED)),
-            )
-            for job in jobs
-        ]
+        return list(session.scalars(query.order_by(JobItem.image_id)))
+
+
+def _newest(library: Library, *conditions: Any) -> JobRow | None:
+    with library.session() as session:
+        job = session.scalar(select(Job).where(*conditions).order_by(Job.id.desc()).limit(1))
+        if job is None:
+            return None
+        grouped = select(JobItem.state, func.count()).where(JobItem.job_id == job.id).group_by(JobItem.state)
+        numbers = {row[0]: row[1] for row in session.execute(grouped)}
+        counts = (numbers.get(state, 0) for state in (TODO, DONE, FAILED))
+        return JobRow(job.id, job.kind, job.params, job.state, job.created_at, *counts)

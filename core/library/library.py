@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import sqlite3
@@ -17,8 +18,8 @@ from sqlalchemy.orm import Session
 
 from core import paths
 from core.errors import UserError
-from core.library import db
-from core.library.columns import path_from_stored
+from core.library import db, recovery_files
+from core.library.columns import DamagedValueError, path_from_stored
 from core.library.lock import InstanceLock
 
 SUFFIX = ".seedcap"
@@ -39,11 +40,14 @@ class Library:
         self._engine = db.make_engine(self.path / DATABASE)  # connects when first used
         self._writer = db.writing_engine(self._engine)
         try:
-            db.prepare(self.path / DATABASE, self.name)
+            left_open = self._lock is not None and self._lock.was_left_open
+            if exclusive:
+                recovery_files.finish_swap(self.path)
+            db.prepare(self.path / DATABASE, self.name, look_over=left_open)
             if exclusive:
                 self._after_a_crash()
         except BaseException:
-            self.close()
+            self._close(in_order=False)
             raise
 
     @classmethod
@@ -68,7 +72,9 @@ class Library:
         """The library at ``folder``; migrated first, after a backup, when an older program made it."""
         place = folder if (folder / DATABASE).exists() else _with_suffix(folder)
         if not (place / DATABASE).exists():
-            raise UserError(f"There is no library at {folder}.", "Make one with: seedcap import LIB FOLDER")
+            raise UserError(
+                f"There is no library at {folder}.", "Open a folder of photos to make one.", topic="no library"
+            )
         return cls(place, exclusive=exclusive)
 
     @classmethod
@@ -127,13 +133,20 @@ class Library:
         except DBAPIError as error:
             if not db.is_the_outside_world(error.orig):
                 raise
-            raise db.as_user_error(self.name, error.orig) from error
+            raise db.as_user_error(self.path, self.name, error.orig) from error
+        except DamagedValueError as error:
+            raise UserError(f"{self.name}: {error.message}", error.next_step) from error
+        except json.JSONDecodeError as error:  # the program wrote this text, and wrote it well
+            raise db.damaged(self.path, self.name, f"a settings text cannot be read: {error}") from error
 
     def close(self) -> None:
         """Close the database and give the lock up. Closing twice is fine."""
+        self._close(in_order=True)
+
+    def _close(self, *, in_order: bool) -> None:
         self._engine.dispose()
         if self._lock:
-            self._lock.release()
+            self._lock.release(clean=in_order)
 
     def __enter__(self) -> Self:
         return self
@@ -149,6 +162,8 @@ class Library:
             connection = session.connection()
             for table, column in (("run", "status"), ("job", "state")):
                 connection.exec_driver_sql(f"UPDATE {table} SET {column} = 'interrupted' WHERE {column} = 'running'")
+            # A job whose list of photos was not finished cannot be gone on with.
+            connection.exec_driver_sql("DELETE FROM job WHERE state = 'preparing'")
 
 
 def absolute(path: Path) -> Path:
@@ -177,7 +192,7 @@ def _library_holding(folder: Path) -> Path | None:
 
 def _folders_of(database: Path) -> list[str]:
     try:
-        connection = sqlite3.connect(database)
+        connection = db.connect(database)
     except sqlite3.Error:
         return []
     try:

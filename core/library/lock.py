@@ -6,11 +6,13 @@ Three kinds of opener:
 * its *worker processes* open the same library without it: they belong to an application that has it;
 * *readers* (``search``, ``export``) open without it too. SQLite keeps every single transaction safe in all cases.
 
-The operating system drops the lock when its holder dies, however it dies, so a stale lock cannot exist.
+The operating system drops the lock when its holder dies, however it dies, so a stale lock cannot exist. What stays
+then is the holder's number in the file: the next one sees that the library was not closed, and looks it over.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -23,7 +25,14 @@ class InstanceLock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = path.open("a+b")
+        try:
+            self._file = path.open("a+b")
+        except OSError as error:
+            raise UserError(
+                f"The library {path.parent.name.removesuffix('.seedcap')} cannot be changed: its folder cannot be "
+                f"written ({error.strerror}).",
+                f"Check the rights of {path.parent}, or copy the library to a place of your own.",
+            ) from error
         try:
             _lock(self._file.fileno())
         except OSError:
@@ -32,9 +41,13 @@ class InstanceLock:
                 f"The library {path.parent.name.removesuffix('.seedcap')} is open in another Seedcap{self._holder()}.",
                 "Close that window, or wait until that command has finished, and try again.",
             ) from None
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()).encode())
-        self._file.flush()
+        self._file.seek(0)
+        self.was_left_open = bool(self._file.read(20))
+        """The last holder did not give the lock up: it crashed, was killed, or the power failed."""
+        with contextlib.suppress(OSError):  # on a full disk the holder stays unnamed
+            self._file.truncate(0)
+            self._file.write(str(os.getpid()).encode())
+            self._file.flush()
 
     def _holder(self) -> str:
         try:
@@ -43,9 +56,15 @@ class InstanceLock:
             return ""
         return f" (process {number})" if number.isdigit() else ""
 
-    def release(self) -> None:
-        """Give the lock up; the file stays, since removing it would let two openers lock different files."""
+    def release(self, *, clean: bool = True) -> None:
+        """Give the lock up; the file stays, since removing it would let two openers lock different files.
+
+        ``clean=False``: the library is not in order, the next holder shall look it over.
+        """
         if not self._file.closed:
+            if clean:
+                with contextlib.suppress(OSError):
+                    self._file.truncate(0)
             _unlock(self._file.fileno())
             self._file.close()
 

@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 from core.library.tables import Meta, Score
 
 CURRENT_RUN = "current_run"
-SCORE_ENCODER = "score_encoder"
-SCORE_VERSION = "score_version"
+SHOWN_GALLERY = "shown_gallery"
+GROUPS_ENCODER = "groups_encoder"
+NEXT_GROUP = "next_group"
 
 
 def get(session: Session, key: str) -> str | None:
@@ -27,7 +28,11 @@ def put(session: Session, key: str, value: str | None) -> None:
     session.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": value}))
 
 
-def shown_scores(session: Session) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    """Conditions that pick the scores of the encoder and gallery shown now: numbers of two galleries never mix."""
-    encoder, version = get(session, SCORE_ENCODER) or "", get(session, SCORE_VERSION) or ""
-    return Score.encoder == encoder, Score.gallery_version == version
+def shown_gallery(session: Session) -> int:
+    """The id of the gallery whose scores are shown; -1, which no gallery has, before the first ranking."""
+    return int(get(session, SHOWN_GALLERY) or -1)
+
+
+def shown_scores(session: Session) -> ColumnElement[bool]:
+    """The condition that picks the scores shown now: numbers of two galleries never mix."""
+    return Score.gallery_id == shown_gallery(session)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from sqlalchemy import ColumnElement, and_, bindparam, case, func, or_, select, text
+from sqlalchemy import ColumnElement, and_, bindparam, case, func, or_, select, text, true
 from sqlalchemy.orm import Session
 
 from core.library import meta
+from core.library.filters.compiler import USABLE, fetch_ids, is_among, mask
+from core.library.filters.nodes import Filter, wants_unusable
+from core.library.filters.parser import parse
 from core.library.library import Library
 from core.library.records import CaptionRow, Counts, ImageRow, ScoreRow, Seed
 from core.library.runs import current_run, runs, set_current_run
@@ -25,7 +27,6 @@ __all__ = [
 
 PhotoState = Literal["seed", "accepted", "candidate", "rejected"]
 Sort = Literal["path", "score", "weakest", "distinctiveness", "given"]
-_USABLE = and_(Image.error.is_(None), Image.missing_since.is_(None))
 
 
 def image_ids(
@@ -34,6 +35,7 @@ def image_ids(
     state: PhotoState | None = None,
     has_caption: bool | None = None,
     text: str | Sequence[str] | None = None,
+    filter: str | Filter | None = None,
     ids: Iterable[int] | None = None,
     sort: Sort = "path",
 ) -> np.ndarray:
@@ -41,40 +43,32 @@ def image_ids(
 
     ``state``: with a live caption in this state. ``has_caption``: with or without any live caption that is not
     rejected. ``text``: every word of it (or, for a sequence, every phrase) is in the path or in one live caption.
-    ``ids``: only these. ``sort``: by path; by the best ``score`` or ``distinctiveness`` of a photo, highest first, or
-    ``weakest`` score first, photos without one always last; ``given``: in the order of ``ids``.
+    ``filter``: what :mod:`core.library.filters` understands (a ``FilterError`` when it does not); one that asks for
+    failed or missing files finds those too. ``ids``: only these. ``sort``: by path; by the best ``score`` or
+    ``distinctiveness`` of a photo, highest first, or ``weakest`` score first, photos without one always last;
+    ``given``: in the order of ``ids``.
     """
     given = None if ids is None else np.fromiter(ids, np.int64)
     if sort == "given" and given is None:
         raise ValueError("sort='given' needs ids")
     words = text.split() if isinstance(text, str) else list(text or ())
+    tree = parse(filter) if isinstance(filter, str) else filter
+    base = true() if tree is not None and wants_unusable(tree) else USABLE
     with library.session() as session:
         # One plain question a condition, joined here: a hundred thousand times faster than asking for each photo.
-        found = _ids(session, select(Image.id).where(_USABLE).order_by(Image.folder_id, Image.relative_path))
+        found = fetch_ids(session, select(Image.id).where(base).order_by(Image.folder_id, Image.relative_path))
+        if tree is not None:
+            found = found[mask(tree, found, session)]
         if state is not None:
-            found = found[_is_among(found, _ids(session, _captioned(_in_state(state))))]
+            found = found[is_among(found, fetch_ids(session, _captioned(_in_state(state))))]
         if has_caption is not None:
-            captioned = _is_among(found, _ids(session, _captioned(Caption.state.in_(("accepted", "candidate")))))
+            captioned = is_among(found, fetch_ids(session, _captioned(Caption.state.in_(("accepted", "candidate")))))
             found = found[captioned if has_caption else ~captioned]
         for word in words:
-            found = found[_is_among(found, _with_word(session, word))]
+            found = found[is_among(found, _with_word(session, word))]
         if given is not None:
-            found = given[_is_among(given, found)] if sort == "given" else found[_is_among(found, given)]
+            found = given[is_among(given, found)] if sort == "given" else found[is_among(found, given)]
         return _sorted(session, found, sort)
-
-
-def _ids(session: Session, query: Any) -> np.ndarray:
-    """The single column of a query, int64 ``[n]``, past SQLAlchemy's rows, which would take most of the time."""
-    cursor = session.connection().execute(query).cursor
-    return np.fromiter(chain.from_iterable(cursor.fetchall() if cursor else ()), np.int64)
-
-
-def _is_among(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    if not len(ids) or not len(wanted):
-        return np.zeros(len(ids), bool)
-    table = np.zeros(max(ids.max(), wanted.max()) + 1, bool)
-    table[wanted] = True
-    return table[ids]
 
 
 def _captioned(condition: ColumnElement[bool]) -> Any:
@@ -91,8 +85,8 @@ def _in_state(state: PhotoState) -> ColumnElement[bool]:
 
 def _with_word(session: Session, word: str) -> np.ndarray:
     pattern = "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-    in_name = _ids(session, select(Image.id).where(Image.relative_path.like(pattern, escape="\\")))
-    in_caption = _ids(session, _captioned(Caption.text.like(pattern, escape="\\")))
+    in_name = fetch_ids(session, select(Image.id).where(Image.relative_path.like(pattern, escape="\\")))
+    in_caption = fetch_ids(session, _captioned(Caption.text.like(pattern, escape="\\")))
     return np.concatenate([in_name, in_caption])
 
 
@@ -102,7 +96,7 @@ def _sorted(session: Session, found: np.ndarray, sort: Sort) -> np.ndarray:
     value = Score.distinctiveness if sort == "distinctiveness" else Score.clip_s
     query = (
         select(Caption.image_id, value)
-        .join(Score, and_(Score.caption_id == Caption.id, *meta.shown_scores(session)))
+        .join(Score, and_(Score.caption_id == Caption.id, meta.shown_scores(session)))
         .where(Caption.live, Caption.state != "rejected", value.is_not(None))
     )
     cursor = session.connection().execute(query).cursor
@@ -139,12 +133,12 @@ def failed_images(library: Library) -> list[ImageRow]:
 def images_of(library: Library, *, usable: bool = True) -> list[ImageRow]:
     """Every photo, by path; ``usable=False``: missing and failed ones too."""
     with library.session() as session:
-        return _images(session, _USABLE if usable else Image.id.is_not(None))
+        return _images(session, USABLE if usable else Image.id.is_not(None))
 
 
 def contents(library: Library) -> list[tuple[int, str]]:
     """``(image_id, content_hash)`` of every usable photo, by path."""
-    query = select(Image.id, Image.content_hash).where(_USABLE).order_by(Image.folder_id, Image.relative_path)
+    query = select(Image.id, Image.content_hash).where(USABLE).order_by(Image.folder_id, Image.relative_path)
     with library.session() as session:
         return [(one, content_hash) for one, content_hash in session.execute(query)]
 
@@ -177,7 +171,7 @@ def captions_of(library: Library, image_ids: Iterable[int]) -> dict[int, list[Ca
 
 def all_captions(library: Library, *, states: Sequence[str] = ("accepted", "candidate")) -> dict[int, list[CaptionRow]]:
     """The live captions in these states of every usable photo that has any, best first."""
-    usable = select(Image.id).where(_USABLE)
+    usable = select(Image.id).where(USABLE)
     result: dict[int, list[CaptionRow]] = {}
     with library.session() as session:
         for row in _captions(session, and_(Caption.image_id.in_(usable), Caption.state.in_(states))):
@@ -192,7 +186,7 @@ def _captions(session: Session, condition: ColumnElement[bool]) -> list[CaptionR
             Caption.id, Caption.image_id, Caption.text, Caption.author, Caption.run_id, Caption.state, Caption.is_seed,
             Caption.created_at, Score.clip_s, Score.rank, Score.gallery_size, Score.plain_rank, Score.distinctiveness,
         )
-        .outerjoin(Score, and_(Score.caption_id == Caption.id, *meta.shown_scores(session)))
+        .outerjoin(Score, and_(Score.caption_id == Caption.id, meta.shown_scores(session)))
         .where(condition, Caption.live)
         .order_by(Caption.image_id, place, Score.clip_s.desc().nulls_last(), Caption.id)
     )  # fmt: skip
@@ -206,7 +200,7 @@ def _captions(session: Session, condition: ColumnElement[bool]) -> list[CaptionR
 def counts(library: Library) -> Counts:
     """How many photos there are of each kind; see :class:`Counts`."""
     with library.session() as session:
-        photos = session.scalar(select(func.count()).select_from(Image).where(_USABLE)) or 0
+        photos = session.scalar(select(func.count()).select_from(Image).where(USABLE)) or 0
         present = Image.missing_since.is_(None)
         failed = session.scalar(select(func.count()).select_from(Image).where(Image.error.is_not(None), present))
         missing = session.scalar(select(func.count()).select_from(Image).where(Image.missing_since.is_not(None)))
@@ -242,7 +236,7 @@ def seeds(library: Library) -> list[Seed]:
     query = (
         select(Image.id, Image.content_hash, Caption.text)
         .join(Caption, Caption.image_id == Image.id)
-        .where(_USABLE, Caption.live, Caption.is_seed)
+        .where(USABLE, Caption.live, Caption.is_seed)
         .order_by(Image.folder_id, Image.relative_path, Caption.id)
     )
     texts: dict[tuple[int, str], list[str]] = {}
@@ -263,7 +257,7 @@ def unlabelled(library: Library) -> list[tuple[int, str]]:
     held_out = select(Split.content_hash).where(Split.part == "held_out")
     query = (
         select(Image.id, Image.content_hash)
-        .where(_USABLE, Image.content_hash.not_in(labelled), Image.content_hash.not_in(held_out))
+        .where(USABLE, Image.content_hash.not_in(labelled), Image.content_hash.not_in(held_out))
         .order_by(Image.folder_id, Image.relative_path)
     )
     with library.session() as session:

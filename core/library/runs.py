@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import UserError
 from core.library import meta
+from core.library.backups import sync_folder
 from core.library.columns import now
 from core.library.library import Library
 from core.library.records import RunRow
@@ -40,6 +41,7 @@ def create_run(
         encoder_fingerprint=encoder_fingerprint, metrics={}, gates=[], created_at=moment,
     )  # fmt: skip
     (library.runs_dir / run_id).mkdir(parents=True)
+    sync_folder(library.runs_dir)
     with library.writing() as session:
         session.add(run)
         session.flush()

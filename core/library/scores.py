@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from itertools import islice
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.sqlite import insert
 
 from core.library import meta
 from core.library.library import Library
+from core.library.queries import among
 from core.library.records import ScoreRow
-from core.library.tables import Caption, Image, Score
+from core.library.tables import Caption, Gallery, Image, Score
 
 _ROWS_A_TRANSACTION = 500
 
@@ -31,8 +32,8 @@ def gallery_version(library: Library) -> str:
 def shown_version(library: Library) -> tuple[str, str] | None:
     """``(encoder fingerprint, gallery version)`` of the scores shown now, or ``None`` before the first ranking."""
     with library.session() as session:
-        encoder, version = meta.get(session, meta.SCORE_ENCODER), meta.get(session, meta.SCORE_VERSION)
-    return None if encoder is None or version is None else (encoder, version)
+        shown = session.get(Gallery, meta.shown_gallery(session))
+        return None if shown is None else (shown.encoder, shown.version)
 
 
 def write_scores(
@@ -49,48 +50,57 @@ def write_scores(
     written, all at once, and everything older goes. ``complete=False`` adds to the scores shown and must be of the
     same encoder and gallery version, or nothing is written: such rows would be new numbers beside stale ones.
     """
-    if not complete and shown_version(library) != (encoder_fingerprint, gallery_version):
+    gallery = _gallery_for(library, encoder_fingerprint, gallery_version, new=complete)
+    if gallery is None:
         return
-    generation = gallery_version
     items = iter(rows.items())
     while batch := list(islice(items, _ROWS_A_TRANSACTION)):
-        values = [
-            {
-                "encoder": encoder_fingerprint,
-                "gallery_version": generation,
-                "caption_id": int(caption_id),
-                **asdict(row),
-            }
-            for caption_id, row in batch
-        ]
+        values = [{"gallery_id": gallery, "caption_id": int(one), **asdict(row)} for one, row in batch]
         with library.writing() as session:
+            if session.get(Gallery, gallery) is None:
+                return  # a ranking that began later has been shown meanwhile
             # A caption may have been deleted with its photo since it was scored.
             known = set(session.scalars(select(Caption.id).where(Caption.id.in_([v["caption_id"] for v in values]))))
             statement = insert(Score).on_conflict_do_update(
-                index_elements=["encoder", "gallery_version", "caption_id"],
+                index_elements=["gallery_id", "caption_id"],
                 set_={name: insert(Score).excluded[name] for name in ScoreRow.__dataclass_fields__},
             )
             kept = [value for value in values if value["caption_id"] in known]
             if kept:
                 session.execute(statement, kept)
     if complete:
-        _show(library, encoder_fingerprint, generation)
+        _show(library, gallery)
 
 
 def drop_scores(library: Library, caption_ids: Iterable[int]) -> None:
     """Forget the scores of these captions."""
     with library.writing() as session:
-        session.execute(delete(Score).where(Score.caption_id.in_([int(one) for one in caption_ids])))
+        session.execute(delete(Score).where(Score.caption_id.in_(among(caption_ids))))
 
 
-def _show(library: Library, encoder: str, version: str) -> None:
+def _gallery_for(library: Library, encoder: str, version: str, *, new: bool) -> int | None:
+    """A new gallery, not shown yet; or the one that is shown, if it is of this encoder and version."""
     with library.writing() as session:
-        meta.put(session, meta.SCORE_ENCODER, encoder)
-        meta.put(session, meta.SCORE_VERSION, version)
-    old = or_(Score.encoder != encoder, Score.gallery_version != version)
-    while True:
-        with library.writing() as session:
-            ids = list(session.scalars(select(Score.caption_id).where(old).limit(_ROWS_A_TRANSACTION)))
-            if not ids:
-                return
-            session.execute(delete(Score).where(old, Score.caption_id.in_(ids)))
+        if new:
+            query = insert(Gallery).values(encoder=encoder, version=version).returning(Gallery.id)
+            return session.scalars(query).one()
+        shown = session.get(Gallery, meta.shown_gallery(session))
+        return shown.id if shown is not None and (shown.encoder, shown.version) == (encoder, version) else None
+
+
+def _show(library: Library, gallery: int) -> None:
+    with library.writing() as session:
+        if session.get(Gallery, gallery) is None:
+            return
+        meta.put(session, meta.SHOWN_GALLERY, str(gallery))
+    with library.session() as session:
+        old = list(session.scalars(select(Gallery.id).where(Gallery.id < gallery)))
+    for one in old:
+        while True:
+            with library.writing() as session:
+                ids = select(Score.caption_id).where(Score.gallery_id == one).limit(_ROWS_A_TRANSACTION)
+                found = list(session.scalars(ids))
+                session.execute(delete(Score).where(Score.gallery_id == one, Score.caption_id.in_(found)))
+                if not found:
+                    session.execute(delete(Gallery).where(Gallery.id == one))
+                    break

@@ -6,9 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, MetaData, String, UniqueConstraint, text
+from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from core.library.columns import PathText, UtcTime
+from core.library.columns import PathText, RelativePath, UtcTime
+from core.library.words import search_text
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -59,10 +61,12 @@ class Image(Base):
         ),
         Index("ix_image_error", "id", sqlite_where=text("error IS NOT NULL")),
         Index("ix_image_missing", "content_hash", sqlite_where=text("missing_since IS NOT NULL")),
+        Index("ix_image_mtime_ns", "mtime_ns"),
+        Index("ix_image_changed", "changed_at", sqlite_where=text("changed_at IS NOT NULL")),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     folder_id: Mapped[int] = mapped_column(ForeignKey("folder.id", ondelete="CASCADE"))
-    relative_path: Mapped[str] = mapped_column(PathText)
+    relative_path: Mapped[str] = mapped_column(RelativePath)
     size: Mapped[int] = mapped_column(default=0)
     mtime_ns: Mapped[int] = mapped_column(default=0)
     content_hash: Mapped[str] = mapped_column(default="")
@@ -70,16 +74,27 @@ class Image(Base):
     height: Mapped[int] = mapped_column(default=0)
     missing_since: Mapped[datetime | None] = mapped_column(UtcTime)
     error: Mapped[str | None]
+    changed_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """When other content last came under the same name: captions written before speak of an earlier picture."""
+
+
+def _search_text(context: DefaultExecutionContext) -> str | None:
+    return search_text(context.get_current_parameters()["text"])
 
 
 class Caption(Base):
-    """One text of one photo. Its text never changes: an edit is a new row that supersedes this one."""
+    """One text of one photo. Its text never changes: an edit is a new row that supersedes this one.
+
+    Triggers keep the word index ``caption_fts`` (FTS5, through the view ``caption_words``) in step with the live rows.
+    """
 
     __tablename__ = "caption"
     __table_args__ = (
         Index("ix_caption_image_id_live", "image_id", "state", "is_seed", "live", sqlite_where=text("live = 1")),
         Index("ix_caption_state_live", "state", "image_id", "is_seed", "live", sqlite_where=text("live = 1")),
         Index("ix_caption_run_id", "run_id"),
+        Index("ix_caption_created_at_live", "created_at", "image_id", "live", sqlite_where=text("live = 1")),
+        Index("ix_caption_author_live", "author", "run_id", "image_id", "live", sqlite_where=text("live = 1")),
         CheckConstraint("author IN ('human', 'run')", name="author"),
         CheckConstraint("state IN ('candidate', 'accepted', 'rejected')", name="state"),
         CheckConstraint("NOT is_seed OR state = 'accepted'", name="seed"),
@@ -87,6 +102,8 @@ class Caption(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"), index=True)
     text: Mapped[str]
+    search_text: Mapped[str | None] = mapped_column(default=_search_text)
+    """The words of the text, where the word index would cut it differently from :mod:`core.library.words`."""
     author: Mapped[str] = mapped_column(String(8))
     run_id: Mapped[str | None] = mapped_column(ForeignKey("run.id", ondelete="SET NULL"))
     state: Mapped[str] = mapped_column(String(10))
@@ -97,13 +114,26 @@ class Caption(Base):
     created_at: Mapped[datetime] = mapped_column(UtcTime)
 
 
+class Gallery(Base):
+    """One scoring of the library: by which encoder, against which photos (``version``). One of them is shown."""
+
+    __tablename__ = "gallery"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    encoder: Mapped[str]
+    version: Mapped[str]
+
+
 class Score(Base):
-    """How well a caption fits its photo, against one state of the library (``gallery_version``), by one encoder."""
+    """How well a caption fits its photo, in one gallery."""
 
     __tablename__ = "score"
-    __table_args__ = ({"sqlite_with_rowid": False},)
-    encoder: Mapped[str] = mapped_column(primary_key=True)
-    gallery_version: Mapped[str] = mapped_column(primary_key=True)
+    __table_args__ = (
+        Index("ix_score_clip_s", "gallery_id", "clip_s"),
+        Index("ix_score_rank", "gallery_id", "rank"),
+        Index("ix_score_distinctiveness", "gallery_id", "distinctiveness"),
+        {"sqlite_with_rowid": False},
+    )
+    gallery_id: Mapped[int] = mapped_column(ForeignKey("gallery.id", ondelete="CASCADE"), primary_key=True)
     caption_id: Mapped[int] = mapped_column(ForeignKey("caption.id", ondelete="CASCADE"), primary_key=True, index=True)
     clip_s: Mapped[float]
     rank: Mapped[float]
@@ -165,22 +195,46 @@ class JobItem(Base):
 
 
 class Edit(Base):
-    """The undo log: what each step changed, with the values before and after."""
+    """One step of a person, which undo takes back; ``undone``: it has been, and can be done again."""
 
     __tablename__ = "edit"
     id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(server_default="edit")
+    """The command, for example ``accept``."""
     label: Mapped[str]
-    changes: Mapped[list[Any]] = mapped_column(JSON)
+    settings: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """Single values that the step changed: ``{key: [before, after]}``."""
     undone: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class EditChange(Base):
+    """What a step did to one caption: how it stood before and after."""
+
+    __tablename__ = "edit_change"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    edit_id: Mapped[int] = mapped_column(ForeignKey("edit.id", ondelete="CASCADE"), primary_key=True)
+    caption_id: Mapped[int] = mapped_column(ForeignKey("caption.id", ondelete="CASCADE"), primary_key=True, index=True)
+    state_before: Mapped[str] = mapped_column(String(10))
+    is_seed_before: Mapped[bool]
+    live_before: Mapped[bool]
+    state_after: Mapped[str] = mapped_column(String(10))
+    is_seed_after: Mapped[bool]
+    live_after: Mapped[bool]
 
 
 class Vector(Base):
     """Where the embedding of a photo's content lies: which shard file, which row of it."""
 
     __tablename__ = "vector"
-    __table_args__ = (Index("ix_vector_shard", "encoder", "shard"), {"sqlite_with_rowid": False})
+    __table_args__ = (
+        Index("ix_vector_shard", "encoder", "shard"),
+        Index("ix_vector_group", "encoder", "group_id", "content_hash", sqlite_where=text("group_id > 0")),
+        {"sqlite_with_rowid": False},
+    )
     encoder: Mapped[str] = mapped_column(primary_key=True)
     content_hash: Mapped[str] = mapped_column(primary_key=True)
     shard: Mapped[int]
     row: Mapped[int]
+    group_id: Mapped[int | None]
+    """Its near-duplicate group; 0: it has none; ``None``: not compared with the others yet."""

@@ -13,6 +13,8 @@ from pathlib import Path
 from core.images.decode import SUFFIXES
 
 _SKIPPED_SUFFIXES = (".seedcap",)
+# What systems put between photos: previews of a network drive, leftovers of archives, waste baskets.
+_SKIPPED_FOLDERS = frozenset({"@eaDir", "__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class Trouble:
 def walk(root: Path, start: str = "") -> Iterator[FoundFile | Trouble]:
     """Every photo file and every trouble below ``root/start``, folder by folder, names in order.
 
-    Hidden files and folders (a dot first) and libraries are passed over. Linked folders are entered after the real
-    ones, and no folder twice, so links that lead in circles end.
+    Hidden files and folders (a dot first), libraries and the system's own folders are passed over. Linked folders are
+    entered after the real ones, and no folder twice, so links that lead in circles end.
     """
     pending = deque([start])
     linked: deque[str] = deque()
@@ -66,6 +68,16 @@ def walk(root: Path, start: str = "") -> Iterator[FoundFile | Trouble]:
         pending.extendleft(reversed(inner))
 
 
+def is_passed_over(folder: str) -> bool:
+    """Whether a folder of this name is never looked into."""
+    return folder.startswith(".") or folder.endswith(_SKIPPED_SUFFIXES) or folder in _SKIPPED_FOLDERS
+
+
+def is_photo_name(name: str) -> bool:
+    """Whether a file of this name is looked at."""
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 - a path is slow
+
+
 def _look_at(
     entry: os.DirEntry[str], parent: str, folders: list[str], linked: deque[str]
 ) -> Iterator[FoundFile | Trouble]:
@@ -73,15 +85,16 @@ def _look_at(
     if name.startswith("."):
         return
     relative = f"{parent}/{name}" if parent else name
-    like_a_photo = os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 - a path object for each file is slow
+    like_a_photo = is_photo_name(name)
     try:
         status = entry.stat()
     except OSError as error:
-        if like_a_photo:
-            yield Trouble(Path(entry.path), relative, _link_reason(error, entry.is_symlink()))
+        hides_content = entry.is_dir(follow_symlinks=False)
+        if hides_content or like_a_photo:
+            yield Trouble(Path(entry.path), relative, _link_reason(error, entry.is_symlink()), hides_content)
         return
     if stat.S_ISDIR(status.st_mode):
-        if name.endswith(_SKIPPED_SUFFIXES):
+        if is_passed_over(name):
             return
         (linked if entry.is_symlink() else folders).append(relative)
         if like_a_photo:
@@ -109,4 +122,6 @@ def _link_reason(error: OSError, is_link: bool) -> str:
         return "The link points to itself."
     if error.errno in (errno.EACCES, errno.EPERM):
         return "The file may not be looked at (permission denied)."
-    return f"The file cannot be looked at: {error.strerror or error}."
+    if error.errno == errno.ENAMETOOLONG:
+        return "The name with all its folders is too long to open; move it to a folder further up."
+    return f"It cannot be looked at: {error.strerror or error}."

@@ -22,6 +22,7 @@ from core.encoders.open_clip_encoder import OpenClipEncoder, load_encoder
 from core.errors import UserError
 from core.images.decode import load_image
 from core.jobs import JobContext
+from core.metrics.guards import BAD_ENDINGS
 from core.onnx import bundle as files
 from core.onnx import graphs, quantize
 from core.onnx.bundle import SCHEMA, DecoderPart, EncoderPart, Manifest, describe_file
@@ -40,7 +41,8 @@ _TEXT_TOLERANCE = 1e-3
 class ExportRequest:
     """``source``: ``starter``, a run folder, or a checkpoint folder. ``out``: the bundle's folder, made or replaced.
 
-    ``photos``: pictures for the parity check (none: rendered scenes). ``decoding``: the bundle's defaults.
+    ``photos``: pictures for the parity check (none: rendered scenes). ``decoding``: the bundle's defaults;
+    by default greedy captions as long as the model's seeds ask for, that do not end in mid-sentence.
     """
 
     source: str
@@ -145,8 +147,25 @@ def _zeros(captioner: Captioner) -> Any:
 
 
 def _decoding(request: ExportRequest, captioner: Captioner) -> dict[str, Any]:
-    options = request.decoding or DecodingOptions()
+    options = request.decoding or DecodingOptions(
+        max_tokens=captioner.info.caption_tokens, bad_endings=bad_ending_tokens(captioner.tokenizer)
+    )
     return asdict(replace(options, max_tokens=min(options.max_tokens, captioner.max_tokens)))
+
+
+def bad_ending_tokens(tokenizer: Any) -> tuple[int, ...]:
+    """Ids of the tokens that are, after another word, one of the words that leave a sentence open.
+
+    A word of several tokens is left out: its last token ends other words as well.
+    """
+    before = "photo"  # any word: how a tokenizer marks a word's beginning is its own affair
+    start = list(tokenizer(before, add_special_tokens=False)["input_ids"])
+    found: set[int] = set()
+    for word in BAD_ENDINGS:
+        ids = list(tokenizer(f"{before} {word}", add_special_tokens=False)["input_ids"])
+        if len(ids) == len(start) + 1 and ids[:-1] == start:
+            found.add(ids[-1])
+    return tuple(sorted(found))
 
 
 def _write_tokenizers(encoder: OpenClipEncoder, captioner: Captioner, folder: Path) -> tuple[str, int]:

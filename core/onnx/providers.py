@@ -16,6 +16,7 @@ CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 LOAD_ERRORS: tuple[type[Exception], ...] = (
     ort_errors.Fail, ort_errors.InvalidGraph, ort_errors.InvalidProtobuf, ort_errors.InvalidArgument,
     ort_errors.NoSuchFile, ort_errors.NotImplemented, ort_errors.RuntimeException, ort_errors.EPFail,
+    UnicodeDecodeError,  # its own complaint, where that quotes a name from the file that is no text
 )  # fmt: skip
 """What onnxruntime raises for a model that it cannot load; they have no base class of their own."""
 _ERRORS_ONLY, _FATAL_ONLY = 3, 4

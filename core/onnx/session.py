@@ -106,7 +106,10 @@ class Bundle:
 
     def decoding(self, **changes: object) -> DecodingOptions:
         """The decoding options the bundle was made with, with ``changes``. Raises :class:`BundleError`."""
-        return decoding_options(self.manifest, **changes)
+        try:
+            return decoding_options(self.manifest, **changes)
+        except BundleError as error:
+            raise BundleError(f"{self.folder}: {error.message}", error.next_step) from error
 
 
 def decoding_options(manifest: Manifest, **changes: object) -> DecodingOptions:
@@ -171,7 +174,11 @@ def _load(path: Path, threads: int | None, choice: ProviderChoice) -> ort.Infere
 
 
 def _run(session: ort.InferenceSession, **inputs: np.ndarray) -> list[np.ndarray]:
-    return session.run(None, inputs)  # pyright: ignore[reportReturnType] - all outputs here are arrays
+    try:
+        return session.run(None, inputs)  # pyright: ignore[reportReturnType] - all outputs here are arrays
+    except LOAD_ERRORS as error:
+        path, reason = getattr(session, "_model_path", "The graph"), f"{str(error).splitlines()[0]:.300}"
+        raise BundleError(f"{path} could not be run: {reason}") from error
 
 
 def _check(

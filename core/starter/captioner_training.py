@@ -52,8 +52,8 @@ class PhotoCaptions:
 
 @dataclass(frozen=True)
 class CaptionerConfig:
-    warm_steps: int = 700
-    paired_steps: int = 200
+    warm_steps: int = 760
+    paired_steps: int = 220
     batch: int = 128
     warm_lr: float = 1e-3
     paired_lr: float = 3e-4

@@ -34,7 +34,7 @@ class Domain:
 
 @dataclass(frozen=True)
 class JointConfig:
-    steps: int = 260
+    steps: int = 420
     batch: int = 256
     captions_per_photo: int = 3
     late_lr: float = 2e-4

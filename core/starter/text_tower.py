@@ -33,7 +33,7 @@ class PairedVectors:
 
 @dataclass(frozen=True)
 class TextTowerConfig:
-    steps: int = 420
+    steps: int = 760
     batch: int = 256
     lr: float = 1.5e-3
     weight_decay: float = 0.05
@@ -164,18 +164,3 @@ def _length_sorted(lengths: np.ndarray, batch: int, rng: np.random.Generator) ->
     chunks = [order[i : i + batch] for i in range(0, len(order) - batch + 1, batch)]
     rng.shuffle(chunks)
     return chunks
-
-
-@torch.inference_mode()
-def encode_corpus(
-    tower: TextTransformer, sentences: Sentences, prompted: bool, ctx: JobContext, batch: int = 512
-) -> np.ndarray:
-    """Unit vectors float16 ``[n,512]`` of every sentence."""
-    order = np.argsort(sentences.lengths)
-    result = np.zeros((len(sentences), DIM), np.float16)
-    for start in range(0, len(order), batch):
-        rows = order[start : start + batch]
-        result[rows] = encode(tower, sentences.batch(rows, np.full(len(rows), prompted))).half().numpy()
-        ctx.progress(start + len(rows), len(order), "Vectors of sentences")
-        ctx.check_cancelled()
-    return result

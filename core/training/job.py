@@ -6,8 +6,8 @@ Light to import: the model libraries come in when a job runs.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,7 @@ from core.training.messages import (
 )
 from core.training.presets import Preset, find_preset, with_overrides
 from core.training.runfolder import STARTER, RunFolder, kept_checkpoint
+from core.training.snapshot import read_snapshot, take_snapshot, write_snapshot
 
 if TYPE_CHECKING:
     from core.captioner.captioner import Captioner
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
 __all__ = ["GateRow", "MetricRow", "Samples", "StageResult", "StageStarted", "TrainReport", "TrainRequest", "train_job"]
 
 _LONGEST_TEXT_FILE = 200_000
+STOPPED = (CANCELLED, FAILED, INTERRUPTED)
+"""Trainings that did not end, and can go on."""
 
 
 def train_job(ctx: JobContext, request: TrainRequest) -> TrainReport:
@@ -71,20 +74,30 @@ def train_job(ctx: JobContext, request: TrainRequest) -> TrainReport:
         Cancelled: the run's folder keeps what was learned; ``request.resume`` goes on from there.
     """
     preset = with_overrides(find_preset(request.preset), request.overrides)
-    texts = read_sentences(request.text_file) if request.text_file else ()
     with Library.open(request.library) as library:
-        _refuse_too_few(library)
+        stopped = _stopped(library) if request.resume else None
+        if stopped is None:
+            _refuse_too_few(library)
+        else:
+            request = _as_begun(request, stopped)
+            preset = with_overrides(find_preset(request.preset), request.overrides)
+        texts = read_sentences(request.text_file) if request.text_file and stopped is None else ()
         ctx.progress(0, None, "Loading the models")
         from core.encoders.embed import embed_library
         from core.encoders.open_clip_encoder import load_encoder
         from core.training.compute import best_device
 
-        device = best_device()
-        encoder = load_encoder(request.encoder, device)
-        embed_library(library, encoder, ctx)
-        data = library_data(library, encoder, texts, seed=request.seed)
-        run = _resumed(library, request, data) if request.resume else _new_run(library, request, preset, encoder, data)
+        encoder = load_encoder(request.encoder, best_device())
+        if stopped is None:
+            embed_library(library, encoder, ctx)
+            data, hashes = _library_set(library, encoder, texts, seed=request.seed)
+            run = _new_run(library, request, preset, encoder, data)
+        else:
+            data, hashes = _data_of(library, stopped, encoder, ctx), None
+            run = update_run(library, stopped.id, status=RUNNING, message="")
         try:
+            if hashes is not None:
+                write_snapshot(run.folder, take_snapshot(data, hashes))
             return _train(ctx, library, run, request, preset, data, encoder)
         except Cancelled:
             update_run(library, run.id, status=CANCELLED, message="Stopped; what was learned is kept.")
@@ -110,6 +123,13 @@ def read_sentences(file: Path) -> tuple[str, ...]:
 
 def library_data(library: Library, encoder: Encoder, texts: Sequence[str] = (), *, seed: int = 0) -> TrainingData:
     """The library's embedded photos as training data: copies of a photo count once, held-out seeds stay held out."""
+    return _library_set(library, encoder, texts, seed=seed)[0]
+
+
+def _library_set(
+    library: Library, encoder: Encoder, texts: Sequence[str], *, seed: int
+) -> tuple[TrainingData, dict[int, str]]:
+    """The data, and the content of every photo in it by its id."""
     from core.encoders.store import VectorStore
 
     store = VectorStore(library, encoder.fingerprint, encoder.dim)
@@ -120,9 +140,11 @@ def library_data(library: Library, encoder: Encoder, texts: Sequence[str] = (), 
     hashes = [one for one in hashes if one not in missing]
     ids = np.array([free[one] for one in hashes], np.int64)
     vectors = store.get(hashes)
-    return make_training_data(
+    data = make_training_data(
         _captioned(store, split.train), _captioned(store, split.held_out), (ids, vectors, hashes), texts
     )
+    contents = {one.image_id: one.content_hash for one in (*split.train, *split.held_out)}
+    return data, contents | {free[one]: one for one in hashes}
 
 
 def _captioned(store: Any, seeds: Sequence[Seed]) -> CaptionedVectors:
@@ -165,29 +187,61 @@ def _new_run(library: Library, request: TrainRequest, preset: Preset, encoder: E
     )
 
 
-def _resumed(library: Library, request: TrainRequest, data: TrainingData) -> RunRow:
-    """The newest training that did not end, if it was asked for with the same settings on the same data."""
-    stopped = (CANCELLED, FAILED, INTERRUPTED)
-    run = next((one for one in runs(library) if one.status in stopped), None)
-    if run is None:
+def _stopped(library: Library) -> RunRow:
+    """The newest training, if it did not end; one that was overtaken by another is not gone on with."""
+    newest = next(iter(runs(library)), None)
+    if newest is None or newest.status not in STOPPED:
         raise UserError("There is no stopped training to go on with.", "Train without --resume.")
-    wanted = {**asdict(request), "library": None, "text_file": str(request.text_file or ""), "resume": None}
-    different = [k for k, v in _comparable(wanted).items() if _comparable(run.config["request"]).get(k) != v]
+    return newest
+
+
+def _as_begun(request: TrainRequest, run: RunRow) -> TrainRequest:
+    """The request that began ``run``, with the library and the time limit of this one.
+
+    What this one says besides must not contradict it; a setting left at its default says nothing.
+    """
+    known = {field.name for field in fields(TrainRequest)}
+    begun = {name: value for name, value in run.config["request"].items() if name in known}
+    begun["text_file"] = Path(begun["text_file"]) if begun.get("text_file") else None
+    begun |= {"library": request.library, "limit_minutes": request.limit_minutes, "resume": True}
+    before, silent = TrainRequest(**begun), TrainRequest(request.library)
+    given = {name: getattr(request, name) for name in known - {"library", "limit_minutes", "resume"}}
+    spoken = {name: value for name, value in given.items() if value != getattr(silent, name)}
+    different = sorted(name for name, value in spoken.items() if not _same(value, getattr(before, name)))
     if different:
         raise UserError(
             f"The stopped training {run.id} was started with other settings ({', '.join(different)}).",
-            "Give the same settings, or train without --resume.",
+            "Give the same settings or none, or train without --resume.",
         )
-    if run.data_hash != data.sha256():
+    return before
+
+
+def _same(one: object, other: object) -> bool:
+    """Whether two settings are alike; numbers of the command line come as text."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return {k: str(v) for k, v in one.items()} == {k: str(v) for k, v in other.items()}
+    return one == other
+
+
+def _data_of(library: Library, run: RunRow, encoder: Encoder, ctx: JobContext) -> TrainingData:
+    """The data that ``run`` began with, whatever captions and photos have come since."""
+    from core.encoders.embed import embed_library
+    from core.encoders.store import VectorStore
+
+    if run.encoder_fingerprint != encoder.fingerprint:
+        raise UserError(f"The training {run.id} was begun with another encoder.", "Train without --resume.")
+    snapshot = read_snapshot(run.folder)
+    if snapshot is None:
+        raise UserError(f"The training {run.id} was stopped before it had learned anything.", "Train without --resume.")
+    store = VectorStore(library, encoder.fingerprint, encoder.dim)
+    if store.missing(snapshot.hashes()):
+        embed_library(library, encoder, ctx)
+    if missing := store.missing(snapshot.hashes()):
         raise UserError(
-            f"Captions or photos have changed since the training {run.id} was stopped.", "Train without --resume."
+            f"Photos that the training {run.id} learned from are gone, or cannot be read ({len(missing):,}).",
+            "Bring them back and look for photos again, or train without --resume.",
         )
-    return update_run(library, run.id, status=RUNNING, message="")
-
-
-def _comparable(request: dict[str, Any]) -> dict[str, Any]:
-    """Settings that must agree to go on; a time limit may be another one."""
-    return {key: value for key, value in request.items() if key not in ("library", "resume", "limit_minutes")}
+    return snapshot.data(store)
 
 
 def _train(
@@ -272,7 +326,8 @@ def _take_over(
         except UserError:
             old = None  # the old model's files are gone or damaged: it cannot be the better one
         if old is not None:
-            judge = Judge(data, encoder, captioner, 32, ctx)
+            longest = max(old.info.caption_tokens, captioner.info.caption_tokens)
+            judge = Judge(data, encoder, captioner, min(longest, old.max_tokens, captioner.max_tokens), ctx)
             verdict = judge_against_current(judge(old), judge(captioner))
             if not verdict.better:
                 return verdict.reason

@@ -16,6 +16,7 @@ from core.jobs import JobContext
 from core.training.compute import use_bf16
 from core.training.data import TrainingData
 from core.training.evaluate import Evaluation, Judge
+from core.training.lengths import token_limits
 from core.training.messages import GateRow, Kept, StageResult
 from core.training.presets import Preset
 from core.training.runfolder import STARTER, RunFolder, StageOutcome
@@ -108,11 +109,13 @@ class _Training:
         captioner.requires_grad_(True)
         captioner.lm.requires_grad_(config.preset.tune_lm)
         self._encoder = encoder
-        longest = (config.preset.stage2.max_tokens if config.preset.stage2 else 22) + 8
+        self._limits = token_limits(data.seeds.pairs()[1], captioner, config.preset)
+        self._preset = self._limits.fitted(config.preset)
+        captioner.info = replace(captioner.info, caption_tokens=self._limits.delivered)
         reference = copy.deepcopy(captioner).requires_grad_(False)
         self._env = Environment(
             captioner=captioner,
-            judge=Judge(data, encoder, reference, longest, ctx),
+            judge=Judge(data, encoder, reference, self._limits.judged, ctx),
             run=run,
             ctx=ctx,
             seed=config.seed,
@@ -127,12 +130,12 @@ class _Training:
 
     def stage1(self, *, last: bool) -> None:
         env = self._with_deadline(1.0 if last else STAGE1_SHARE)
-        settings = self._config.preset.stage1
+        settings = self._preset.stage1
         stage = Stage1(self._data, self._encoder, settings, env, fresh=self._config.fresh)
         self._run("stage1", stage, env, lambda later: judge_stage1(self._best.evaluation, later.evaluation, self._held))
 
     def stage2(self) -> None:
-        settings = self._config.preset.stage2
+        settings = self._preset.stage2
         if settings is None:
             return
         env, before = self._with_deadline(1.0), self._best.evaluation
@@ -150,7 +153,7 @@ class _Training:
         reason, seconds = " ".join(self._reasons), time.monotonic() - self._began
         report = StagesReport(self._best.name, reason, results, self._gates, seconds, self._notes())
         about = {"start": self._config.start, "preset": self._config.preset.name, "seed": self._config.seed}
-        self._env.run.write_report({**asdict(report), **about})
+        self._env.run.write_report({**asdict(report), **about, "token_limits": self._limits.to_dict()})
         return report
 
     @property
@@ -184,6 +187,11 @@ class _Training:
         notes = [
             f"Stage {one.name[-1]} ended early: {one.outcome.stopped}." for one in self._judged if one.outcome.stopped
         ]
+        if self._limits.cut:
+            notes.append(
+                f"Captions longer than {self._limits.learned} word pieces were learned without their ends: "
+                f"{self._limits.cut} of yours."
+            )
         if self._env.judge.on_practice:
             notes.append("There were too few photos to hold some out; the figures are of photos it learned from.")
         return tuple(notes)

@@ -16,6 +16,8 @@ from core.captioner.torch_decoder import new_cache
 from core.jobs import JobContext
 from core.training.compute import autocast
 
+_GRADIENT_ROWS = 64
+
 
 @dataclass(frozen=True)
 class Prefix:
@@ -120,7 +122,7 @@ def policy_backward(
             weights = batch.advantages[rows][:, None].expand(-1, width)[use]
             gradient, one, kl = logit_gradient(logits, ids[use], weights, reference_logits, options)
             surrogate, kl_sum = surrogate + one, kl_sum + kl
-            logits.backward((gradient / tokens).to(logits.dtype))
+            logits.backward(gradient.div_(tokens))
         prefix.backward_from(leaves)
     return PolicyLosses(surrogate / tokens, kl_sum / tokens, kl_sum / len(batch.ids))
 
@@ -136,20 +138,38 @@ def logit_gradient(
     """Gradient ``[n, V]`` of Σ_i -w_i · log π_T(c_i) + β · KL(π‖π_ref)_i by ``logits``; both sums, the KL without β.
 
     Written out, as the logits are the largest tensors of a step and automatic differentiation would go over them
-    twice as often: the first term gives w/T · (π_T - onehot(c)), the second β·π · (log π - log π_ref - KL).
+    twice as often; some rows at a time, so that what is in work stays in the processor's cache. The gradient has the
+    logits' type, all in between is float32.
     """
+    gradient, surrogate, kl = torch.empty_like(logits), 0.0, 0.0
+    for start in range(0, len(logits), _GRADIENT_ROWS):
+        rows = slice(start, start + _GRADIENT_ROWS)
+        reference = None if reference_logits is None else reference_logits[rows]
+        part, one, two = _gradient_of_rows(logits[rows], chosen[rows], weights[rows], reference, options)
+        gradient[rows] = part
+        surrogate, kl = surrogate + one, kl + two
+    return gradient, surrogate, kl
+
+
+def _gradient_of_rows(
+    logits: torch.Tensor,
+    chosen: torch.Tensor,
+    weights: torch.Tensor,
+    reference_logits: torch.Tensor | None,
+    options: PolicyOptions,
+) -> tuple[torch.Tensor, float, float]:
+    """The first term gives w/T · (π_T - onehot(c)), the second β·π · (log π - log π_ref - KL)."""
     values = logits.float()
-    tempered = torch.log_softmax(values / options.temperature, dim=-1)
-    log_chosen = tempered.gather(-1, chosen[:, None]).squeeze(-1)
+    gradient = torch.log_softmax(values / options.temperature, dim=-1)
+    log_chosen = gradient.gather(-1, chosen[:, None]).squeeze(-1)
     scale = (weights / options.temperature)[:, None]
-    gradient = tempered.exp_().mul_(scale)
-    gradient.scatter_add_(-1, chosen[:, None], -scale)
+    gradient.exp_().mul_(scale).scatter_add_(-1, chosen[:, None], -scale)
     surrogate = -float((weights * log_chosen).sum())
     if reference_logits is None:
         return gradient, surrogate, 0.0
-    log_pi = torch.log_softmax(values, dim=-1)
-    pi = log_pi.exp()
-    difference = log_pi.sub_(torch.log_softmax(reference_logits.float(), dim=-1))
+    difference = torch.log_softmax(values, dim=-1)
+    pi = difference.exp()
+    difference.sub_(torch.log_softmax(reference_logits.float(), dim=-1))
     kl = (pi * difference).sum(dim=-1)
     gradient.addcmul_(pi, difference.sub_(kl[:, None]), value=options.beta)
     return gradient, surrogate, float(kl.sum())

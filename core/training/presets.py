@@ -24,8 +24,8 @@ class Stage1Settings:
     fresh_steps: int = 600
     pairs: int = 32
     texts: int = 32
-    lr_mapper: float = 1e-4
-    lr_lm: float = 1e-4
+    lr_mapper: float = 2e-4
+    lr_lm: float = 2e-4
     lr_large_lm: float = 2e-5
     lr_fresh: float = 1e-3
     weight_decay: float = 0.01
@@ -59,15 +59,16 @@ class Stage2Settings:
 
     ``contrastive_scale`` multiplies cosines before the softmax; ``hard_share`` of a batch are neighbours (ranks
     ``hard_ranks``) of its other photos. ``beta``: weight of the exact KL to stage 1, adapted to hold ``kl_target`` nats
-    a caption between ``beta_range``. ``seed_weight``: of the interleaved cross-entropy on ``seed_rows`` seed captions.
+    a caption of ten words between ``beta_range``. ``seed_weight``: of the interleaved cross-entropy on ``seed_rows``
+    seed captions.
     """
 
     steps: int = 120
-    photos: int = 32
-    samples: int = 5
+    photos: int = 24
+    samples: int = 4
     temperature: float = 0.9
     max_tokens: int = 22
-    lr: float = 3e-5
+    lr: float = 1e-4
     lr_large_lm: float = 1e-6
     warm_up: int = 10
     rewards: RewardWeights = field(default_factory=RewardWeights)

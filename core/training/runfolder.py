@@ -12,6 +12,7 @@ from typing import Any
 
 from core import paths
 from core.errors import UserError
+from core.library.backups import sync_folder
 
 STARTER, BEFORE = "starter", "before"
 CONFIG, METRICS, SAMPLES, REPORT = "config.toml", "metrics.jsonl", "samples.jsonl", "report.json"
@@ -106,8 +107,11 @@ def write_text(file: Path, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
         Path(name).chmod(0o644)
         Path(name).replace(file)
+        sync_folder(file.parent)  # the library will say that the run has ended: its report must be there then
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

@@ -14,7 +14,7 @@ from core.metrics.tokenize import tokenize
 from core.training.compute import autocast, numpy_rng, torch_rng
 from core.training.data import TrainingData, hard_neighbours
 from core.training.evaluate import Evaluation
-from core.training.gates import check_gates
+from core.training.gates import check_gates, room_to_move
 from core.training.messages import GateRow
 from core.training.policy import Batch, PolicyLosses, PolicyOptions, policy_backward
 from core.training.presets import Stage2Settings
@@ -27,8 +27,8 @@ from core.training.texts import text_vectors
 
 _SMALLEST_DEVIATION = 0.02
 """Advantages are not blown up where all captions of a batch are about equally good."""
-_BETA_EVERY, _BETA_FACTOR = 10, 1.5
-_ALARMS = 2
+_BETA_RATE = 0.1
+_ALARMS = 3
 """Evaluations in a row with a red guard that end the stage."""
 
 
@@ -55,7 +55,7 @@ class Stage2:
         self._neighbours = hard_neighbours(self._images, settings.hard_ranks) if hard else None
         self._seed_owner, captions = data.seeds.pairs()
         self._seed_images = data.seeds.images
-        self._seed_ids = captioner.encode(captions, min(48, captioner.max_tokens))
+        self._seed_ids = captioner.encode(captions, min(max(48, settings.max_tokens), captioner.max_tokens))
         lengths = [len(tokenize(caption)) for caption in captions] or [10]
         self.length_mean, self.length_spread = float(np.mean(lengths)), float(np.std(lengths))
         self._max_tokens = min(settings.max_tokens, captioner.max_tokens)
@@ -102,7 +102,7 @@ class Stage2:
         elif progress.step > 0:
             progress.strikes = progress.strikes + 1 if red else 0
             if progress.strikes >= _ALARMS:
-                progress.stopped = f"a guard was red twice in a row ({', '.join(red)})"
+                progress.stopped = f"a guard was red {_ALARMS} times in a row ({', '.join(red)})"
             score = float("-inf") if red else score
         if score > progress.best_score:
             progress.values["kl_at_best"] = kl
@@ -147,9 +147,12 @@ class Stage2:
         """Mean reward, advantages ``[R]``, and the means of the reward's parts."""
         settings = self._settings
         captions = [self._env.captioner.decode(tokens) for tokens in rollouts.token_lists()]
+        # Exact scores are for judging; a reward is noisy anyway.
+        with autocast(self._env.bf16, self._env.captioner.device):
+            texts = text_vectors(self._encoder, captions, prompt=True)
         context = RewardContext(
             images=self._images[photos],
-            texts=text_vectors(self._encoder, captions, prompt=True),
+            texts=texts,
             finished=rollouts.finished.cpu().numpy(),
             samples=settings.samples,
             length_mean=self.length_mean,
@@ -178,14 +181,19 @@ class Stage2:
         return float(loss.detach())
 
     def _hold_kl(self, step: int, losses: PolicyLosses, beta: float, progress: Progress) -> None:
-        """Keep a running mean of the KL and move its weight so that it stays near the target."""
+        """Keep a running mean of the KL and move its weight so that it stays near the target.
+
+        The proportional control of arXiv 1909.08593, section 2.2, on a logarithmic scale and unequal: what goes too
+        far is held back twice as fast as what lags behind is let go.
+        """
         settings, values = self._settings, progress.values
         mean = values.get("kl", 0.0)
         values["kl"] = losses.kl_caption if step == 0 else 0.8 * mean + 0.2 * losses.kl_caption
         values["beta"] = beta
-        if self._reference is not None and (step + 1) % _BETA_EVERY == 0:
-            factor = _BETA_FACTOR if values["kl"] > settings.kl_target else 1 / _BETA_FACTOR
-            values["beta"] = float(np.clip(beta * factor, *settings.beta_range))
+        if self._reference is not None:
+            target = settings.kl_target * room_to_move(self.length_mean)
+            error = np.clip(values["kl"] / target - 1, -1.0, 2.0)
+            values["beta"] = float(np.clip(beta * np.exp(_BETA_RATE * error), *settings.beta_range))
 
 
 def trimmed(ids: torch.Tensor) -> torch.Tensor:

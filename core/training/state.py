@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from core.errors import UserError
+from core.library.backups import sync_file
 
 Weights = dict[str, torch.Tensor]
 
@@ -61,6 +62,7 @@ def save_state(
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.partial")
     save_file(tensors, partial, metadata={"progress": json.dumps(asdict(progress))})
+    sync_file(partial)  # else a power cut may leave an empty file in the place of the old state
     os.replace(partial, file)  # noqa: PTH105 - the atomic step, spelled as what it is
 
 

@@ -121,13 +121,14 @@ def _loop(stage: Stage, env: Environment, best: Weights, progress: Progress, ela
 
 
 def _judge(stage: Stage, env: Environment, best: Weights, progress: Progress) -> None:
+    # All that can be cancelled comes first: what follows changes the progress, and must not happen twice.
     evaluation = env.judge(env.captioner)
+    samples = Samples(progress.step, env.judge.samples(env.captioner))
     score = stage.consider(evaluation, progress)
     if score > progress.best_score:
         progress.best_score, progress.best_step = score, progress.step
         best.update(copy_of(trained_weights(env.captioner)))
     row = MetricRow(stage.number, progress.step, values=evaluation.values)
-    samples = Samples(progress.step, env.judge.samples(env.captioner))
     env.ctx.partial(row)
     env.ctx.partial(samples)
     env.run.add_row(METRICS, _plain(row))

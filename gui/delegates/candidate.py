@@ -20,7 +20,6 @@ BADGE = 24
 PADDING = theme.M
 GAP = 6
 BAR = 4
-BEST_CLIP_S = 1.0  # the bar is full here: with CLIP's own prompts a caption of the right photo rarely scores above
 
 
 class CandidateDelegate(QStyledItemDelegate):
@@ -70,7 +69,8 @@ class CandidateDelegate(QStyledItemDelegate):
         lower = room.adjusted(0, used + GAP, 0, 0)
         used += GAP + draw_lines(painter, _sentence(caption), lower, scaled_font(theme.SMALL), 3)
         if caption.score is not None:
-            self._paint_bar(painter, QRect(left, inner.top() + used + GAP, room.width(), BAR), caption.score.clip_s)
+            standing = words.standing(caption.score)
+            self._paint_bar(painter, QRect(left, inner.top() + used + GAP, room.width(), BAR), standing)
         painter.restore()
 
     def _paint_badge(self, painter: QPainter, inner: QRect, number: int, chosen: bool) -> None:
@@ -82,12 +82,12 @@ class CandidateDelegate(QStyledItemDelegate):
         painter.setFont(scaled_font(theme.SMALL, bold=True))
         painter.drawText(badge, int(Qt.AlignmentFlag.AlignCenter), str(number) if number < 10 else "·")
 
-    def _paint_bar(self, painter: QPainter, room: QRect, clip_s: float) -> None:
+    def _paint_bar(self, painter: QPainter, room: QRect, share: float) -> None:
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(colour("border"))
         painter.drawRoundedRect(QRectF(room), BAR / 2, BAR / 2)
         filled = QRectF(room)
-        filled.setWidth(max(BAR, room.width() * min(1.0, max(0.0, clip_s) / BEST_CLIP_S)))
+        filled.setWidth(max(BAR, room.width() * share))
         painter.setBrush(colour("accent"))
         painter.drawRoundedRect(filled, BAR / 2, BAR / 2)
 
@@ -99,5 +99,5 @@ def _sentence(caption: CaptionRow) -> str:
         parts.append(words.state_word(state) + ".")
     parts.append(words.rank_sentence(caption.score))
     if caption.score is not None:
-        parts.append(words.tr("Fit {score}.").format(score=f"{caption.score.clip_s:.2f}"))
+        parts.append(f"{words.fit(caption.score)}.")
     return " ".join(parts)

@@ -120,7 +120,7 @@ class TileDelegate(QStyledItemDelegate):
         painter.setFont(small)
         right = ""
         if caption is not None and caption.score is not None:
-            right = f"{caption.score.clip_s:.2f}"
+            right = words.fit(caption.score)
         painter.setPen(colour("muted"))
         painter.drawText(room.right() - metrics.horizontalAdvance(right), baseline, right)
         if trouble:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
+from gui import words
+
 if TYPE_CHECKING:
     from gui.services import Photo
 
@@ -105,7 +107,9 @@ class ImageListModel(QAbstractListModel):
             return photo
         name = photo.image.path.name
         if role == Qt.ItemDataRole.ToolTipRole:
-            return f"{name}\n{photo.text}" if photo.text else name
+            best = photo.best
+            parts = [name, photo.text, words.rank_sentence(best.score) if best is not None and best.score else ""]
+            return "\n".join(part for part in parts if part)
         if role == Qt.ItemDataRole.AccessibleTextRole:
             return f"{name}: {photo.text or self.tr('no caption yet')}"
         return photo.text or name

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QUrl, Signal
+from PySide6.QtCore import Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QShowEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
-    QCheckBox,
     QFileDialog,
     QHeaderView,
     QListWidget,
@@ -30,6 +29,7 @@ from gui.services import ExportPreview, Overview
 from gui.session import Session
 from gui.tasks import CaptionOrder, CaptionResult, Existing, ExportOrder, ExportResult, caption_photos, export_captions
 from gui.widgets.basics import (
+    CheckBox,
     ComboBox,
     Disclosure,
     ElidedLabel,
@@ -47,6 +47,7 @@ from gui.worker import Failure, Progress
 PREVIEW_ROWS = 200
 MOST_SUGGESTIONS = 9
 FAILURES_SHOWN = 5
+GROW_MS = 3_000
 FILE_NAMES = {"jsonl": "metadata.jsonl", "csv": "captions.csv", "coco": "captions_coco.json"}
 
 
@@ -167,50 +168,64 @@ class DeliverView(QWidget):
             ("jsonl", self.tr("JSON Lines (.jsonl)")),
             ("csv", self.tr("Table (.csv)")),
             ("coco", self.tr("COCO (.json)")),
+            ("xmp", self.tr("XMP beside the photos (.xmp)")),
         ):
             self.format.addItem(text, key)
         self.which = ComboBox()
         self.which.setAccessibleName(self.tr("Which captions"))
         self.which.addItem(self.tr("Accepted captions"), "accepted")
         self.which.addItem(self.tr("Accepted, else best suggestion"), "best")
-        self.overwrite = QCheckBox(self.tr("Replace files that say something else"))
+        self.overwrite = CheckBox(self.tr("Replace files that say something else"))
         self.choose = button(self.tr("Where…"), self.choose_target, icon_name="folder")
         self.summary = label("", "muted", wrap=True)
         self.export = button(self.tr("Export"), self.run_export, role="primary", icon_name="deliver")
         self.show_target = button(self.tr("Show it"), self._open_target, icon_name="folder")
         self.show_target.hide()
-        self.preview = QTableWidget(0, 3)
-        self.preview.setHorizontalHeaderLabels([self.tr("File"), self.tr("What will happen"), self.tr("Caption")])
-        self.preview.verticalHeader().hide()
-        self.preview.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-        self.preview.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
-        self.preview.setShowGrid(False)
-        self.preview.setWordWrap(False)
-        self.preview.setMinimumHeight(150)
-        self.preview.setAccessibleName(self.tr("What the export will do"))
-        header = self.preview.horizontalHeader()
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)
-        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Interactive)
-        header.setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
-        header.resizeSection(0, 260)
-        header.resizeSection(1, 170)
+        self.preview = self._preview_table()
         self.overwrite.hide()
         self.format.currentIndexChanged.connect(lambda _index: self._format_changed())
         self.which.currentIndexChanged.connect(lambda _index: self._preview())
         self.overwrite.toggled.connect(lambda _on: self._preview())
         choices = row(self.format, self.which, self.choose, None, self.show_target, self.export)
+        self.files = QStackedWidget()
+        self.files.addWidget(self.preview)
+        self.files.addWidget(
+            EmptyState(
+                "deliver",
+                self.tr("Nothing to write yet"),
+                self.tr("Accept captions in Review, or choose to write the best suggestion where none is accepted."),
+            )
+        )
         told = row(self.summary, self.overwrite)
         told.setStretch(0, 1)
         layout = column(
             label(self.tr("Take the captions with you"), "heading"),
             choices,
-            self.summary,
-            self.preview,
+            told,
+            self.files,
             spacing=theme.S,
         )
         layout.setStretch(3, 1)
         return card(layout)
+
+    def _preview_table(self) -> QTableWidget:
+        table = QTableWidget(0, 3)
+        table.setHorizontalHeaderLabels([self.tr("File"), self.tr("What will happen"), self.tr("Caption")])
+        table.verticalHeader().hide()
+        table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+        table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
+        table.setShowGrid(False)
+        table.setWordWrap(False)
+        table.setMinimumHeight(150)
+        table.setAccessibleName(self.tr("What the export will do"))
+        header = table.horizontalHeader()
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)
+        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Interactive)
+        header.setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
+        header.resizeSection(0, 250)
+        header.resizeSection(1, 200)
+        return table
 
     # -- captioning -------------------------------------------------------------------------------------------------
 
@@ -223,10 +238,13 @@ class DeliverView(QWidget):
         self.pages.setCurrentIndex(0 if overview is not None and overview.counts.photos else 1)
         if overview is None:
             return
-        counts = overview.counts
-        todo = overview.uncaptioned if self.existing == "skip" else counts.photos - counts.failed
+        todo = overview.uncaptioned if self.existing == "skip" else overview.counts.photos
+        if self._renews(overview):
+            todo = overview.outdated
         photos = words.counted(todo, self.tr("photo"), self.tr("photos"))
-        if overview.uncaptioned == 0:
+        if self._renews(overview):
+            self.left_to_do.setText(self.tr("{photos} with suggestions of an older model").format(photos=photos))
+        elif overview.uncaptioned == 0:
             self.left_to_do.setText(self.tr("Every photo has a caption"))
         else:
             self.left_to_do.setText(
@@ -235,18 +253,29 @@ class DeliverView(QWidget):
                 )
             )
         self.model.setText(words.model_sentence(overview.run_date))
-        relabel(self.caption, self.tr("Caption {photos}").format(photos=photos))
+        again = self.tr("Suggest again for {photos}") if self._renews(overview) else self.tr("Caption {photos}")
+        relabel(self.caption, again.format(photos=photos))
         self.caption.setVisible(todo > 0 and self._job is None)
         left = overview.captioning_left
         self.go_on.setVisible(left > 0 and self._job is None)
         relabel(self.go_on, self.tr("Go on with the {n} left").format(n=words.count(left)))
 
+    def _renews(self, overview: Overview | None) -> bool:
+        """Nothing is left without a caption, but the model in use has had no say yet: it is its turn."""
+        return overview is not None and self.existing == "skip" and overview.uncaptioned == 0 and overview.outdated > 0
+
     def begin(self, *, only_failed: bool = False, resume: bool = False) -> None:
         service = self._session.service
         if service is None or self._job is not None:
             return
+        renews = self._renews(self._session.overview) and not only_failed and not resume
         order = CaptionOrder(
-            service.path, self.existing, self.candidates.currentData(), only_failed=only_failed, resume=resume
+            service.path,
+            "replace-model" if renews else self.existing,
+            self.candidates.currentData(),
+            only_failed=only_failed,
+            resume=resume,
+            only_outdated=renews,
         )
         job = self._session.start(
             self._session.heavy, caption_photos, order, title=self.tr("Captioning"), kind="caption"
@@ -268,6 +297,9 @@ class DeliverView(QWidget):
         job.cancelled.connect(self._cancelled)
         job.failed.connect(self._failed)
         job.ended.connect(self._ended)
+        growing = QTimer(job, interval=GROW_MS)  # captions appear everywhere while the rest is still being made
+        growing.timeout.connect(self._session.refresh)
+        growing.start()
 
     def cancel(self) -> None:
         if self._job is not None:
@@ -278,6 +310,9 @@ class DeliverView(QWidget):
     def show_progress(self, progress: Progress) -> None:
         if self._job is not None and self._job.cancelling:
             return
+        if not progress.message.startswith("Captioning"):  # rate and caption are of the captioning alone
+            self.rate.setText("")
+            self.latest.set_text("")
         if progress.total:
             self.bar.setRange(0, progress.total)
             self.bar.setValue(min(progress.done, progress.total))
@@ -395,6 +430,7 @@ class DeliverView(QWidget):
         files = words.counted(preview.files, self.tr("file"), self.tr("files"))
         relabel(self.export, self.tr("Write {files}").format(files=files) if preview.files else self.tr("Export"))
         self.overwrite.setVisible(preview.kept > 0 or self.overwrite.isChecked())
+        self.files.setCurrentIndex(0 if preview.rows else 1)
         self.preview.setRowCount(len(preview.rows))
         for at, line in enumerate(preview.rows):
             for place, text in enumerate((line.file.name, words.export_action(line.action), line.text)):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QFrame, QListWidget, QListWidgetItem
 
 from gui import theme, words
+from gui.paint import text_height
 from gui.session import Session
 from gui.widgets.basics import column, label, row, tool_button
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from core.library.records import ImageRow
 
 WIDTH = 320
+TEXT_WIDTH = WIDTH - theme.L - theme.M - 5 * theme.XS - 12  # what is left beside margins and a scroll bar
 
 
 class FailedPanel(QFrame):
@@ -49,6 +51,9 @@ class FailedPanel(QFrame):
         self.list.clear()
         for image in files:
             reason = image.error or words.tr("The file is no longer there.")
-            item = QListWidgetItem(f"{image.relative_path}\n{reason}")
+            text = f"{image.relative_path}\n{reason}"
+            item = QListWidgetItem(text)
+            # Qt's own guess forgets the spacing, and cuts the last words off.
+            item.setSizeHint(QSize(TEXT_WIDTH, text_height(text, self.list.font(), TEXT_WIDTH) + theme.S))
             item.setToolTip(str(image.path))
             self.list.addItem(item)

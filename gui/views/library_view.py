@@ -52,6 +52,7 @@ class LibraryView(QWidget):
         self._actions = actions
         self._query = Query()
         self._sort_before: str = "path"
+        self._changed: tuple[Path, ...] = ()  # folders with news that wait for a scan under way to end
         self.grid = PhotoGrid(session)
         self.grid.setAccessibleName(self.tr("Photos"))
         self.grid.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
@@ -76,7 +77,7 @@ class LibraryView(QWidget):
             self.tr("Find photos by what they show, e.g. a dog on a beach"), self.tr("Find photos by words")
         )
         self.filter_box = search_box(
-            self.tr("Words in a caption, or state:accepted"), self.tr("Filter by caption and state")
+            self.tr("Words, or state:accepted score:<0.6"), self.tr("Filter by caption, state, score, folder…")
         )
         self.filter_menu = tool_button("filter", self.tr("Show only…"))
         set_role(self.filter_menu, "framed")
@@ -106,8 +107,8 @@ class LibraryView(QWidget):
         self.pages.addWidget(self._no_photos())
         self.nothing = EmptyState("search", self.tr("No photo fits"), "", button(self.tr("Show all"), self.show_all))
         self.pages.addWidget(self.nothing)
-        reading = self.tr("Photos appear here as they are found.")
-        self.pages.addWidget(EmptyState("images", self.tr("Looking through the folder…"), reading))
+        self.waiting = EmptyState("images", "", "")
+        self.pages.addWidget(self.waiting)
         header.setContentsMargins(0, 0, theme.L, 0)
         body = row(column(self._tools, self.pages, spacing=theme.M), self.failed, spacing=0)
         body.setStretch(0, 1)
@@ -117,14 +118,17 @@ class LibraryView(QWidget):
         self.setLayout(layout)
 
     def _no_photos(self) -> EmptyState:
+        self._choose = action_button(
+            self._actions["open"], role="primary", text=self.tr("Choose a folder…"), icon_name="folder"
+        )
         return EmptyState(
             "images",
             self.tr("Drop a folder of photos here"),
             self.tr(
-                "Seedcap looks through the folder and everything in it. Your photos stay where they are, unchanged;"
-                " captions are kept beside your other Seedcap libraries until you export them."
+                "Seedcap looks through the folder and everything in it. Your photos stay where they are and are not"
+                " changed; captions are kept apart from them until you export them."
             ),
-            action_button(self._actions["open"], role="primary", text=self.tr("Choose a folder…"), icon_name="folder"),
+            self._choose,
             action_button(self._actions["sample"], text=self.tr("Try it on sample scenes")),
         )
 
@@ -133,6 +137,8 @@ class LibraryView(QWidget):
         session.overview_changed.connect(self._apply_overview)
         session.data_changed.connect(self.reload)
         session.opened.connect(self._new_library)
+        session.opening_changed.connect(self._choose_page)
+        session.watcher.changed.connect(self.look_again)
         self.grid.activated_id.connect(self.open_photo)
         self.grid.customContextMenuRequested.connect(self._menu)
         self.grid.photos.count_changed.connect(lambda _count: self._choose_page())
@@ -164,6 +170,7 @@ class LibraryView(QWidget):
         self._session.read_ids(self._query, self.grid.photos.set_ids, key="library-ids")
 
     def _new_library(self) -> None:
+        self._changed = ()
         self._offer_match_order(False)
         self._query = Query(sort=self.sort.currentData())
         for box in (self.search_box, self.filter_box):
@@ -205,10 +212,22 @@ class LibraryView(QWidget):
             self.nothing.say(self.tr("No photo fits"), text)
             self.pages.setCurrentIndex(2)
         else:
-            self.pages.setCurrentIndex(3 if self._session.light.current is not None else 1)
+            self._say_waiting()
+        self.setFocusProxy(self._choose if self.pages.currentIndex() == 1 else self.grid)
         self._tools.setVisible(self.pages.currentIndex() in (0, 2))
         if before in (1, 3) and self.pages.currentIndex() == 0 and self.isVisible():
             self.grid.setFocus(Qt.FocusReason.OtherFocusReason)  # where the keys work
+
+    def _say_waiting(self) -> None:
+        """No photo is there (yet): what is being waited for, if anything is."""
+        opening = self._session.opening
+        if opening is not None:
+            self.waiting.say(self.tr("Opening {folder}…").format(folder=opening.stem), str(_short(opening)))
+        elif self._session.light.current is not None:
+            found = self.tr("Photos appear here as they are found.")
+            self.waiting.say(self.tr("Looking through the folder…"), found)
+        waits = opening is not None or self._session.light.current is not None
+        self.pages.setCurrentIndex(3 if waits else 1)
 
     def show_failed(self, shown: bool) -> None:
         self.failed.setVisible(shown)
@@ -307,6 +326,10 @@ class LibraryView(QWidget):
         service = self._session.service
         if service is None:
             return None
+        current = self._session.light.current
+        if current is not None and current.kind == "scan":  # one after the other; nobody has to press again
+            current.ended.connect(lambda: self.scan(folders, quietly=quietly))
+            return None
         order = ScanOrder(service.path, tuple(folders))
         title = self.tr("Reading photos")
         job = self._session.start(self._session.light, scan_folders, order, title=title, kind="scan")
@@ -319,19 +342,34 @@ class LibraryView(QWidget):
             self._choose_page()
         return job
 
+    def look_again(self, folders: Sequence[Path]) -> None:
+        """Something has changed in these folders: look there as soon as nothing else is being read."""
+        self._changed = tuple(dict.fromkeys((*self._changed, *folders)))
+        if self._session.light.current is not None:
+            QTimer.singleShot(GROW_MS, self, lambda: self.look_again(()))
+        elif self._changed:
+            changed, self._changed = self._changed, ()
+            self.scan(changed, quietly=True)
+
     def _scanned(self, result: ScanResult, asked: bool) -> None:
         parts = []
         if result.added:
             parts.append(words.counted(result.added, self.tr("new photo"), self.tr("new photos")))
         if result.changed:
             parts.append(self.tr("{n} changed").format(n=words.count(result.changed)))
+        if result.renamed:
+            parts.append(self.tr("{n} renamed or moved").format(n=words.count(result.renamed)))
+        if result.returned:
+            parts.append(self.tr("{n} found again").format(n=words.count(result.returned)))
         if result.missing:
             parts.append(self.tr("{n} no longer there").format(n=words.count(result.missing)))
-        if result.errors:
+        if result.errors and (parts or asked):  # known trouble is no news: a link above the grid tells of it
             parts.append(self.tr("{n} could not be read").format(n=words.count(len(result.errors))))
         counts = self._session.overview.counts if self._session.overview is not None else None
         if result.added and (counts is None or counts.seeds + counts.candidates + counts.accepted == 0):
             self.first_photos.emit(result.added)
+            del parts[0]  # the offer tells their number
+            asked = False
         if parts or asked:
             self._session.said.emit(", ".join(parts) if parts else self.tr("Nothing has changed in the folders."))
 

@@ -34,6 +34,7 @@ class ReviewView(QWidget):
         self.setFocusProxy(self.list)
         self._connect()
         self._set_queue(self._queue)
+        self._wait()
 
     # -- building ---------------------------------------------------------------------------------------------------
 
@@ -55,7 +56,7 @@ class ReviewView(QWidget):
         photo.setStretch(1, 1)
         self.accept_button = action_button(self._actions["accept"], role="primary", text=self.tr("Accept and next"))
         self.edit_button = action_button(self._actions["edit"], text=self.tr("Edit"), icon_name="edit")
-        self.reject_button = action_button(self._actions["reject"], text=self.tr("Reject"), icon_name="trash")
+        self.reject_button = action_button(self._actions["reject"], text=self.tr("Reject all"), icon_name="trash")
         buttons = row(self.reject_button, self.edit_button, None, self.accept_button)
         right = column(
             label(self.tr("Suggestions"), "heading"), self.list, self.editor, buttons, self.keys, spacing=theme.S
@@ -78,6 +79,7 @@ class ReviewView(QWidget):
         self.pages = QStackedWidget()
         self.pages.addWidget(work)
         self.pages.addWidget(self.nothing)
+        self.pages.addWidget(QWidget())  # until it is known what waits
         subtitle = self.tr("Weakest captions first. Your edits become seeds: the next training learns from them.")
         layout = column(
             label(self.tr("Review"), "title"), ElidedLabel(subtitle, "muted"), theme.S, self.pages, spacing=2
@@ -134,6 +136,12 @@ class ReviewView(QWidget):
         self._at = 0
         self._leave_edit()
         self._set_queue(np.empty(0, dtype=np.int64))
+        self._wait()
+
+    def _wait(self) -> None:
+        """Say nothing about a library before its photos to review are known."""
+        if self._session.service is not None:
+            self.pages.setCurrentIndex(2)
 
     def _set_queue(self, queue: np.ndarray) -> None:
         """Stay at the photo that is shown while it is in the queue, else at its place in it."""
@@ -266,5 +274,5 @@ class ReviewView(QWidget):
             self.keys.setText(self.tr("Enter keeps the edited caption and goes on · Esc leaves it as it was"))
         else:
             self.keys.setText(
-                self.tr("1–9 choose · Enter edits · Ctrl+Enter accepts and goes on · Delete rejects · ← → photos")
+                self.tr("1–9 choose · Enter edits · Ctrl+Enter accepts and goes on · Delete rejects all · ← → photos")
             )

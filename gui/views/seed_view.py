@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QFrame, QProgressBar, QStackedWidget, QVBoxLayout, QWidget
 
 from gui import theme, words
@@ -34,6 +34,7 @@ NEEDED = 5  # training is refused below this
 ENOUGH = 20
 SUGGESTED = 12
 SIDE_WIDTH = 268
+SLOW_MS = 250  # from then on it is better to show no photo than the last one
 
 
 class SeedView(QWidget):
@@ -44,9 +45,11 @@ class SeedView(QWidget):
         self._session = session
         self._actions = actions
         self._order = np.empty(0, dtype=np.int64)
+        self._captioned = np.empty(0, dtype=np.int64)  # photos with a caption of the person's own
         self._shown: int | None = None  # the photo in the place, from the moment it is chosen
         self._photo: Photo | None = None  # what is known of it, once that has been read
         self._draft: Draft | None = None
+        self._slow = QTimer(self, singleShot=True, interval=SLOW_MS)
         self._build()
         self.setFocusProxy(self.editor)
         self._connect()
@@ -68,15 +71,17 @@ class SeedView(QWidget):
         hint.setStretch(1, 1)
         hint.setContentsMargins(0, 0, 0, 0)
         self.suggestion.setLayout(hint)
+        self.suggestion.setFixedHeight(max(use.sizeHint().height(), 2 * self._suggested_text.fontMetrics().height()))
         previous = tool_button("previous", self.tr("Previous photo"), self._actions["seed_previous"].trigger)
         following = tool_button("next", self.tr("Next photo"), self._actions["seed_next"].trigger)
         another = action_button(self._actions["another"], text=self.tr("Another caption"), icon_name="plus")
         save = action_button(self._actions["save_next"], role="primary", text=self.tr("Save and next"))
         head = row(previous, following, self.name, self.saved, spacing=theme.XS)
         head.setStretch(2, 1)
-        foot = row(self.suggestion, another, save, spacing=theme.S)
+        keys = self.tr("Enter saves and goes on · Ctrl+↑ ↓ other photos · F1 all keys")
+        foot = row(ElidedLabel(keys, "small", cut=Qt.TextElideMode.ElideRight), another, save, spacing=theme.S)
         foot.setStretch(0, 1)
-        main = column(head, self.picture, self.editor, self.others, foot, spacing=theme.S)
+        main = column(head, self.picture, self.editor, self.others, self.suggestion, foot, spacing=theme.S)
         main.setStretch(1, 1)
         body = row(main, self._side_panel(), spacing=theme.L)
         body.setStretch(0, 1)
@@ -115,8 +120,8 @@ class SeedView(QWidget):
         )
         self.strip = PhotoGrid(self._session, captions=False, side=108)
         set_role(self.strip, "strip")  # it lies on a card
-        self.strip.setAccessibleName(self.tr("Label these next"))
-        self.strip_title = label(self.tr("Label these next"), "strong")
+        self.strip.setAccessibleName(self.tr("Caption these next"))
+        self.strip_title = label(self.tr("Caption these next"), "strong")
         self.strip_hint = label(
             self.tr("Different photos teach more than similar ones. Let Seedcap choose a set that covers the library."),
             "muted",
@@ -127,14 +132,16 @@ class SeedView(QWidget):
         nexts.addStretch(0)
         panel = QWidget()
         panel.setFixedWidth(SIDE_WIDTH)
-        body = column(progress, card(nexts, margin=theme.M), spacing=theme.M)
+        body = column(progress, card(nexts), spacing=theme.M)
         body.setStretch(1, 1)
         panel.setLayout(body)
         return panel
 
     def _connect(self) -> None:
         self.editor.paused.connect(self.keep)
-        self.editor.textChanged.connect(lambda: self.saved.setText(""))
+        self.editor.submitted.connect(self.save_and_next)
+        self.editor.textChanged.connect(self._text_changed)
+        self._slow.timeout.connect(self._show_nothing)
         self._session.opened.connect(self._new_library)
         self._session.data_changed.connect(self.reload)
         self._session.overview_changed.connect(self._apply_overview)
@@ -172,10 +179,12 @@ class SeedView(QWidget):
         self._show_others(None)
         self._show_suggestion()
         self._load(image_id)
+        self._slow.start()
 
     def reload(self) -> None:
         """Captions or photos have changed elsewhere (undo, a scan): read the order and this photo again."""
         self._session.read_ids(Query(), self._set_order, key="seed-order")
+        self._read_captioned()
         if self.current_id is not None:
             self._load(self.current_id)
         self.strip.photos.refresh()
@@ -189,24 +198,34 @@ class SeedView(QWidget):
         self.show_id(int(order[(here + by) % len(order)]))
 
     def save_and_next(self) -> None:
-        self.keep()
-        self.step(1)
+        """On to the next photo that waits for a caption: of the chosen ones first, then of all."""
+        if not self.next_uncaptioned():
+            self.step(1)
         self.editor.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
-    def next_uncaptioned(self) -> None:
-        """The next photo, in order, without a caption of the person's own."""
+    def next_uncaptioned(self) -> bool:
+        """Show the next photo, in order, without a caption of the person's own; False if there is none left."""
         self.keep()
-        order, here = self._walk(), self.current_id
+        walk = self._walk()
+        waiting = self._uncaptioned_after(walk)
+        if not len(waiting) and walk is not self._order:
+            waiting = self._uncaptioned_after(self._order)
+            self._session.said.emit(self.tr("All of the chosen photos have captions. Choose others, or go on here."))
+        if len(waiting):
+            self.show_id(int(waiting[0]))
+        return len(waiting) > 0
 
-        def choose(captioned: np.ndarray) -> None:
-            at = np.flatnonzero(order == (here or -1))
-            start = int(at[0]) + 1 if len(at) else 0
-            rest = np.concatenate([order[start:], order[:start]])
-            rest = rest[~np.isin(rest, captioned)]
-            if len(rest):
-                self.show_id(int(rest[0]))
+    def _uncaptioned_after(self, order: np.ndarray) -> np.ndarray:
+        at = np.flatnonzero(order == (self.current_id or -1))
+        start = int(at[0]) + 1 if len(at) else 0
+        rest = np.concatenate([order[start:], order[: max(0, start - 1)]])
+        return rest[~np.isin(rest, self._captioned)]
 
-        self._session.read_ids(Query(Filter("seed")), choose, key="seed-captioned")
+    def _read_captioned(self) -> None:
+        def read(captioned: np.ndarray) -> None:
+            self._captioned = captioned
+
+        self._session.after_writes(lambda: self._session.read_ids(Query(Filter("seed")), read, key="seed-captioned"))
 
     def _walk(self) -> np.ndarray:
         """The chosen photos while there are any and one of them is shown; else all photos."""
@@ -229,7 +248,7 @@ class SeedView(QWidget):
         self._shown = self._photo = self._draft = None
         self.editor.set_text("")
         self.picture.clear()
-        self._order = np.empty(0, dtype=np.int64)
+        self._order = self._captioned = np.empty(0, dtype=np.int64)
         self.strip.photos.set_ids(self._order)
         self._show_strip()
 
@@ -243,6 +262,7 @@ class SeedView(QWidget):
         if photo is None or photo.image.id != self._shown or draft is None:
             return
         first = self._photo is None
+        self._slow.stop()
         self._photo = photo
         self.picture.show_photo(photo.image, self._session.thumbnails.pixmap(photo.image))
         self.name.set_text(str(photo.image.relative_path))
@@ -255,6 +275,14 @@ class SeedView(QWidget):
         self._show_suggestion()
         if self.strip.photos.row_of(photo.image.id) is not None:
             self.strip.select_id(photo.image.id)
+
+    def _show_nothing(self) -> None:
+        self.picture.clear()
+        self.name.set_text("")
+
+    def _text_changed(self) -> None:
+        self.saved.setText("")
+        self._show_suggestion()
 
     def _edit(self, caption_id: int | None, text: str) -> None:
         """Put one of the photo's captions into the box."""
@@ -290,10 +318,12 @@ class SeedView(QWidget):
     def _show_suggestion(self) -> None:
         suggested = self._photo.suggestion if self._photo else None
         shown = suggested is not None and not self.editor.text
+        self.suggestion.setVisible(suggested is not None)  # its place stays while a caption is typed
         for widget in self.suggestion.findChildren(QWidget):
             widget.setVisible(shown)
         self._suggested_text.setText(suggested.text if suggested else "")
         self._actions["use_suggestion"].setEnabled(shown)
+        self._actions["another"].setEnabled(bool(self.editor.text))
 
     # -- typing -----------------------------------------------------------------------------------------------------
 
@@ -302,11 +332,14 @@ class SeedView(QWidget):
         self.editor.settle()
         draft = self._draft
         if draft is not None and self.editor.text != draft.saved:
+            if self.editor.text:  # known at once, so that "next" need not wait for the database
+                self._captioned = np.append(self._captioned, draft.image_id)
             self._session.commands.save_draft(draft, self.editor.text)
 
     def _kept(self) -> None:
         if self._draft is not None and self.editor.text == self._draft.saved:
             self.saved.setText(self.tr("Saved") if self._draft.saved else "")
+        self._read_captioned()
         self._show_suggestion()
         self.strip.photos.refresh()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from PySide6.QtCore import Qt, Signal
@@ -65,8 +66,10 @@ class TrainView(QWidget):
         self.idle = self._idle_card()
         self.running = self._running_card()
         self.verdict = self._verdict_card()
-        self.loss = Curve(self.tr("Stage 1: learning your wording"), self.tr("Mistakes per word; lower is better"))
-        self.reward = Curve(self.tr("Stage 2: telling photos apart"), self.tr("Fit to the photo; higher is better"))
+        unexpected = self.tr("How unexpected your words still are to it; lower is better")
+        reward = self.tr("How well its captions fit their photos; higher is better")
+        self.loss = Curve(self.tr("Stage 1: learning your wording"), unexpected)
+        self.reward = Curve(self.tr("Stage 2: telling photos apart"), reward, restless=True)
         self.samples = SampleGrid(self._session.thumbnails)
         self.checks = Checks()
         curves = row(self.loss, self.reward, spacing=theme.L)
@@ -105,7 +108,7 @@ class TrainView(QWidget):
         self.estimate = label("", "muted", wrap=True)
         self.start = action_button(self._actions["train"], role="big", icon_name="train")
         self.go_on = button(self.tr("Go on where it stopped"), lambda: self.begin(resume=True), icon_name="play")
-        self.to_seed = button(self.tr("Write captions"), self.go_seed.emit, icon_name="seed")
+        self.to_seed = button(self.tr("Write captions"), self.go_seed.emit, role="primary", icon_name="seed")
         self.preset = ComboBox()
         for preset in PRESETS.values():
             self.preset.addItem(preset.title, preset.name)
@@ -166,7 +169,9 @@ class TrainView(QWidget):
             words_of_step = label(text, "muted", wrap=True)
             words_of_step.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
             grid.addWidget(mark, 0, at)
-            grid.addWidget(label(title, "strong", wrap=True), 1, at)
+            name = label(title, "strong", wrap=True)
+            name.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+            grid.addWidget(name, 1, at)
             grid.addWidget(words_of_step, 2, at)
             grid.setColumnStretch(at, 1)
         heading = label(self.tr("What happens when you press Train"), "heading")
@@ -206,7 +211,8 @@ class TrainView(QWidget):
 
     def _connect(self) -> None:
         self._session.overview_changed.connect(self._apply_overview)
-        self._session.opened.connect(lambda: self._show_state("idle"))
+        self._session.overview_changed.connect(self._follow_model)
+        self._session.opened.connect(self._new_library)
         action = self._actions["train"]
         action.triggered.connect(lambda _checked=False: self.begin())
         self.addAction(action)
@@ -215,12 +221,12 @@ class TrainView(QWidget):
 
     def _apply_overview(self, overview: Overview | None) -> None:
         seeds = overview.counts.seeds if overview is not None else 0
-        photos = overview.counts.photos if overview is not None else 0
+        photos = _unlabelled(overview) if overview is not None else 0
         ready = seeds >= NEEDED and self._job is None
         self._actions["train"].setEnabled(ready)
         self.to_seed.setVisible(seeds < NEEDED)
         self.start.setVisible(seeds >= NEEDED)
-        self.go_on.setVisible(ready and overview is not None and overview.training_left)
+        self.go_on.setVisible(ready and overview is not None and overview.stopped is not None)
         if seeds < NEEDED:
             self.headline.setText(
                 self.tr("{n} more captions are needed").format(n=NEEDED - seeds)
@@ -243,7 +249,7 @@ class TrainView(QWidget):
             estimate = self.tr("It took {time} last time. You can go on working; nothing is lost if you close.")
         else:
             estimate = self.tr("About {time} on most computers. You can go on working; nothing is lost if you close.")
-            before = estimate_seconds(photos)
+            before = estimate_seconds(photos + seeds)
         self.estimate.setText(estimate.format(time=words.duration(before)))
 
     def _describe_preset(self) -> None:
@@ -253,11 +259,11 @@ class TrainView(QWidget):
         service = self._session.service
         if service is None or self._job is not None:
             return
-        minutes = self.minutes.currentData()
-        request = TrainRequest(
-            service.path, self.preset.currentData(), limit_minutes=minutes, resume=resume, overrides=self.overrides
-        )
-        self._old_run = self._session.overview.run_id if self._session.overview is not None else None
+        overview, minutes = self._session.overview, self.minutes.currentData()
+        request = TrainRequest(service.path, self.preset.currentData(), limit_minutes=minutes, overrides=self.overrides)
+        if resume and overview is not None and overview.stopped is not None:
+            request = replace(overview.stopped, limit_minutes=minutes)
+        self._old_run = overview.run_id if overview is not None else None
         job = self._session.start(self._session.heavy, train, request, title=self.tr("Training"), kind="train")
         if job is not None:
             self.watch(job)
@@ -268,8 +274,8 @@ class TrainView(QWidget):
         self._job = job
         self._eta = Eta()
         self._actions["train"].setEnabled(False)
-        self.loss.clear()
-        self.reward.clear()
+        self.loss.begin(1)
+        self.reward.begin(1)
         self.samples.clear()
         self.checks.clear()
         self.steps.set_current(PREPARE)
@@ -306,16 +312,24 @@ class TrainView(QWidget):
 
     def show_partials(self, results: Sequence[object]) -> None:
         """Everything a run reports, in order; rows of one batch reach a curve in one go."""
-        rows = [result for result in results if isinstance(result, MetricRow)]
-        self.loss.extend([(r.step, r.loss) for r in rows if r.stage == 1 and r.loss is not None])
-        self.reward.extend([(r.step, r.reward) for r in rows if r.stage == 2 and r.reward is not None])
+        started = max((at for at, result in enumerate(results) if isinstance(result, StageStarted)), default=-1)
+        self._draw(results[: started + 1])  # what was before a stage began does not belong to its curve
         for result in results:
             if isinstance(result, StageStarted):
+                if result.stage == 2:
+                    self.loss.end()  # it may have stopped early
+                (self.loss if result.stage == 1 else self.reward).begin(result.total_steps)
                 self.steps.set_current(STAGE_1 if result.stage == 1 else STAGE_2)
             elif isinstance(result, Samples):
                 self._show_samples(result)
             elif isinstance(result, GateRow):
                 self.checks.set_gate(result)
+        self._draw(results[started + 1 :])
+
+    def _draw(self, results: Sequence[object]) -> None:
+        rows = [result for result in results if isinstance(result, MetricRow)]
+        self.loss.extend([(r.step, r.loss) for r in rows if r.stage == 1 and r.loss is not None])
+        self.reward.extend([(r.step, r.reward) for r in rows if r.stage == 2 and r.reward is not None])
 
     def _show_samples(self, samples: Samples) -> None:
         if self.samples.set_captions(samples.items):
@@ -326,11 +340,11 @@ class TrainView(QWidget):
 
     def show_result(self, report: TrainReport) -> None:
         self.steps.set_current(DONE)
+        self.reward.end()
         self._report = report
         for gate in report.gates:
             self.checks.set_gate(gate)
-        self.kept.setText(verdict.headline(report))
-        self.outcome.setText(verdict.summary(report))
+        self._tell_model(in_use=report.kept != "before")
         self.because.setText(" ".join((report.reason, *report.notes)))
         while (item := self.evidence.takeAt(0)) is not None:
             widget = item.widget()
@@ -344,9 +358,22 @@ class TrainView(QWidget):
             for place, (value, (key, _)) in enumerate(zip(values, columns, strict=True), start=1):
                 made = label(value, "strong" if key == report.kept else "")
                 self.evidence.addWidget(_aligned(made, place), line_number, place)
-        self.choose_old.setVisible(report.kept != "starter")
-        self.choose_old.setText(self.tr("Keep the old model instead"))
+        self.choose_old.setVisible(report.kept != "before")
         self._show_state("done")
+
+    def _tell_model(self, *, in_use: bool) -> None:
+        """``in_use``: the library uses the model of this run. It may not: an older one did better, or was chosen."""
+        report = self._report
+        if report is not None:
+            self.kept.setText(verdict.headline(report, in_use=in_use))
+            self.outcome.setText(verdict.summary(report, in_use=in_use))
+            self.choose_old.setText(
+                self.tr("Keep the old model instead") if in_use else self.tr("Use the new model after all")
+            )
+
+    def _follow_model(self, overview: Overview) -> None:
+        if self._report is not None:
+            self._tell_model(in_use=overview.run_id == self._report.run_id)
 
     def _switch_model(self) -> None:
         """Between the model that training has kept and the one before it."""
@@ -358,9 +385,7 @@ class TrainView(QWidget):
 
         def done(_result: object) -> None:
             self._session.refresh()
-            self.choose_old.setText(
-                self.tr("Use the new model after all") if back else self.tr("Keep the old model instead")
-            )
+            self._tell_model(in_use=not back)
             self._session.said.emit(
                 self.tr("The old model is in use.") if back else self.tr("The new model is in use.")
             )
@@ -368,15 +393,24 @@ class TrainView(QWidget):
         self._session.write(lambda service: service.use_run(run_id), done)
 
     def _failed(self, failure: Failure) -> None:
-        self._show_state("idle")
+        self._stopped()
 
     def _cancelled(self) -> None:
-        self._show_state("idle")
+        self._stopped()
         self._session.said.emit(self.tr("Training was cancelled; the model in use has not changed."))
+
+    def _stopped(self) -> None:
+        """What was learned can be gone on with, also when the worker had no time left to say so."""
+        self._session.write(lambda service: service.runs_cut_off(), lambda _result: self._session.refresh())
+        self._show_state("idle")
 
     def _ended(self) -> None:
         self._job = None
         self._apply_overview(self._session.overview)
+
+    def _new_library(self) -> None:
+        self._report = None
+        self._show_state("idle")
 
     def _show_state(self, state: str) -> None:
         self.idle.setVisible(state == "idle")
@@ -384,6 +418,11 @@ class TrainView(QWidget):
         self.verdict.setVisible(state == "done")
         self.progress_area.setVisible(state != "idle")
         self.explanation.setVisible(state == "idle")
+
+
+def _unlabelled(overview: Overview) -> int:
+    """The photos to practise on: those without a caption of the person's own."""
+    return max(0, overview.counts.photos - overview.counts.seeds)
 
 
 def _aligned(text: QLabel, place: int) -> QLabel:

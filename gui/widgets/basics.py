@@ -9,6 +9,7 @@ from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QAction, QFontMetrics, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QBoxLayout,
+    QCheckBox,
     QComboBox,
     QFrame,
     QHBoxLayout,
@@ -17,6 +18,8 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QPushButton,
     QSizePolicy,
+    QStyle,
+    QStyleOptionButton,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -153,9 +156,10 @@ def line() -> QFrame:
 class ElidedLabel(QLabel):
     """One line that ends in "…" rather than being cut off; the whole text is its tip."""
 
-    def __init__(self, text: str = "", role: str = "") -> None:
+    def __init__(self, text: str = "", role: str = "", *, cut: Qt.TextElideMode = Qt.TextElideMode.ElideMiddle) -> None:
         super().__init__()
         self._full = ""
+        self._cut = cut
         if role:
             self.setProperty("role", role)
         self.setTextFormat(Qt.TextFormat.PlainText)
@@ -175,7 +179,7 @@ class ElidedLabel(QLabel):
         self._elide()
 
     def _elide(self) -> None:
-        shown = QFontMetrics(self.font()).elidedText(self._full, Qt.TextElideMode.ElideMiddle, self.width())
+        shown = QFontMetrics(self.font()).elidedText(self._full, self._cut, self.width())
         self.setText(shown)
         self.setToolTip(self._full if shown != self._full else "")
 
@@ -188,6 +192,18 @@ class ComboBox(QComboBox):
         painter = QPainter(self)
         tint = colour("text" if self.isEnabled() else "outline")
         paint_icon(painter, "down", QRectF(self.width() - 24, (self.height() - 16) / 2, 16, 16), tint)
+
+
+class CheckBox(QCheckBox):
+    """A check box with our own mark, for the same reason."""
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if self.isChecked():
+            option = QStyleOptionButton()
+            self.initStyleOption(option)
+            box = self.style().subElementRect(QStyle.SubElement.SE_CheckBoxIndicator, option, self)
+            paint_icon(QPainter(self), "check", QRectF(box).adjusted(2, 2, -2, -2), colour("on_accent"))
 
 
 class IconLabel(QLabel):
@@ -216,8 +232,8 @@ class EmptyState(QWidget):
         self.text = label(text, "muted", wrap=True)
         self.text.setAlignment(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop)
         inner = QWidget()
-        inner.setMaximumWidth(460)
-        inner.setMinimumWidth(320)
+        inner.setMaximumWidth(480)
+        inner.setMinimumWidth(440)
         inner.setLayout(
             column(self._picture, theme.S, self.title, self.text, theme.S, row(None, *buttons, None), spacing=theme.S)
         )

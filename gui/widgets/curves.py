@@ -10,15 +10,20 @@ from gui.theme import colour
 from gui.widgets.basics import column, label
 
 HEIGHT = 168
+MEMORY = 8.0  # steps over which the smooth line of a restless curve looks back
 
 
 class Curve(QWidget):
-    """One titled plot; ``add`` is cheap, drawing happens once per event-loop turn."""
+    """One titled plot; ``add`` is cheap, drawing happens once per event-loop turn.
 
-    def __init__(self, title: str, hint: str) -> None:
+    ``restless``: single steps scatter, so that the line shown is their running mean, over the steps in grey.
+    """
+
+    def __init__(self, title: str, hint: str, *, restless: bool = False) -> None:
         super().__init__()
         self._x: list[float] = []
         self._y: list[float] = []
+        self._restless = restless
         self._plot = pg.PlotWidget()
         self._plot.setFixedHeight(HEIGHT)
         self._plot.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -26,31 +31,58 @@ class Curve(QWidget):
         self._plot.setMouseEnabled(False, False)
         self._plot.hideButtons()
         self._plot.setAccessibleName(title)
-        self._item = pg.PlotDataItem(antialias=True)
-        self._plot.addItem(self._item)
+        self._steps = pg.PlotDataItem(antialias=True)
+        self._line = pg.PlotDataItem(antialias=True)
+        self._now = pg.ScatterPlotItem(size=8, antialias=True)
+        for item in (self._steps, self._line, self._now):
+            self._plot.addItem(item)
         head = column(label(title, "strong"), label(hint, "small", wrap=True), spacing=0)
-        self.setLayout(column(head, self._plot, spacing=theme.XS))
+        self.setLayout(column(head, None, self._plot, spacing=theme.XS))  # curves side by side stay level
         theme.theme().changed.connect(self._restyle)
         self._restyle()
+        self.begin(1)
 
     @property
     def points(self) -> list[tuple[float, float]]:
         return list(zip(self._x, self._y, strict=True))
 
-    def clear(self) -> None:
+    def begin(self, total_steps: int) -> None:
+        """Empty, with room for so many steps."""
         self._x.clear()
         self._y.clear()
-        self._item.setData([], [])
+        self._plot.getViewBox().setRange(xRange=(0, max(1, total_steps)), padding=0.02)
+        self._draw()
+
+    def end(self) -> None:
+        """No more steps come: the ones there fill the plot."""
+        if self._x:
+            self._plot.getViewBox().setRange(xRange=(0, self._x[-1]), padding=0.02)
 
     def extend(self, points: list[tuple[float, float]]) -> None:
-        if points:
-            self._x.extend(x for x, _ in points)
-            self._y.extend(y for _, y in points)
-            self._item.setData(self._x, self._y)
+        """``(step, value)`` in order; a step that was there already goes on from there, and never draws a loop."""
+        if not points:
+            return
+        while self._x and self._x[-1] >= points[0][0]:
+            self._x.pop()
+            self._y.pop()
+        self._x.extend(x for x, _ in points)
+        self._y.extend(y for _, y in points)
+        self._draw()
+
+    def _draw(self) -> None:
+        shown = smooth(self._y) if self._restless else self._y
+        self._steps.setData(self._x, self._y if self._restless else shown)
+        self._line.setData(self._x, shown)
+        self._now.setData(self._x[-1:], shown[-1:])
+        for side in ("left", "bottom"):
+            self._plot.getAxis(side).setStyle(showValues=bool(self._x))  # figures of nothing would be made up
 
     def _restyle(self) -> None:
         self._plot.setBackground(colour("surface"))
-        self._item.setPen(pg.mkPen(colour("accent"), width=2))
+        self._steps.setPen(pg.mkPen(colour("border"), width=1))
+        self._line.setPen(pg.mkPen(colour("accent"), width=2))
+        self._now.setPen(pg.mkPen(None))
+        self._now.setBrush(pg.mkBrush(colour("accent")))
         font = theme.scaled_font(theme.SMALL)
         for side in ("left", "bottom"):
             axis = self._plot.getAxis(side)
@@ -59,3 +91,14 @@ class Curve(QWidget):
             axis.setTickFont(font)
             axis.enableAutoSIPrefix(False)
         self._plot.showGrid(x=False, y=True, alpha=0.15)
+
+
+def smooth(values: list[float]) -> list[float]:
+    """The mean so far, in which a step weighs less the longer ago it was; the first steps count fully."""
+    total = weight = 0.0
+    means = []
+    for value in values:
+        total = total * (1 - 1 / MEMORY) + value
+        weight = weight * (1 - 1 / MEMORY) + 1
+        means.append(total / weight)
+    return means

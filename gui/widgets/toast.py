@@ -11,15 +11,20 @@ SHOWN_MS = 5_000
 
 
 class Toast(QLabel):
-    def __init__(self, over: QWidget) -> None:
+    """``over``: what it is shown on; ``below``: what it must not cover while that is shown."""
+
+    def __init__(self, over: QWidget, below: QWidget | None = None) -> None:
         super().__init__(over)
         self._over = over
+        self._below = below
         self.setProperty("role", "toast")
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._timer = QTimer(self, singleShot=True, interval=SHOWN_MS)
         self._timer.timeout.connect(self.hide)
-        over.installEventFilter(self)
+        for watched in (over, below):
+            if watched is not None:
+                watched.installEventFilter(self)
         self.hide()
 
     @property
@@ -43,9 +48,12 @@ class Toast(QLabel):
             size.setHeight(self.heightForWidth(room))
             size.setWidth(room)
         self.setFixedSize(size)
-        self.move((self._over.width() - size.width()) // 2, theme.M)  # beside the title, where nothing is to be pressed
+        top = theme.M  # beside the title, where nothing is to be pressed
+        if self._below is not None and self._below.isVisible():
+            top += self._below.mapTo(self._over, self._below.rect().bottomLeft()).y()
+        self.move((self._over.width() - size.width()) // 2, top)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Resize and not self.isHidden():
-            self._place()
+        if event.type() in (QEvent.Type.Resize, QEvent.Type.Show, QEvent.Type.Hide) and not self.isHidden():
+            QTimer.singleShot(0, self, self._place)  # when the layout has moved what is moving
         return False

@@ -9,9 +9,9 @@ from PySide6.QtCore import QRectF, QSize, Qt, QTimer
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from gui import theme
+from gui import theme, verdict
 from gui.icons import icon, paint_icon
-from gui.paint import draw_lines, draw_rounded, fit
+from gui.paint import draw_lines, draw_rounded, fit, text_height
 from gui.services import Photo
 from gui.theme import colour, scaled_font
 from gui.thumbnails import Thumbnails
@@ -112,11 +112,17 @@ class SampleTile(QWidget):
         pixmap = self._thumbnails.pixmap(self._photo.image) if self._photo is not None else None
         if pixmap is not None:
             draw_rounded(painter, pixmap, fit(pixmap.size(), picture), 4)
+        else:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(colour("sunken"))
+            painter.drawRoundedRect(QRectF(picture), 4, 4)
         painter.setPen(colour("text" if self.caption else "muted"))
         font = scaled_font(theme.BODY)
         lines = max(1, room.height() // QFontMetrics(font).height())
-        text = room.adjusted(THUMB + theme.M, 0, 0, 0)
-        draw_lines(painter, self.caption or self.tr("Waiting for its first caption…"), text, font, lines)
+        beside = room.adjusted(THUMB + theme.M, 0, 0, 0)
+        text = self.caption or self.tr("Waiting for its first caption…")
+        spare = beside.height() - text_height(text, font, beside.width(), lines)
+        draw_lines(painter, text, beside.adjusted(0, max(0, spare // 2), 0, 0), font, lines)
 
 
 class Samples(QWidget):
@@ -196,8 +202,10 @@ class Checks(QFrame):
             self._rows[gate.name] = (mark, text)
         self._states[gate.name] = gate.state
         words = {"green": self.tr("Good"), "amber": self.tr("Watch"), "red": self.tr("Bad")}[gate.state]
-        self._rows[gate.name][1].setText(gate.sentence)
-        self._rows[gate.name][1].setAccessibleName(f"{words}: {gate.sentence}")
+        sentence = verdict.check(gate)
+        self._rows[gate.name][1].setText(sentence)
+        self._rows[gate.name][1].setToolTip(gate.sentence)
+        self._rows[gate.name][1].setAccessibleName(f"{words}: {sentence}")
         self._tint()
 
     def _tint(self) -> None:

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.batch import bundles, library_runner
+from core.batch import bundles, library_runner, plain
 from core.batch.runner import CaptionOptions, LibraryCaptionRequest, caption_library
+from core.cli import main
+from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
 from core.library import ledger
 from core.library.edits import add_seed, reject
@@ -170,6 +172,20 @@ def test_another_model_does_not_go_on_with_the_job(library, caption, tiny_bundle
     assert report.already == 0 and report.done == 10  # a new job, for the photos that have no caption
 
 
+def test_another_model_retries_the_failed_photos_only(library, caption, photos, tiny_bundle, tmp_path):
+    bad = photos / "photo 002.png"
+    good = bad.read_bytes()
+    bad.write_bytes(b"")
+    assert caption(existing="add").done == 13
+    bad.write_bytes(good)
+    scan(library, photos, QuietContext())
+    other = Path(shutil.copytree(tiny_bundle, tmp_path / "other"))
+    rewrite_tokenizer(other)
+    report = caption(bundle=other, existing="add", retry_failed=True)
+    assert (report.done, report.already) == (1, 0)
+    assert all(len(found) == 1 for found in texts(library).values())
+
+
 def rewrite_tokenizer(bundle: Path) -> None:
     """Another model as far as its hash goes."""
     import hashlib
@@ -228,6 +244,73 @@ def test_without_a_bundle_the_current_model_is_taken(library, monkeypatch):
     set_current_run(library, run.id)
     assert library_runner.library_bundle(QuietContext(), library) == library.bundles_dir / run.id
     assert asked == [(str(run.folder), library.bundles_dir / run.id)]
+
+
+def _own_model(library, tiny_bundle, tmp_path) -> Path:
+    """A bundle of a finished run, which is the library's current one."""
+    run = create_run(library, "recommended", {})
+    update_run(library, run.id, status="done")
+    set_current_run(library, run.id)
+    mine = Path(shutil.copytree(tiny_bundle, tmp_path / "own"))
+    manifest = json.loads((mine / "manifest.json").read_text())
+    (mine / "manifest.json").write_text(json.dumps({**manifest, "source": run.id}))
+    return mine
+
+
+def test_trained_captions_are_compared_with_the_starters(library, caption, tiny_bundle, tmp_path, monkeypatch):
+    """Nobody ever asked the starter for candidates: it is asked once, for itself, and shows nothing to anybody."""
+    monkeypatch.setattr(bundles, "starter_folder", lambda: tmp_path / "starter-1")
+    opened = []
+    monkeypatch.setattr(bundles, "starter_bundle", lambda ctx: opened.append(1) or tiny_bundle)
+    mine = _own_model(library, tiny_bundle, tmp_path)
+    seeded = image_ids(library)[0]
+    add_seed(library, seeded, "what a person wrote")
+    caption(bundle=mine)
+    rows = captions_of(library, image_ids(library))
+    assert all(len(found) == 1 for found in rows.values())
+    assert rows[seeded][0].score.plain_rank is not None
+    lines = (library.path / "plain" / "starter-1.jsonl").read_text().splitlines()
+    assert len(lines) == 14 and opened == [1]
+    caption(bundle=mine, existing="replace-model")
+    assert opened == [1]  # everything has been said
+    with (library.path / "plain" / "starter-1.jsonl").open("a") as file:
+        file.write('{"content": "torn')
+    write_photos(tmp_path / "photos" / "more", 15)  # one of them is new
+    scan(library, tmp_path / "photos", QuietContext())
+    caption(bundle=mine)
+    said = plain.plain_captions(library)
+    assert opened == [1, 1] and set(said) <= set(image_ids(library).tolist()) and len(said) == 29
+
+
+def test_plain_captions_wait_for_a_training_and_a_starter(library, caption, tiny_bundle, tmp_path, monkeypatch):
+    def none_here(ctx):
+        raise UserError("The starter models are not here.")
+
+    monkeypatch.setattr(bundles, "starter_bundle", none_here)
+    assert plain.write_plain_captions(QuietContext(), library) == 0
+    report = caption(bundle=_own_model(library, tiny_bundle, tmp_path))
+    assert report.done == 14 and not (library.path / "plain").exists()
+    assert all(found[0].score.plain_rank is None for found in captions_of(library, image_ids(library)).values())
+
+
+def test_photos_that_have_captions_are_counted_and_the_command_says_how_to_replace_them(
+    library, caption, tiny_bundle, tmp_path, capsys
+):
+    first, *_others = image_ids(library)
+    add_seed(library, first, "mine")
+    assert caption().skipped == 1
+    library.close()
+    result = tmp_path / "r.json"
+    arguments = ["caption", str(library.path), "--bundle", str(tiny_bundle), "--json", str(result)]
+    assert main(arguments) == 0
+    data = json.loads(result.read_text("utf-8"))
+    assert (data["done"], data["skipped"]) == (0, 14)
+    said = capsys.readouterr().out
+    assert "14 photos have captions and were skipped" in said and "--existing replace-model" in said
+    assert main([*arguments, "--existing", "replace-model"]) == 0
+    data = json.loads(result.read_text("utf-8"))
+    assert (data["done"], data["skipped"]) == (14, 0)
+    assert "skipped" not in capsys.readouterr().out
 
 
 def test_copies_of_a_photo_share_a_vector_not_a_caption(library, caption, photos):

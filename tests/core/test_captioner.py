@@ -162,6 +162,17 @@ def test_a_checkpoint_for_something_else_is_refused_by_name(copy_of_checkpoint, 
     assert refused.value.next_step
 
 
+def test_a_checkpoint_of_before_captions_had_a_length(copy_of_checkpoint):
+    file = copy_of_checkpoint / "checkpoint.json"
+    document = json.loads(file.read_text())
+    document.pop("caption_tokens", None)
+    file.write_text(json.dumps(document))
+    assert read_info(copy_of_checkpoint).caption_tokens == 32
+    edit(copy_of_checkpoint, caption_tokens="many")
+    with pytest.raises(UserError, match="caption_tokens"):
+        read_info(copy_of_checkpoint)
+
+
 def test_another_encoder_is_refused_by_name(tiny_starter):
     with pytest.raises(CheckpointError, match="encoder 'starter'"):
         load_captioner(tiny_starter / "captioner", "f" * 64)

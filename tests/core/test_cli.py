@@ -17,9 +17,11 @@ import pytest
 
 import main as program
 from core import cli
+from core.cli import main
+from core.cli_flags import with_flags
 from core.commands.result import CommandResult, to_json
 from core.errors import UserError
-from core.jobs import Cancelled
+from core.jobs import Cancelled, QuietContext
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -198,6 +200,9 @@ def test_json_refuses_what_it_cannot_say():
         (["demo"], {"DISPLAY": ":0"}, True),
         (["demo", "--headless"], {"DISPLAY": ":0"}, False),
         (["demo", "--json=f"], {"DISPLAY": ":0"}, False),
+        (["demo", "--out", "kept"], {"DISPLAY": ":0"}, False),
+        (["demo", "--head"], {"DISPLAY": ":0"}, False),
+        (["demo", "--photos", "photos", "--seeds", "4"], {"DISPLAY": ":0"}, True),
         (["demo"], {}, False),
         (["demo"], {"QT_QPA_PLATFORM": "offscreen"}, False),
         (["open"], {"QT_QPA_PLATFORM": "offscreen"}, True),
@@ -235,3 +240,32 @@ def test_progress_stays_off_stdout(command, capsys):
     captured = capsys.readouterr()
     assert captured.out == "done\n"
     assert "captioning 1/2" in captured.err
+
+
+def test_the_command_line_names_flags_that_the_app_does_not(tmp_path, capsys):
+    from core.exchange.exports import plan_export
+    from core.library.library import Library
+    from core.library.scan import scan
+    from tests.core.photos import photo_folder
+
+    with pytest.raises(UserError) as caught:
+        Library.open(tmp_path / "none")
+    assert "seedcap" not in str(caught.value)
+    assert main(["suggest", str(tmp_path / "none")]) == 2
+    assert "seedcap import LIB FOLDER" in capsys.readouterr().err
+    with Library.create(tmp_path / "lib") as library:
+        scan(library, photo_folder(tmp_path / "photos", 2), QuietContext())
+        for which in ("accepted", "best"):
+            with pytest.raises(UserError) as caught:
+                plan_export(library, "txt", None, which=which)
+            assert "--" not in str(caught.value)
+    assert main(["export", str(tmp_path / "lib.seedcap")]) == 2
+    assert "--best" in capsys.readouterr().err
+
+
+def test_a_topic_survives_the_way_out_of_a_worker():
+    import pickle
+
+    error = pickle.loads(pickle.dumps(UserError("It is gone.", "Look again.", topic="no out")))
+    assert with_flags(error) == "It is gone. Look again. Here: --out FILE"
+    assert with_flags(UserError("It is gone.")) == "It is gone."

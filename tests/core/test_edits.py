@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
-from sqlalchemy import func, select
 
 from core.errors import UserError
-from core.library import edits, queries
+from core.library import edits, history, queries, rewriting, steps
 from core.library.candidates import add_candidates
 from core.library.library import Library
-from core.library.tables import Caption, Edit
-from tests.core.photos import copy_of_library, library_with
+from core.library.rewriting import Around, Replace, Scope
+from core.library.tables import Caption
+from tests.core.photos import library_with
 
 
 @pytest.fixture
@@ -179,10 +166,13 @@ def test_a_step_that_fails_leaves_neither_change_nor_undo(library, monkeypatch):
     candidate = _candidate(library)
     before = _shown(library)
 
+    write = steps.Step.write
+
     def fails(self):
+        write(self)
         raise RuntimeError("disk full")
 
-    monkeypatch.setattr(edits._Step, "write", fails)
+    monkeypatch.setattr(steps.Step, "write", fails)
     for action in (lambda: edits.edit_caption(library, candidate, "x"), lambda: edits.accept(library, [candidate])):
         with pytest.raises(RuntimeError):
             action()
@@ -194,75 +184,134 @@ def test_a_photo_that_is_gone_is_said(library):
         edits.add_seed(library, 999, "x")
 
 
-class EditingMachine(RuleBasedStateMachine):
-    """Any order of steps, undos and redos agrees with a plain list of states."""
-
-    template: Path  # set by the fixture
-
-    @initialize()
-    def start(self):
-        self._folder = tempfile.TemporaryDirectory()
-        self.library = copy_of_library(self.template, Path(self._folder.name))
-        self.states = [self._state()]
-        self.at = 0
-
-    def _state(self):
-        return {one: sorted(_shown(self.library, one)) for one in (1, 2)}
-
-    def _live(self) -> list[int]:
-        return [caption.id for rows in queries.captions_of(self.library, [1, 2]).values() for caption in rows]
-
-    def _done(self):
-        if self._state() != self.states[self.at]:
-            del self.states[self.at + 1 :]
-            self.states.append(self._state())
-            self.at += 1
-        else:
-            with self.library.session() as session:
-                steps = session.scalar(select(func.count()).select_from(Edit).where(~Edit.undone))
-            assert steps == self.at  # a step that changes nothing is no step
-
-    @rule(image=st.sampled_from([1, 2]), text=st.sampled_from(["a", "b", "c"]))
-    def write(self, image, text):
-        edits.add_seed(self.library, image, text)
-        self._done()
-
-    @precondition(lambda self: self._live())
-    @rule(data=st.data(), action=st.sampled_from(["accept", "reject", "remove", "edit", "draft"]))
-    def act(self, data, action):
-        caption = data.draw(st.sampled_from(self._live()))
-        if action == "remove":
-            edits.remove_caption(self.library, caption)
-        elif action in ("accept", "reject"):
-            getattr(edits, action)(self.library, [caption])
-        else:
-            edits.edit_caption(self.library, caption, data.draw(st.sampled_from("abcd")), accept=action == "edit")
-        self._done()
-
-    @rule()
-    def undo(self):
-        label = edits.undo(self.library)
-        assert (label is None) == (self.at == 0)
-        self.at = max(0, self.at - 1)
-
-    @rule()
-    def redo(self):
-        label = edits.redo(self.library)
-        assert (label is None) == (self.at == len(self.states) - 1)
-        self.at = min(len(self.states) - 1, self.at + 1)
-
-    @invariant()
-    def agrees(self):
-        assert self._state() == self.states[self.at]
-
-    def teardown(self):
-        if hasattr(self, "library"):
-            self.library.close()
-            self._folder.cleanup()
+def test_a_caption_is_shared_with_near_duplicates_as_one_step(library):
+    candidate = _candidate(library)
+    edits.add_seed(library, 3, "by the model")
+    assert edits.share_caption(library, candidate, [1, 2, 3, 99]) == 3
+    assert edits.can_undo(library) == "Accept a caption for 3 photos"
+    assert [_shown(library, one) for one in (1, 2, 3)] == [
+        [("by the model", "run", "accepted", False)],
+        [("by the model", "run", "accepted", False)],
+        [("by the model", "human", "accepted", True)],
+    ]
+    edits.undo(library)
+    assert _shown(library, 2) == [] and _shown(library) == [("by the model", "run", "candidate", False)]
 
 
-def test_any_order_of_steps_agrees_with_a_list_of_states(tmp_path):
-    with library_with(tmp_path, 2) as library:
-        EditingMachine.template = library.path
-    few = settings(max_examples=12, stateful_step_count=12, deadline=None)
-    run_state_machine_as_test(EditingMachine, settings=few)
+def test_the_log_says_what_was_done(library):
+    edits.add_seed(library, 1, "a")
+    edits.add_captions(library, {1: ["b"], 2: ["c"]}, is_seed=True, label="Import")
+    edits.undo(library)
+    assert [(row.kind, row.label, row.captions, row.undone) for row in edits.log(library)] == [
+        ("add_captions", "Import", 2, True), ("add_seed", "Write a caption", 1, False),
+    ]  # fmt: skip
+    assert len(edits.log(library, limit=1)) == 1
+
+
+def test_a_step_over_very_many_captions_is_undone_at_once(library):
+    texts = {1: [f"caption {number}" for number in range(5000)]}
+    assert edits.add_captions(library, texts, is_seed=False) == 5000
+    done = rewriting.rewrite(library, rewriting.Replace("caption", "picture"))
+    assert (done.captions, done.photos, len(done.rows)) == (5000, 1, 200)
+    assert edits.can_undo(library) == "Replace “caption” by “picture” in 5,000 captions"
+    edits.undo(library)
+    assert {caption[0] for caption in _shown(library)} == set(texts[1])
+    edits.redo(library)
+    assert len(queries.image_ids(library, filter="picture")) == 1
+    assert len(queries.image_ids(library, filter="caption")) == 0
+
+
+# --- find and replace ---
+
+
+@pytest.mark.parametrize(
+    ("change", "before", "after"),
+    [
+        (Replace("cat", "dog"), "A CAT and a category", "A dog and a dogegory"),
+        (Replace("cat", "dog", words=True), "A cat, a category", "A dog, a category"),
+        (Replace("cat", "dog", case=True), "Cat cat", "Cat dog"),
+        (Replace("a.c", "x"), "abc a.c", "abc x"),
+        (Replace("a", r"\1"), "a", r"\1"),
+        (Replace(r"(\w+) (\w+)", r"\2 \1", regex=True), "red car", "car red"),
+        (Replace(r"(?P<n>\d+)", r"<\g<n>>", regex=True), "7 cars", "<7> cars"),
+        (Replace("a|b", "c", regex=True, words=True), "a ab b", "c ab c"),
+        (Replace("^", "the ", regex=True), "dog", "the dog"),
+        (Replace("é", "e"), "caféÉ", "cafee"),
+        (Around("A photo of ", "."), "a dog", "A photo of a dog."),
+        (Around("x ", "  "), "y", "x y"),
+    ],
+)
+def test_what_is_replaced(library, change, before, after):
+    caption = edits.add_seed(library, 1, before)
+    (row,) = rewriting.preview(library, change).rows
+    assert (row.caption_id, row.before, row.after, row.refused) == (caption, before, after, None)
+    assert _shown(library)[0][0] == before  # looking changes nothing
+    rewriting.rewrite(library, change)
+    assert _shown(library) == [(after, "human", "accepted", True)]
+    edits.undo(library)
+    assert _shown(library)[0][0] == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Replace("", "x"),
+        Replace("(", "x", regex=True),
+        Replace("a", r"\2", regex=True),
+        Replace("a", r"\g<no>", regex=True),
+        Around(" ", "\n"),
+    ],
+)
+def test_a_change_that_cannot_be_understood_is_refused(library, change):
+    edits.add_seed(library, 1, "b")  # also where nothing would be found
+    for action in (rewriting.preview, rewriting.rewrite):
+        with pytest.raises(UserError) as caught:
+            action(library, change)
+        assert caught.value.next_step
+    assert _shown(library)[0][0] == "b"
+
+
+def test_captions_that_cannot_be_changed_stay_and_are_named(library):
+    edits.add_captions(library, {1: ["cat", "dog", "a cat", "x" * 9_999]}, is_seed=True)
+    done = rewriting.rewrite(library, Replace("cat|x", "", regex=True))
+    assert [(row.after, row.refused) for row in done.rows] == [
+        ("a", None), ("", rewriting.EMPTY), ("", rewriting.EMPTY),
+    ]  # fmt: skip
+    assert (done.captions, done.refused) == (1, 2)
+    twice = rewriting.preview(library, Replace("dog", "cat"))
+    assert (twice.captions, twice.rows[0].refused) == (0, rewriting.TWICE)
+    assert rewriting.preview(library, Around("", " more")).rows[-1].refused is None
+    (long,) = [row for row in rewriting.preview(library, Around("", "yy")).rows if len(row.before) > 100]
+    assert long.refused == rewriting.TOO_LONG
+
+
+def test_only_what_was_meant_is_changed(library):
+    mine, other = edits.add_seed(library, 1, "a cat"), edits.add_seed(library, 2, "a cat")
+    edits.reject(library, [_candidate(library, "no cat")])
+    change = Replace("cat", "dog")
+    assert rewriting.preview(library, change).captions == 2
+    assert rewriting.preview(library, change, Scope(image_ids=(2,))).rows[0].caption_id == other
+    assert rewriting.preview(library, change, Scope(caption_ids=(mine,))).rows[0].caption_id == mine
+    assert rewriting.preview(library, change, Scope(states=("rejected",))).captions == 1
+    assert rewriting.preview(library, change, limit=1).captions == 2
+    assert edits.can_undo(library) == "Reject a caption"
+
+
+# --- history ---
+
+
+def test_earlier_versions_are_kept(library):
+    first = _candidate(library, "one")
+    second = edits.edit_caption(library, first, "two")
+    rewriting.rewrite(library, Replace("two", "three"))
+    third = queries.captions_of(library, [1])[1][0].id
+    versions = history.caption_history(library, third)
+    assert [(one.id, one.text, one.author, one.live) for one in versions] == [
+        (third, "three", "human", True), (second, "two", "human", False), (first, "one", "run", False),
+    ]  # fmt: skip
+    edits.undo(library)
+    edits.remove_caption(library, second)
+    assert [(one.text, one.live) for one in history.photo_history(library, 1)] == [
+        ("three", False), ("two", False), ("one", False),
+    ]  # fmt: skip
+    assert history.caption_history(library, 999) == []

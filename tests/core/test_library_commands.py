@@ -141,7 +141,36 @@ def test_search_lists_photos_that_cannot_be_read_and_finds_the_others(coloured, 
     assert code == 1 and len(data["hits"]) == 7 and data["failed"][0][0] == str(path)
 
 
-@pytest.mark.parametrize(("words", "expected"), [(("   ",), "no words"), (("red", "-n", "0"), "at least one")])
+def test_search_by_a_filter_lists_photos_with_their_captions(coloured, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(find, "library_encoder", lambda library: pytest.fail("no model is needed"))
+    ids = queries.image_ids(coloured)
+    edits.add_captions(coloured, {int(one): [f"caption of {one}"] for one in ids[:3]}, is_seed=True)
+    code, data = _run(tmp_path, "search", coloured.path, "--filter", "state:seed red", "-n", "2")
+    assert (code, data["photos"]) == (0, 3)
+    assert [(hit["image_id"], hit["caption"], hit["state"]) for hit in data["hits"]] == [
+        (one, f"caption of {one}", "accepted") for one in ids[:2]
+    ]
+    assert "… and 1 more" in capsys.readouterr().out
+    code, data = _run(tmp_path, "search", coloured.path, "--filter", "nosuchword", "--sort", "score")
+    assert (code, data["hits"]) == (0, []) and "No photo fits" in capsys.readouterr().out
+
+
+def test_search_by_words_among_the_photos_of_a_filter(coloured, tmp_path):
+    code, data = _run(tmp_path, "search", coloured.path, "blue", "--filter", "red OR 7-blue")
+    assert code == 0 and data["photos"] == 6
+    assert Path(data["hits"][0]["file"]).name == "7-blue.png"
+
+
+NO_SENSE = (
+    (("   ",), "no words"),
+    (("red", "-n", "0"), "at least one"),
+    ((), "nothing to search for"),
+    (("--filter", "state:done"), "character 1"),
+    (("red", "--filter", "("), "condition is expected"),
+)
+
+
+@pytest.mark.parametrize(("words", "expected"), NO_SENSE)
 def test_a_search_that_makes_no_sense(coloured, tmp_path, capsys, words, expected):
     assert _run(tmp_path, "search", coloured.path, *words)[0] == 2
     assert expected in capsys.readouterr().err
@@ -176,6 +205,25 @@ def test_suggest_passes_over_copies_of_labelled_photos(coloured, tmp_path):
     _, data = _run(tmp_path, "suggest", coloured.path, "-n", "20")
     assert len(data["photos"]) == 7
     assert "copy.png" not in {Path(photo["file"]).name for photo in data["photos"]}
+
+
+@pytest.mark.parametrize("words", [("search", "red"), ("suggest",)])
+def test_photos_that_a_scan_brings_in_meanwhile_are_left_for_the_next_time(tmp_path, coloured, monkeypatch, words):
+    from tests.core.photos import look
+
+    real = find.embed_library
+
+    def embed_while_a_scan_runs(library, encoder, ctx):
+        report = real(library, encoder, ctx)
+        write_photo(queries.folders(library)[0] / "late.png", seed=77)
+        look(library, queries.folders(library)[0])
+        return report
+
+    monkeypatch.setattr(find, "embed_library", embed_while_a_scan_runs)
+    code, data = _run(tmp_path, words[0], coloured.path, *words[1:], "-n", "20")
+    assert code == 0
+    assert "late.png" not in json.dumps(data)
+    assert len(queries.contents(coloured)) == 9
 
 
 # -- which encoder ----------------------------------------------------------------------------------------------------

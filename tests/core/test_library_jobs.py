@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from core.errors import UserError
 from core.library import edits, ledger, queries, runs, scores, splits
 from core.library.candidates import add_candidates, set_error
+from core.library.library import Library
 from core.library.records import ScoreRow
 from core.library.tables import Caption, Score
 from tests.core.photos import copy_of_library, library_with, look
@@ -346,6 +347,22 @@ def test_a_job_whose_list_was_cut_off_is_never_resumed(library, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         ledger.start_job(library, "caption", {}, ids())
     assert ledger.unfinished_job(library, "caption") is None
+
+
+def test_a_list_that_was_cut_off_is_cleared_by_the_next_application(library, monkeypatch):
+    monkeypatch.setattr(ledger, "_ROWS_A_TRANSACTION", 1)
+
+    def ids():
+        yield 1
+        raise KeyboardInterrupt
+
+    kept = ledger.start_job(library, "caption", {}, [1])
+    with pytest.raises(KeyboardInterrupt):
+        ledger.start_job(library, "caption", {}, ids())
+    cut = ledger.last_job(library, "caption")
+    assert cut.id != kept and cut.state == "preparing"
+    Library.open(library.path, exclusive=True).close()
+    assert ledger.last_job(library, "caption").id == kept and ledger.find_job(library, cut.id) is None
 
 
 def test_captions_and_the_ledger_are_written_together_or_not_at_all(library, monkeypatch):

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
+import threading
+import time
 import traceback
 import unicodedata
 import warnings
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
+from sqlalchemy import select
 
 from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
 from core.library import edits, queries, splits
 from core.library.library import Library
+from core.library.pace import Pace
 from core.library.records import ScoreRow
-from core.library.scan import scan
+from core.library.scan import scan, scan_all
 from core.library.scores import write_scores
-from tests.core.photos import look, photo_folder, png_header, write_photo
+from core.library.tables import Image as ImageTable
+from tests.core.photos import copy_of_library, library_with, look, photo_folder, png_header, write_photo
 
 
 @pytest.fixture
@@ -64,7 +72,7 @@ def test_unchanged_files_are_not_read_again(library, photos, monkeypatch):
     look(library, photos)
     from core.library import scan as module
 
-    monkeypatch.setattr(module, "_examine", lambda item: pytest.fail(f"read again: {item.path}"))
+    monkeypatch.setattr(module, "examine", lambda item: pytest.fail(f"read again: {item.path}"))
     report = look(library, photos)
     assert (report.found, report.added, report.changed, report.missing) == (3, 0, 0, 0)
 
@@ -246,15 +254,62 @@ def test_a_copy_is_a_photo_of_its_own(library, photos):
     assert queries.captions_of(library, [copy]) == {copy: []}
 
 
-def test_the_same_path_wins_over_the_same_content(library, photos):
+def test_the_same_path_wins_over_the_same_content_that_is_still_elsewhere(library, photos):
     look(library, photos)
     first, second = _id(library, "00.png"), _id(library, "01.png")
-    (photos / "00.png").rename(photos / "swap.png")
-    (photos / "01.png").rename(photos / "00.png")
-    (photos / "swap.png").rename(photos / "01.png")
+    shutil.copy(photos / "00.png", photos / "01.png")
     report = look(library, photos)
-    assert (report.changed, report.added, report.renamed, report.missing) == (2, 0, 0, 0)
+    assert (report.changed, report.added, report.renamed, report.missing) == (1, 0, 0, 0)
     assert (_id(library, "00.png"), _id(library, "01.png")) == (first, second)
+    os.utime(photos / "00.png", (7, 7))  # another time is not another content
+    shutil.copy(photos / "00.png", photos / "02.png")
+    report = look(library, photos)
+    assert (report.changed, report.renamed, report.missing) == (1, 0, 0)
+    assert _id(library, "00.png") == first
+
+
+_NAMES = ("00.png", "01.png", "02.png")
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        {"00.png": "01.png", "01.png": "00.png"},  # two swap their names
+        {"00.png": "01.png", "01.png": "02.png", "02.png": "00.png"},
+        {"00.png": "01.png", "01.png": "02.png", "02.png": "03.png"},  # all numbers go up
+        {"02.png": "01.png", "01.png": "00.png", "00.png": "away"},  # the first was deleted, the others go down
+        {"00.png": "01.png", "01.png": "away"},  # renamed over another one
+        {"01.png": "00.png", "00.png": "zz.png"},
+        {"02.png": "00.png", "00.png": "02.png", "01.png": "away"},
+    ],
+)
+def test_captions_follow_photos_that_take_one_anothers_names(library, photos, tmp_path, after):
+    """A content that the library knows says more than a name: only an unknown one is the same photo, edited."""
+    look(library, photos)
+    before = {name: _id(library, name) for name in _NAMES}
+    for name, image in before.items():
+        edits.add_seed(library, image, f"about {name}")
+    aside = {name: (photos / name).rename(tmp_path / name) for name in after}
+    for name, new in after.items():
+        if new != "away":
+            aside[name].rename(photos / new)
+    report = look(library, photos)
+    assert (report.added, report.changed) == (0, 0)
+    assert report.missing == sum(new == "away" for new in after.values())
+    expected = {after.get(name, name): image for name, image in before.items()}
+    expected.pop("away", None)
+    assert {row.relative_path: row.id for row in queries.images_of(library)} == expected
+    if "away" in after.values():  # its caption is kept, and comes back with it
+        (name,) = [name for name, new in after.items() if new == "away"]
+        aside[name].rename(photos / "back.png")
+        report = look(library, photos)
+        assert (report.renamed, report.added) == (1, 0)
+        assert _id(library, "back.png") == before[name]
+    texts = queries.captions_of(library, before.values())
+    assert {name: [row.text for row in texts[image]] for name, image in before.items()} == {
+        name: [f"about {name}"] for name in _NAMES
+    }
+    assert look(library, photos).missing == 0
 
 
 def test_changed_content_drops_scores_and_stays_held_out(library, photos):
@@ -267,6 +322,10 @@ def test_changed_content_drops_scores_and_stays_held_out(library, photos):
     path = queries.image_rows(library, [out.image_id])[0].path
     write_photo(path, seed=99, size=(50, 50))
     assert look(library, photos).changed == 1
+    with library.session() as session:
+        rows = session.execute(select(ImageTable.id, ImageTable.changed_at))
+        marked = {row.id: row.changed_at for row in rows}
+    assert [marked[one] is not None for one in ids] == [one == out.image_id for one in ids]
     rows = queries.captions_of(library, ids)
     assert [row[0].score is None for row in rows.values()] == [one == out.image_id for one in ids]
     assert queries.image_rows(library, [out.image_id])[0].width == 50
@@ -341,13 +400,14 @@ def test_a_cancelled_scan_keeps_what_it_found_and_marks_nothing_missing(library,
     from core.library import scan as module
 
     look(library, photos)
-    monkeypatch.setattr(module, "_BATCH", 2)
+    monkeypatch.setattr(module, "_LOOK_UP", 2)
+    monkeypatch.setattr(module, "_AHEAD", 0)
     photo_folder(photos / "more", 6)
     for number in range(6):
         write_photo(photos / "more" / f"{number:02d}.png", seed=100 + number)
     (photos / "00.png").unlink()
     with pytest.raises(Cancelled):
-        scan(library, photos, _CancelAfter(2))
+        scan(library, photos, _CancelAfter(4))
     counts = queries.counts(library)
     assert counts.missing == 0
     assert 3 < counts.photos < 9
@@ -365,3 +425,398 @@ def test_progress_says_how_many_and_ends(library, photos):
     scan(library, photos, Listening())
     assert said[-1] == (3, 3)
     assert said[0][1] is None
+
+
+# -- identity ---------------------------------------------------------------------------------------------------------
+
+
+def _note_reads(monkeypatch) -> list[str]:
+    """The names of the files that a scan reads from now on."""
+    from core.library import scan as module
+
+    read: list[str] = []
+    examine = module.examine
+
+    def noting(item):
+        read.append(item.relative)
+        return examine(item)
+
+    monkeypatch.setattr(module, "examine", noting)
+    return read
+
+
+def test_photos_of_a_drive_that_comes_back_are_found_without_reading_them(library, photos, tmp_path, monkeypatch):
+    look(library, photos)
+    photos.rename(tmp_path / "unplugged")
+    photos.mkdir()  # an empty mount point
+    assert look(library, photos).missing == 3
+    photos.rmdir()
+    (tmp_path / "unplugged").rename(photos)
+    read = _note_reads(monkeypatch)
+    report = look(library, photos)
+    assert (report.returned, report.found, report.added, read) == (3, 3, 0, [])
+    assert queries.counts(library).missing == 0
+
+
+def test_a_moved_folder_keeps_everything_in_it_also_when_its_root_is_gone(library, photos, tmp_path):
+    look(library, photos)
+    ids = {row.content_hash: row.id for row in queries.images_of(library)}
+    edits.add_seed(library, ids[queries.images_of(library)[0].content_hash], "kept")
+    photos.rename(tmp_path / "elsewhere")
+    report = look(library, tmp_path / "elsewhere")
+    assert (report.renamed, report.added, report.missing) == (3, 0, 0)
+    assert {row.content_hash: row.id for row in queries.images_of(library)} == ids
+    assert queries.folders(library) == [tmp_path / "elsewhere"]  # the old one is not there and holds nothing
+    assert queries.counts(library).seeds == 1
+
+
+def test_one_of_many_copies_that_moves_keeps_its_caption(library, photos, monkeypatch):
+    from core.library import intake
+
+    monkeypatch.setattr(intake, "_COPIES", 2)
+    for number in range(6):
+        shutil.copy(photos / "00.png", photos / f"copy{number}.png")
+    look(library, photos)
+    image = _id(library, "copy4.png")
+    edits.add_seed(library, image, "the fifth copy")
+    (photos / "copy4.png").rename(photos / "zz.png")
+    report = look(library, photos)
+    assert (report.renamed, report.added, report.missing) == (1, 0, 0)
+    assert _id(library, "zz.png") == image
+    assert _names(library).count("zz.png") == 1 and len(_names(library)) == 9
+
+
+def test_a_copy_takes_over_when_the_original_goes(library, photos, tmp_path):
+    """Photos that are moved to another drive are copied first, and a scan may come in between."""
+    look(library, photos)
+    image = _id(library, "01.png")
+    edits.add_seed(library, image, "goes along")
+    (tmp_path / "drive").mkdir()
+    shutil.copy(photos / "01.png", tmp_path / "drive" / "01.png")
+    assert look(library, tmp_path / "drive").added == 1
+    (photos / "01.png").unlink()
+    (photos / "02.png").unlink()
+    report = look(library, photos)
+    assert (report.renamed, report.missing, report.found) == (1, 1, 1)
+    row = queries.image_rows(library, [image])[0]
+    assert (row.path, row.missing) == (tmp_path / "drive" / "01.png", False)
+    assert queries.counts(library).photos == 2
+
+
+def test_two_new_copies_of_a_missing_photo_share_nothing_but_the_content(library, photos):
+    look(library, photos)
+    image = _id(library, "01.png")
+    edits.add_seed(library, image, "one of them keeps it")
+    shutil.copy(photos / "01.png", photos / "a.png")
+    (photos / "01.png").rename(photos / "b.png")
+    report = look(library, photos)
+    assert (report.renamed, report.added, report.missing) == (1, 1, 0)
+    kept = [row.relative_path for row in queries.images_of(library) if row.id == image]
+    assert kept in (["a.png"], ["b.png"])
+    assert queries.counts(library).seeds == 1
+
+
+def test_a_name_that_changes_only_in_case_is_the_same_photo_where_case_does_not_count(library, photos, monkeypatch):
+    look(library, photos)
+    image = _id(library, "01.png")
+    (photos / "01.png").rename(photos / "01.PNG")
+    there = os.path.lexists
+    monkeypatch.setattr(os.path, "lexists", lambda path: there(path) or there(str(path).replace("png", "PNG")))
+    report = look(library, photos)
+    assert (report.renamed, report.added, report.missing) == (1, 0, 0)
+    assert _id(library, "01.PNG") == image
+
+
+def test_copies_that_differ_only_in_case_stay_two_photos(library, photos):
+    look(library, photos)
+    shutil.copy(photos / "01.png", photos / "01.PNG")
+    if len(list(photos.iterdir())) == 3:
+        pytest.skip("this file system does not tell the two names apart")
+    report = look(library, photos)
+    assert (report.renamed, report.added) == (0, 1)
+
+
+def test_a_link_to_a_folder_of_the_library_is_not_a_second_folder(library, photos, tmp_path):
+    write_photo(photos / "sub" / "a.png", seed=70)
+    look(library, photos)
+    (tmp_path / "alias").symlink_to(photos, target_is_directory=True)
+    assert (look(library, tmp_path / "alias").added, look(library, tmp_path / "alias" / "sub").found) == (0, 1)
+    assert queries.folders(library) == [photos]
+
+
+def test_a_folder_above_takes_over_several_at_once_in_short_steps(library, photos, tmp_path, monkeypatch):
+    from core.library import roots
+
+    monkeypatch.setattr(roots, "Pace", lambda: pace_of(1))
+    write_photo(photos / "a" / "b" / "1.png", seed=80)
+    write_photo(photos / "c" / "2.png", seed=81)
+    write_photo(photos / "c" / "3.png", seed=82)
+    look(library, photos / "a" / "b")
+    look(library, photos / "c")
+    look(library, tmp_path / "photos" / "a")
+    assert queries.folders(library) == [photos / "c", photos / "a"]
+    ids = {row.path: row.id for row in queries.images_of(library)}
+
+    class Stop(QuietContext):
+        def __init__(self):
+            self.left = 2
+
+        def check_cancelled(self):
+            self.left -= 1
+            if self.left < 0:
+                raise Cancelled
+
+    with pytest.raises(Cancelled):  # in the middle of it
+        scan(library, photos, Stop())
+    assert {row.path: row.id for row in queries.images_of(library)} == ids
+    report = look(library, photos)
+    assert (report.found, report.added, report.missing) == (6, 3, 0)
+    assert queries.folders(library) == [photos]
+    now = {row.path: row.id for row in queries.images_of(library)}
+    assert all(now[path] == one for path, one in ids.items())
+
+
+def pace_of(rows: int) -> Pace:
+    pace = Pace(rows)
+    pace.took = lambda seconds: None
+    return pace
+
+
+def test_scanning_inside_a_folder_whose_name_is_not_unicode(library, photos):
+    if sys.platform != "linux":
+        pytest.skip("this file system knows only Unicode names")
+    odd = photos / os.fsdecode(b"d\xfcr")
+    write_photo(odd / "x.png", seed=20)
+    write_photo(photos / "plain" / os.fsdecode(b"\xff.png"), seed=21)
+    write_photo(photos / "plain" / "b.png", seed=22)
+    look(library, photos)
+    (odd / "x.png").unlink()
+    (photos / "plain" / os.fsdecode(b"\xff.png")).unlink()
+    (photos / "00.png").unlink()
+    assert look(library, odd).missing == 1
+    assert look(library, photos / "plain").missing == 1
+    assert look(library, photos).missing == 1
+
+
+# -- files that will not hold still -----------------------------------------------------------------------------------
+
+
+def test_a_file_that_vanishes_while_it_is_looked_for_is_nothing(library, photos, monkeypatch):
+    from core.library import scan as module
+
+    look(library, photos)
+    write_photo(photos / "new.png", seed=90)
+    write_photo(photos / "01.png", seed=91)
+    examine = module.examine
+
+    def too_late(item):
+        item.path.unlink()
+        return examine(item)
+
+    monkeypatch.setattr(module, "examine", too_late)
+    report = look(library, photos)
+    assert (report.found, report.added, report.missing, report.errors) == (2, 0, 1, ())
+    assert queries.failed_images(library) == []
+
+
+def test_a_file_that_is_still_being_written_is_said_so_and_read_again(library, photos, monkeypatch):
+    from core.library import examine as module
+
+    look(library, photos)
+    image = _id(library, "01.png")
+    edits.add_seed(library, image, "stays")
+    probe = module.probe_open
+
+    def growing(file, path):
+        with path.open("ab") as more:
+            more.write(b"more")
+        return probe(file, path)
+
+    write_photo(photos / "01.png", seed=92)
+    monkeypatch.setattr(module, "probe_open", growing)
+    report = look(library, photos)
+    assert [(error.path.name, error.reason) for error in report.errors] == [("01.png", module.BEING_WRITTEN)]
+    assert report.changed == 0
+    monkeypatch.setattr(module, "probe_open", probe)
+    report = look(library, photos)
+    assert (report.found, report.changed, report.errors) == (3, 1, ())
+    assert [seed.image_id for seed in queries.seeds(library)] == [image]
+
+
+def test_a_time_in_whole_seconds_is_not_trusted_while_the_second_lasts(library, photos, monkeypatch):
+    look(library, photos)
+    this_second = int(time.time())
+    os.utime(photos / "00.png", (this_second, this_second))
+    os.utime(photos / "01.png", (5, 5))
+    look(library, photos)
+    read = _note_reads(monkeypatch)
+    look(library, photos)
+    assert read == ["00.png"]
+
+
+def test_a_path_too_long_to_open_is_listed(library, photos):
+    deep = os.open(photos, os.O_RDONLY)
+    try:
+        for _ in range(22):
+            os.mkdir("d" * 200, dir_fd=deep)
+            inner = os.open("d" * 200, os.O_RDONLY, dir_fd=deep)
+            os.close(deep)
+            deep = inner
+        name = "x" * 251 + ".png"
+        shutil.copy(photos / "00.png", photos / name)
+        with os.fdopen(os.open("lost.png", os.O_WRONLY | os.O_CREAT, dir_fd=deep), "wb") as file:
+            file.write((photos / "00.png").read_bytes())
+    finally:
+        os.close(deep)
+    try:
+        report = look(library, photos)
+        assert report.found == 4
+        assert len(report.errors) == 1 and "too long" in report.errors[0].reason.lower()
+        assert name in _names(library)
+    finally:
+        subprocess.run(["rm", "-rf", str(photos)], check=True)  # shutil.rmtree cannot go that deep either
+
+
+def test_the_systems_own_folders_are_passed_over(library, photos):
+    for name in ("@eaDir", "__MACOSX", "$RECYCLE.BIN"):
+        write_photo(photos / name / "a.png", seed=95)
+    assert look(library, photos).found == 3
+
+
+# -- several folders, scale -------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_is_away_does_not_keep_the_others_from_being_scanned(library, photos, tmp_path):
+    other = photo_folder(tmp_path / "other", 2)
+    report = scan_all(library, [photos, other], QuietContext())
+    assert (report.found, report.added) == (5, 5)
+    shutil.move(photos, tmp_path / "away")
+    write_photo(other / "new.png", seed=96)
+    report = scan_all(library, queries.folders(library), QuietContext())
+    assert (report.added, report.missing) == (1, 0)
+    assert [error.path for error in report.errors] == [photos]
+    assert queries.counts(library).photos == 6
+    with pytest.raises(UserError):
+        scan_all(library, [photos], QuietContext())
+
+
+def test_a_scan_never_keeps_others_from_writing_for_long(library, photos, monkeypatch):
+    """Each transaction holds few rows, and the fewer the longer they take."""
+    from core.library import intake
+
+    sizes = []
+    write = intake.Intake.write
+
+    def noting(self, findings):
+        sizes.append(len(findings))
+        return write(self, findings)
+
+    class SlowDisk(Pace):
+        def took(self, seconds):
+            super().took(1.0)
+
+    monkeypatch.setattr(intake.Intake, "write", noting)
+    monkeypatch.setattr(intake, "Pace", lambda: SlowDisk(16))
+    for number in range(40):
+        shutil.copy(photos / "00.png", photos / f"more{number:02d}.png")
+    look(library, photos)
+    assert sum(sizes) == 43 and sizes[0] == 16 and sizes[1:-1] == [8, 8, 8]
+
+
+def test_bad_files_known_already_are_not_written_again(library, photos, monkeypatch):
+    (photos / "empty.jpg").touch()
+    (photos / "loop").symlink_to(photos, target_is_directory=True)
+    look(library, photos)
+    from core.library import intake
+
+    monkeypatch.setattr(intake.Intake, "write", lambda self, findings: pytest.fail(f"written again: {findings}"))
+    report = look(library, photos)
+    assert len(report.errors) == 2 and report.found == 3 and report.missing == 0
+
+
+def test_cancelling_does_not_wait_for_what_is_not_read_yet(library, photos, monkeypatch):
+    from core.library import scan as module
+
+    photo_folder(photos / "many", 40)
+    started = []
+    release = threading.Event()
+    examine = module.examine
+
+    def slow(item):
+        started.append(item.relative)
+        release.wait(20)
+        return examine(item)
+
+    class Asked(QuietContext):
+        def check_cancelled(self):
+            if started:
+                release.set()
+                raise Cancelled
+
+    monkeypatch.setattr(module, "examine", slow)
+    with pytest.raises(Cancelled):
+        scan(library, photos, Asked())
+    assert 1 <= len(started) <= 2 * module._READERS
+
+
+_PICTURES = 3
+
+
+@pytest.fixture(scope="module")
+def captioned(tmp_path_factory) -> Path:
+    """Three photos with a caption each, and the library of them beside it."""
+    place = tmp_path_factory.mktemp("captioned")
+    with library_with(place, _PICTURES) as library:
+        for number in range(_PICTURES):
+            edits.add_seed(library, _id(library, f"{number:02d}.png"), f"caption {number}")
+    return place
+
+
+_STEP = st.tuples(
+    st.sampled_from(["rename", "delete", "restore", "copy"]),
+    st.integers(0, _PICTURES - 1),
+    st.sampled_from(["x.png", "d/x.png", "d/y.png", "z.png"]),
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(_STEP, max_size=8))
+def test_captions_follow_their_photos_whatever_is_done_to_the_files(captioned, tmp_path_factory, steps):
+    """The model: a picture that is anywhere has its caption once, wherever it has been and however often copied.
+
+    Only a copy laid where a photo was that is gone now is left out: as far as anyone can tell, that photo was replaced.
+    """
+    place = tmp_path_factory.mktemp("model")
+    photos = captioned / "photos"
+    shutil.rmtree(photos)
+    where = {number: {f"{number:02d}.png"} for number in range(_PICTURES)}
+    contents, was_at = {}, {}
+    for number in range(_PICTURES):
+        path = write_photo(photos / f"{number:02d}.png", seed=number)
+        contents[number] = path.read_bytes()
+    with copy_of_library(captioned / "test.seedcap", place) as library:
+        for action, number, target in steps:
+            taken = set().union(*where.values())
+            source = next(iter(sorted(where[number])), None)
+            if action == "delete" and source:
+                (photos / source).unlink()
+                where[number].discard(source)
+            elif target not in taken:
+                (photos / target).parent.mkdir(exist_ok=True)
+                if action == "rename" and source and len(where[number]) == 1:
+                    (photos / source).rename(photos / target)
+                    where[number] = {target}
+                elif action == "copy" and source and was_at.get(target, number) == number:
+                    shutil.copy(photos / source, photos / target)
+                    where[number].add(target)
+                elif action == "restore" and not source:
+                    (photos / target).write_bytes(contents[number])
+                    where[number].add(target)
+            was_at |= {path: number for number, paths in where.items() for path in paths}
+            look(library, photos)
+        usable = {row.relative_path: row for row in queries.images_of(library)}
+        assert set(usable) == set().union(*where.values())
+        captions = queries.captions_of(library, [row.id for row in usable.values()])
+        for number, paths in where.items():
+            texts = [row.text for path in paths for row in captions[usable[path].id]]
+            assert texts == ([f"caption {number}"] if paths else [])

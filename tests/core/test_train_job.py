@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 
 import numpy as np
@@ -19,7 +20,7 @@ from core.library.runs import current_run, runs, update_run
 from core.library.scan import scan
 from core.library.splits import held_out
 from core.training.job import TrainRequest, read_sentences, train_job
-from core.training.runfolder import kept_checkpoint
+from core.training.runfolder import kept_checkpoint, read_rows
 from tests.tiny import SENTENCES, random_pixels
 
 FAST = {
@@ -114,10 +115,72 @@ def test_going_on_with_something_else_is_refused(library):
         train_job(StopAfter("Stage 1", 2), request(library))
     with pytest.raises(UserError, match="preset"):
         train_job(QuietContext(), request(library, resume=True, preset="two-stage"))
+    with pytest.raises(UserError, match="overrides"):
+        train_job(QuietContext(), request(library, resume=True, overrides={"stage1.steps": 25}))
+
+
+def test_what_came_while_training_does_not_stand_in_its_way(library, tmp_path):
+    """A caption written, one taken away, a photo found: it goes on with what it began with, to the same end."""
+    whole = tmp_path / "whole.seedcap"
+    shutil.copytree(library, whole)
+    unbroken = train_job(QuietContext(), request(whole, preset="two-stage", seed=3))
+    with pytest.raises(Cancelled):
+        train_job(StopAfter("Stage 1", 5), request(library, preset="two-stage", seed=3))
+    Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(tmp_path / "photos" / "new.png")
     with Library.open(library) as opened:
-        add_seed(opened, images_of(opened)[15].id, "One more.")
-    with pytest.raises(UserError, match="changed"):
-        train_job(QuietContext(), request(library, resume=True))
+        images = images_of(opened)
+        add_seed(opened, images[15].id, "One more.")
+        add_seed(opened, images[0].id, "And another of the first.")
+        scan(opened, tmp_path / "photos", QuietContext())
+    report = train_job(QuietContext(), TrainRequest(library, resume=True))  # settings are those it began with
+    assert report.seeds == unbroken.seeds
+    assert report.results["stage2"].values == unbroken.results["stage2"].values
+    assert read_rows(report.folder / "metrics.jsonl") == read_rows(unbroken.folder / "metrics.jsonl")
+    with Library.open(library) as opened:
+        assert [(run.id, run.status, run.preset) for run in runs(opened)] == [(report.run_id, "done", "two-stage")]
+
+
+def test_vectors_that_are_gone_are_made_again(library):
+    with pytest.raises(Cancelled):
+        train_job(StopAfter("Stage 1", 5), request(library))
+    shutil.rmtree(library / "vectors")
+    assert train_job(QuietContext(), TrainRequest(library, resume=True)).results["stage1"]
+
+
+def test_photos_that_are_gone_are_told(library, tmp_path):
+    with pytest.raises(Cancelled):
+        train_job(StopAfter("Stage 1", 5), request(library))
+    shutil.rmtree(library / "vectors")
+    (tmp_path / "photos" / "07.png").unlink()
+    with pytest.raises(UserError, match="gone, or cannot be read"):
+        train_job(QuietContext(), TrainRequest(library, resume=True))
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema_version": 9}', '{"schema_version": 1, "seeds": [1]}'])
+def test_a_damaged_record_of_what_was_learned_from_is_refused(library, content):
+    with pytest.raises(Cancelled):
+        train_job(StopAfter("Stage 1", 2), request(library))
+    [file] = (library / "runs").glob("*/learned_from.json")
+    file.write_text(content)
+    with pytest.raises(UserError, match="damaged"):
+        train_job(QuietContext(), TrainRequest(library, resume=True))
+
+
+def test_only_the_newest_training_is_gone_on_with(library):
+    with pytest.raises(Cancelled):
+        train_job(StopAfter("Stage 1", 2), request(library))
+    train_job(QuietContext(), request(library, stages="1"))
+    with pytest.raises(UserError, match="no stopped training"):
+        train_job(QuietContext(), TrainRequest(library, resume=True))
+
+
+def test_a_failed_training_goes_on(library, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr("core.training.loop.train_stages", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train_job(QuietContext(), request(library, stages="1"))
+    report = train_job(QuietContext(), TrainRequest(library, resume=True))
+    assert set(report.results) == {"before", "stage1"}
 
 
 def test_a_failure_is_recorded(library, monkeypatch):
@@ -144,8 +207,6 @@ def test_the_model_in_use_is_compared_with_and_may_be_gone(library):
     assert second.notes
     with Library.open(library) as opened:
         update_run(opened, first.run_id, message="old")
-        import shutil
-
         current = current_run(opened)
         shutil.rmtree(current.folder)
     third = train_job(QuietContext(), request(library, stages="1"))

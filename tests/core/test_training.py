@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from core.captioner.checkpoint import load_captioner
+from core.captioner.checkpoint import load_captioner, read_info
 from core.encoders.open_clip_encoder import load_encoder
 from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
@@ -126,6 +127,29 @@ def test_stage_1_learns_the_wording_of_the_seeds(data, captioner, encoder, tmp_p
     assert any(caption.startswith("Look:") for caption in samples)
 
 
+def test_captions_as_long_as_the_seeds_are_learned_to_their_end(data, captioner, encoder, tmp_path):
+    long = tuple((f"Look: {' '.join(SENTENCES[i % 2 : i % 2 + 2]).lower()}",) for i in range(12))
+    seeds, held = (replace(part, captions=long[: len(part)]) for part in (data.seeds, data.held_seeds))
+    lengths = [len(ids) for ids in captioner.encode([one for (one,) in long], 99)]
+    assert min(lengths) > 32 and max(lengths) < captioner.max_tokens
+    changes = {"stage1.steps": 150, "stage1.lr_mapper": 3e-3, "stage1.lr_lm": 3e-3, "stage1.evaluate_every": 50}
+    report = train_stages(
+        replace(data, seeds=seeds, held_seeds=held), captioner, encoder, config(stages="1", overrides=changes),
+        tmp_path, QuietContext(),
+    )  # fmt: skip
+    assert report.results["stage1"].values["no_end"] < 0.2
+    assert report.results["stage1"].values["length"] > 16
+    limits = json.loads((tmp_path / "report.json").read_text())["token_limits"]
+    assert limits["cut"] == 0 and not report.notes
+    assert read_info(tmp_path / "stage1").caption_tokens == limits["delivered"] > max(lengths)
+
+
+def test_captions_that_the_model_has_no_room_for_are_told(data, captioner, encoder, tmp_path):
+    seeds = replace(data.seeds, captions=((" ".join(SENTENCES),), *data.seeds.captions[1:]))
+    report = train_stages(replace(data, seeds=seeds), captioner, encoder, config(stages="1"), tmp_path, QuietContext())
+    assert "1 of yours" in " ".join(report.notes)
+
+
 def test_stage_2_raises_the_reward(data, captioner, encoder, tmp_path):
     """Sixteen photos, similarity alone, no brake: the mean reward must rise, or there is no gradient."""
     few = make_training_data(data.seeds, data.held_seeds, (data.unlabelled_ids[:16], data.unlabelled[:16], ["x"] * 16))
@@ -146,13 +170,14 @@ def test_the_kl_begins_at_zero_and_the_seeds_are_kept_in_mind(data, captioner, e
 
 
 def test_a_strong_brake_holds_the_model_back(data, captioner, encoder, tmp_path):
-    def last_kl(folder, **overrides):
-        fresh, ctx = load_captioner_again(captioner), Recorder()
-        train_stages(data, fresh, encoder, config(stages="2", overrides=overrides), tmp_path / folder, ctx)
+    def last_kl(folder, beta):
+        fresh, ctx, settings = load_captioner_again(captioner), Recorder(), config(stages="2")
+        fixed = replace(settings.preset.stage2, beta=beta, beta_range=(beta, beta))
+        settings = replace(settings, preset=replace(settings.preset, stage2=fixed))
+        train_stages(data, fresh, encoder, settings, tmp_path / folder, ctx)
         return [row.kl for row in ctx.of(MetricRow) if not row.values][-1]
 
-    free = last_kl("free", **{"stage2.beta": 1e-6})
-    held = last_kl("held", **{"stage2.beta": 30.0})
+    free, held = last_kl("free", 1e-6), last_kl("held", 30.0)
     assert held < 0.5 * free
 
 
@@ -240,6 +265,26 @@ def test_stopped_and_taken_up_again_is_as_if_never_stopped(data, captioner, enco
     assert not list((tmp_path / "parts").glob("*state*"))
     assert read_rows(tmp_path / "whole" / "metrics.jsonl") == read_rows(tmp_path / "parts" / "metrics.jsonl")
     assert report.kept == json.loads((tmp_path / "whole" / "report.json").read_text())["kept"]
+
+
+def test_stopped_while_captions_are_shown_counts_an_evaluation_once(data, captioner, encoder, tmp_path, monkeypatch):
+    from core.training import evaluate
+
+    whole = Recorder()
+    train_stages(data, load_captioner_again(captioner), encoder, config(), tmp_path / "whole", whole)
+    show, shown = evaluate.Judge.samples, []
+
+    def stop_at_some(judge, model):
+        shown.append(1)
+        if len(shown) == 5:
+            raise Cancelled
+        return show(judge, model)
+
+    monkeypatch.setattr(evaluate.Judge, "samples", stop_at_some)
+    with pytest.raises(Cancelled):
+        train_stages(data, load_captioner_again(captioner), encoder, config(), tmp_path / "parts", Recorder())
+    train_stages(data, load_captioner_again(captioner), encoder, config(resume=True), tmp_path / "parts", Recorder())
+    assert read_rows(tmp_path / "whole" / "metrics.jsonl") == read_rows(tmp_path / "parts" / "metrics.jsonl")
 
 
 def test_a_stopped_run_leaves_a_usable_model(data, captioner, encoder, tmp_path):

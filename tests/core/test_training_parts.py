@@ -18,6 +18,7 @@ from core.jobs import Cancelled, QuietContext
 from core.training.compute import numpy_rng
 from core.training.data import CaptionedVectors, hard_neighbours, make_training_data
 from core.training.gates import check_gates
+from core.training.lengths import token_limits
 from core.training.noise import add_noise, noise_variance
 from core.training.policy import Batch, PolicyOptions, logit_gradient, policy_backward
 from core.training.presets import PRESETS, RewardWeights, find_preset, with_overrides
@@ -366,6 +367,23 @@ def test_guards_warn_before_they_are_red():
     assert states(length=11.5)["length"] == "amber"
 
 
+def test_long_captions_may_move_further():
+    def drift(kl, words):
+        rows = check_gates({**GOOD, "length": words}, {**GOOD, "length": words}, words, kl, 200)
+        return {gate.name: gate.state for gate in rows}["drift"]
+
+    assert [drift(kl, 5.0) for kl in (5.0, 7.0, 9.0)] == ["green", "amber", "red"]
+    assert [drift(kl, 20.0) for kl in (10.0, 14.0, 18.0)] == ["green", "amber", "red"]
+
+
+def test_a_model_that_began_shorter_than_the_seeds_may_stay_so_but_not_shrink():
+    began = {**GOOD, "length": 5.0}  # of nine words
+    assert states(before=began, length=5.0)["length"] == "green"
+    assert states(before=began, length=7.0)["length"] == "green"
+    assert states(before=began, length=4.5)["length"] == "amber"
+    assert states(before=began, length=3.5)["length"] == "red"
+
+
 def test_what_stage_1_did_already_is_not_held_against_stage_2():
     poor = {**GOOD, "bad_ending": 0.2, "unique_ratio": 0.3}
     assert states(before=poor, bad_ending=0.2, unique_ratio=0.3)["ending"] != "red"
@@ -517,7 +535,9 @@ def test_toml_is_read_back_as_it_was():
 
     values = {"a": 1, "b": [1.5, 2e-5], "c": True, "none": None, "sub": {"text": 'with "quotes"\n', "deep": {"x": "é"}}}
     assert tomllib.loads(to_toml(values)) == {k: v for k, v in values.items() if v is not None}
-    assert tomllib.loads(to_toml({"preset": PRESETS["recommended"]}))["preset"]["stage2"]["lr"] == 3e-5
+    preset = PRESETS["recommended"]
+    assert preset.stage2 is not None
+    assert tomllib.loads(to_toml({"preset": preset}))["preset"]["stage2"]["lr"] == preset.stage2.lr
 
 
 def test_rows_after_a_state_are_forgotten(tmp_path):
@@ -568,3 +588,38 @@ def test_a_damaged_state_is_refused(tmp_path):
     file.write_bytes(file.read_bytes()[:50])
     with pytest.raises(UserError, match="state"):
         load_state(file, net, optimiser)
+
+
+# -- how long captions may be -----------------------------------------------------------------------------------------
+
+
+def test_short_captions_leave_the_limits_as_they_are(tiny_starter):
+    captioner = load_captioner(tiny_starter / "captioner")
+    limits = token_limits(["A dog.", "A cat."] * 10, captioner, PRESETS["recommended"])
+    assert (limits.learned, limits.sampled, limits.judged, limits.delivered, limits.cut) == (48, 22, 30, 32, 0)
+    assert limits.fitted(PRESETS["recommended"]) == PRESETS["recommended"]
+    assert token_limits([], captioner, PRESETS["clipcap-mlp"]).fitted(PRESETS["clipcap-mlp"]).stage2 is None
+
+
+def test_long_captions_get_room_everywhere(tiny_starter):
+    captioner = load_captioner(tiny_starter / "captioner")
+    long = " ".join(SENTENCES[:2])
+    [ids] = captioner.encode([long])
+    assert 32 < len(ids) < captioner.max_tokens - 6
+    limits = token_limits([long, "A dog."], captioner, PRESETS["recommended"])
+    assert {limits.sampled, limits.judged, limits.delivered} == {len(ids) + 6}
+    assert limits.learned >= len(ids)
+    assert limits.cut == 0
+
+
+def test_the_models_room_is_the_most_and_what_is_cut_is_counted(tiny_starter):
+    captioner = load_captioner(tiny_starter / "captioner")
+    limits = token_limits([" ".join(SENTENCES)] * 3 + ["A dog."], captioner, PRESETS["recommended"])
+    assert {limits.learned, limits.sampled, limits.judged, limits.delivered} == {captioner.max_tokens}
+    assert limits.cut == 3
+
+
+def test_one_caption_in_a_hundred_does_not_set_the_limits(tiny_starter):
+    captioner = load_captioner(tiny_starter / "captioner")
+    limits = token_limits(["A dog."] * 99 + [" ".join(SENTENCES)], captioner, PRESETS["recommended"])
+    assert (limits.sampled, limits.cut) == (22, 1)

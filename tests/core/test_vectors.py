@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +15,13 @@ from hypothesis import strategies as st
 from core.encoders import search
 from core.encoders import store as store_module
 from core.encoders.embed import embed_library
-from core.encoders.store import VectorStore
+from core.encoders.store import VectorStore, stored_encoders
+from core.errors import UserError
 from core.images.preprocess import load_pixels
 from core.jobs import Cancelled, QuietContext
 from core.library import queries
 from core.library.library import Library
+from core.library.tables import Vector
 from tests.core.photos import FakeEncoder, library_with, look, write_photo
 
 E1, E2 = "1" * 64, "2" * 64
@@ -116,11 +119,23 @@ def _damage(path, how: str) -> None:
         np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     elif how == "fewer rows":
         np.save(path, unit(1))
+    elif how == "zeros":
+        np.save(path, np.zeros((2, 8), np.float32))
+    elif how == "not finite":
+        np.save(path, np.full((2, 8), np.nan, np.float32))
+    elif how == "a link":
+        path.rename(path.parents[3] / "elsewhere.npy")
+        path.symlink_to(path.parents[3] / "elsewhere.npy")
+    elif how == "a linked folder":
+        folder = path.parent.rename(path.parents[3] / "elsewhere")
+        path.parent.symlink_to(folder, target_is_directory=True)
     else:
         np.save(path, unit(2).astype(np.float64))
 
 
-@pytest.mark.parametrize("how", ["gone", "empty", "cut", "pickle", "fewer rows", "other type"])
+@pytest.mark.parametrize(
+    "how", ["gone", "empty", "cut", "pickle", "fewer rows", "other type", "zeros", "not finite", "a link"]
+)
 def test_a_damaged_shard_is_forgotten_and_embedded_again(library, how):
     store = VectorStore(library, E1, 8)
     store.append(["a", "b"], unit(2))
@@ -130,6 +145,59 @@ def test_a_damaged_shard_is_forgotten_and_embedded_again(library, how):
     assert again.missing(["a", "b", "c"]) == ["a", "b"]
     again.append(["a", "b"], unit(2, seed=9))
     np.testing.assert_array_equal(again.get(["c", "b"]), [unit(1, seed=3)[0], unit(2, seed=9)[1]])
+
+
+def test_a_folder_of_vectors_that_is_a_link_is_not_followed(library):
+    store = VectorStore(library, E1, 8)
+    store.append(["a", "b"], unit(2))
+    _damage(library.vectors_dir / E1[:16] / "00000.npy", "a linked folder")
+    assert VectorStore(library, E1, 8).missing(["a", "b"]) == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["../../../secret", "/etc", "..", ""])
+def test_an_encoder_named_by_a_stranger_leads_nowhere_else(library, name):
+    with library.writing() as session:
+        session.add(Vector(encoder=name, content_hash="a", shard=0, row=0))
+    assert stored_encoders(library) == []
+    store = VectorStore(library, name, 8)
+    store.append(["b"], unit(1))
+    (shard,) = library.path.parent.rglob("*.npy")
+    assert shard.parent.parent == library.vectors_dir
+
+
+def test_a_shard_that_goes_while_it_is_used_is_said_and_made_again(library):
+    store = VectorStore(library, E1, 8)
+    store.append(["a", "b"], unit(2))
+    assert store.missing(["a"]) == []
+    _damage(library.vectors_dir / E1[:16] / "00000.npy", "gone")
+    with pytest.raises(UserError, match="gone or damaged"):
+        store.get(["a"])
+    assert store.missing(["a", "b"]) == ["a", "b"]
+
+
+@pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "disk is full"), (errno.EROFS, "Read-only")])
+def test_vectors_that_cannot_be_written_are_said_and_those_there_stay(library, monkeypatch, number, words):
+    store = VectorStore(library, E1, 8)
+    store.append(["a"], unit(1))
+
+    def fails(file, array, allow_pickle):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(np, "save", fails)
+    with pytest.raises(UserError, match=words):
+        store.append(["b"], unit(1, seed=2))
+    assert VectorStore(library, E1, 8).missing(["a", "b"]) == ["b"]
+    assert not list(library.vectors_dir.rglob("*.part"))
+
+
+def test_what_a_crash_left_half_written_is_cleared_after_a_day(library):
+    VectorStore(library, E1, 8).append(["a"], unit(1))
+    old, fresh = (library.vectors_dir / E1[:16] / name for name in ("old.part", "fresh.part"))
+    for path in (old, fresh):
+        path.write_bytes(b"half")
+    os.utime(old, (1e9, 1e9))
+    assert VectorStore(library, E1, 8).missing(["a"]) == []
+    assert not old.exists() and fresh.exists()
 
 
 def test_two_writers_never_take_one_file(library):
@@ -177,6 +245,24 @@ def test_a_photo_that_cannot_be_read_any_more_is_listed_and_the_others_are_embed
         assert [path.name for path, _ in report.failed] == ["01.png", "02.png"]
         assert [row.relative_path for row in queries.failed_images(library)] == ["01.png", "02.png"]
         assert embed_library(library, FakeEncoder(), QuietContext()).failed == ()
+
+
+@pytest.mark.parametrize("damaged", [{"00.png"}, {"copy.png"}, {"00.png", "copy.png"}])
+def test_of_several_copies_one_that_can_be_read_is_enough_and_those_that_cannot_never_stay_without_a_word(
+    tmp_path, damaged
+):
+    with library_with(tmp_path, 3) as library:
+        photos = tmp_path / "photos"
+        (photos / "copy.png").write_bytes((photos / "00.png").read_bytes())
+        look(library, photos)
+        for name in damaged:
+            (photos / name).write_bytes(b"\x89PNG damaged meanwhile \x00")
+        encoder = FakeEncoder()
+        report = embed_library(library, encoder, QuietContext())
+        assert report.embedded == (2 if len(damaged) == 2 else 3)
+        assert {path.name for path, _ in report.failed} <= damaged
+        usable = [content_hash for _, content_hash in queries.contents(library)]
+        assert VectorStore(library, encoder.fingerprint, encoder.dim).missing(usable) == []
 
 
 def test_cancelling_keeps_what_was_embedded_and_leaves_no_thread(tmp_path, monkeypatch):

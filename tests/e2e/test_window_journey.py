@@ -70,7 +70,7 @@ def test_from_a_folder_to_text_files(qtbot, window, scenes):
     assert [x for x, _ in train.loss.points], "the curve has grown"
     assert any(tile.caption for tile in train.samples.tiles)
     settle(qtbot, window)
-    assert (window.session.overview.run_id is None) == (reports[0].kept == "starter")
+    assert (window.session.overview.run_id is None) == (reports[0].kept == "before")
 
     window.go("deliver")
     deliver = window.view("deliver")

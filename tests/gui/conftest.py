@@ -18,7 +18,7 @@ from gui.app import make_application, make_window
 from gui.main_window import MainWindow
 from gui.theme import theme
 
-WAIT = 30_000
+WAIT = 120_000  # a busy computer is slow; nothing waits longer than it must
 COLOURS = ("red", "green", "blue", "orange", "purple", "brown", "teal", "gold")
 
 

@@ -83,7 +83,7 @@ def test_an_endless_job_answers_cancel(qtbot, runner):
     qtbot.waitUntil(lambda: bool(record.progress), timeout=WAIT)
     handle.cancel()
     assert handle.cancelling
-    qtbot.waitUntil(lambda: bool(record.endings), timeout=1_000)
+    qtbot.waitUntil(lambda: bool(record.endings), timeout=WAIT)
     assert record.endings == [("cancelled", None)]
     assert runner.current is None
 

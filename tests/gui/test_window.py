@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QAbstractButton, QScrollArea
 
 from core.library import queries
 from core.library.library import Library
+from core.library.runs import create_run, set_current_run, update_run
 from core.starter.scenes_library import write_sample_library
 from core.starter.scenes_words import DEMO
 from gui import theme as theming
@@ -50,6 +51,32 @@ def test_an_empty_window_says_what_to_do(qtbot, open_window):
         assert window.place == place
     assert window.view("library").pages.currentIndex() == 1
     assert not window.actions_table["add_folder"].isEnabled()
+
+
+def test_a_folder_being_opened_is_told_at_once(qtbot, open_window, photos):
+    window = open_window()
+    library = window.view("library")
+    window.open_folder(photos)
+    assert library.pages.currentIndex() == 3 and "photos" in library.waiting.title.text()
+    settle(qtbot, window)
+    assert window.session.opening is None and library.pages.currentIndex() == 0
+
+
+def test_a_folder_that_cannot_be_opened_leaves_the_window_as_it_was(qtbot, open_window, tmp_path):
+    window = open_window()
+    window.open_folder(tmp_path / "gone")
+    qtbot.waitUntil(lambda: bool(window.messages.message), timeout=WAIT)
+    assert window.session.opening is None
+    assert window.view("library").pages.currentIndex() == 1
+
+
+def test_news_does_not_cover_a_message(qtbot, open_window):
+    window = open_window()
+    window.messages.show_message("200 photos are here.", "Write captions for a handful.")
+    window.toast.say("Something small")
+    qtbot.waitUntil(lambda: not window.toast.geometry().intersects(window.messages.geometry()), timeout=WAIT)
+    window.messages.clear()
+    qtbot.waitUntil(lambda: window.toast.geometry().top() < 40, timeout=WAIT)
 
 
 def test_opening_a_folder_shows_its_photos(qtbot, open_window, photos):
@@ -528,3 +555,47 @@ def test_the_demo_is_one_press_away_from_training(qtbot, open_window, samples):
     settle(qtbot, window)
     assert window.session.overview.counts.seeds == 6
     assert window.view("train").start.isEnabled()
+
+
+def test_what_an_export_would_replace_is_asked_in_the_window(qtbot, open_window, photos):
+    window = open_window(photos)
+    first = int(window.view("library").grid.photos.ids[0])
+    window.session.write(lambda service: service.write_seed(first, None, "my words"), lambda _: None)
+    settle(qtbot, window)
+    (photos / "photo0.txt").write_text("somebody else's words", encoding="utf-8")
+    window.go("deliver")
+    settle(qtbot, window)
+    deliver = window.view("deliver")
+    qtbot.waitUntil(lambda: deliver.preview.rowCount() == 1, timeout=WAIT)
+    assert deliver.overwrite.isVisible() and deliver.overwrite.window() is window
+    assert not deliver.export.isEnabled()
+    deliver.overwrite.click()
+    qtbot.waitUntil(lambda: deliver.export.isEnabled(), timeout=WAIT)
+
+
+def test_an_export_of_nothing_says_what_to_do(qtbot, open_window, photos):
+    window = open_window(photos)
+    window.go("deliver")
+    settle(qtbot, window)
+    assert window.view("deliver").files.currentIndex() == 1
+
+
+def test_suggestions_of_an_older_model_are_offered_to_the_new_one(qtbot, open_window, photos):
+    window = open_window(photos)
+    ids = window.view("library").grid.photos.ids.tolist()
+    path = window.session.service.path
+    suggest_captions(path, {image_id: [f"thing {image_id}"] for image_id in ids}, {})
+    window.go("deliver")
+    window.session.refresh()
+    settle(qtbot, window)
+    deliver = window.view("deliver")
+    assert deliver.left_to_do.text() == "Every photo has a caption" and not deliver.caption.isVisible()
+    with Library.open(path) as library:
+        run = create_run(library, "recommended", {})
+        update_run(library, run.id, status="done")
+        set_current_run(library, run.id)
+        accepted = queries.captions_of(library, ids[:1])[ids[0]][0]
+    window.session.commands.accept([accepted.id])
+    settle(qtbot, window)
+    assert "Suggest again for 7 photos" in deliver.caption.text()
+    assert window.session.overview.outdated == 7

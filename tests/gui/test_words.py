@@ -32,6 +32,13 @@ def test_the_checkable_sentence(row, sentence):
     assert words.rank_sentence(row) == sentence
 
 
+def test_the_standing_of_a_caption_is_the_same_for_every_encoder():
+    shares = [words.standing(score(rank=rank, gallery=200)) for rank in (1, 2, 12, 200)]
+    assert shares == sorted(shares, reverse=True)
+    assert (shares[0], shares[-1]) == (1.0, 0.0)
+    assert words.standing(score(rank=1, gallery=1)) == 1.0
+
+
 @pytest.mark.parametrize(
     ("number", "text"),
     [(1, "first"), (4, "4th"), (11, "11th"), (12, "12th"), (21, "21st"), (102, "102nd"), (1013, "1,013th")],
@@ -61,26 +68,31 @@ def test_durations_are_no_more_exact_than_they_are(seconds, text):
     ("text", "parsed"),
     [
         ("", Filter()),
-        ("state:accepted", Filter("accepted")),
-        ('State:SEED "red  car" beach', Filter("seed", ("red car", "beach"))),
-        ('""', Filter()),
-        ("10:30", Filter(None, ("10:30",))),
-        (":", Filter(None, (":",))),
+        (' "" ', Filter()),
+        ("state:accepted", Filter(text="state:accepted")),
+        (' State:SEED "red  car" beach', Filter(text='State:SEED "red  car" beach')),
+        ("state:failed", Filter("failed")),
+        ("state:failed OR dog", Filter(text="state:failed OR dog")),
     ],
 )
 def test_the_filter_box(text, parsed):
     assert parse(text) == parsed
+    assert parsed.empty == (not parsed.query)
+
+
+def test_a_filter_of_a_state_and_a_text_asks_for_both():
+    assert Filter("seed", "a OR b").query == "state:seed (a OR b)"
 
 
 @pytest.mark.parametrize(
-    ("text", "start", "end"),
-    [("dog state:done", 4, 14), ("score:<0.2", 0, 10), ('cat "red car', 4, 12), ("state:seed state:accepted", 11, 25)],
+    ("text", "marked"),
+    [("dog state:done", "done"), ("score:<x", "<x"), ('cat "red car', '"red car'), ("(dog", "(")],
 )
-def test_a_mistake_is_pointed_at(text, start, end):
+def test_a_mistake_is_pointed_at(text, marked):
     parsed = parse(text)
     assert isinstance(parsed, FilterError)
-    assert (parsed.start, parsed.end) == (start, end)
-    assert parsed.message.endswith(".")
+    assert text[parsed.start : parsed.end] == marked
+    assert parsed.message.endswith((".", "?")) and "character" in parsed.message
 
 
 @given(st.text(max_size=60))
@@ -89,7 +101,7 @@ def test_whatever_is_typed_is_understood_or_refused(text):
     if isinstance(parsed, FilterError):
         assert 0 <= parsed.start < parsed.end <= len(text)
     else:
-        assert all(word.strip() for word in parsed.words)
+        assert parse(parsed.query) in (parsed, Filter(text=parsed.query))
 
 
 def test_time_left_comes_from_the_recent_rate():

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import sys
 import tempfile
@@ -42,7 +43,7 @@ def fill(folder: Path) -> Path:
         with library.writing() as session:
             connection = session.connection()
             connection.exec_driver_sql(
-                "INSERT INTO vector VALUES (?, (SELECT content_hash FROM image WHERE id = 1), 0, 0)", ("e" * 64,)
+                "INSERT INTO vector VALUES (?, (SELECT content_hash FROM image WHERE id = 1), 0, 0, 0)", ("e" * 64,)
             )
             connection.exec_driver_sql("UPDATE folder SET path = '/photos'")
             connection.exec_driver_sql(
@@ -52,11 +53,25 @@ def fill(folder: Path) -> Path:
 
 
 def dump(database: Path) -> str:
+    """The database as SQL. The word index is left out, as its own tables are; the last line makes it anew."""
     connection = sqlite3.connect(database)
     try:
-        return "\n".join(connection.iterdump()) + "\n"
+        lines = [line for line in connection.iterdump() if not _OF_THE_INDEX.match(line)]
+        row = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'caption_fts'").fetchone()
+        if row is not None:
+            view = next(at for at, line in enumerate(lines) if line.startswith("CREATE VIEW caption_words"))
+            # Triggers come after it, so that restoring the rows does not fill an index which is not there yet.
+            lines = [*lines[:-1], f"{row[0]};", "INSERT INTO caption_fts(caption_fts) VALUES ('rebuild');", lines[-1]]
+            lines.insert(len(lines) - 3, lines.pop(view))
+        return "\n".join(lines) + "\n"
     finally:
         connection.close()
+
+
+_OF_THE_INDEX = re.compile(
+    r"""(CREATE (VIRTUAL )?TABLE|INSERT INTO) ['"]?caption_fts"""
+    r"""|INSERT INTO sqlite_master\(.*'caption_fts'|PRAGMA writable"""
+)
 
 
 if __name__ == "__main__":

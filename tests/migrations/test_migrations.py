@@ -49,11 +49,16 @@ def test_the_program_knows_its_migrations():
 
 def test_migrations_make_exactly_the_tables_of_the_program(tmp_path):
     with Library.create(tmp_path / "new") as library, library.session() as session:
-        context = MigrationContext.configure(session.connection(), opts={"compare_type": True})
+        ours = {"compare_type": True, "include_name": lambda name, kind, _: not _of_the_word_index(name)}
+        context = MigrationContext.configure(session.connection(), opts=ours)
         assert compare_metadata(context, Base.metadata) == []
         names = {name for (name,) in session.connection().exec_driver_sql("SELECT name FROM sqlite_master")}
     for table in Base.metadata.sorted_tables:  # what the comparison does not look at
         assert {index.name for index in table.indexes} <= names
+
+
+def _of_the_word_index(name: str | None) -> bool:
+    return name is not None and name.startswith("caption_fts")
 
 
 def test_every_table_has_rows_in_the_frozen_databases(tmp_path):

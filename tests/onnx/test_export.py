@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from core.captioner.decoding import DecodingOptions
 from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
-from core.onnx.export import ExportRequest, export_job
+from core.metrics.guards import BAD_ENDINGS
+from core.onnx.export import ExportRequest, bad_ending_tokens, export_job
 from core.onnx.session import open_bundle
 from core.onnx.source import find_checkpoint
 from core.onnx.text import EncoderTokenizer, load_tokenizer
@@ -32,6 +33,39 @@ def test_every_caption_is_the_models(exported):
     assert "24 of 24" in parity.sentence
     written = json.loads((folder / "manifest.json").read_text())["parity"]
     assert written == parity.to_dict()
+
+
+def test_captions_of_a_bundle_may_not_end_in_mid_sentence(exported):
+    _, folder = exported
+    bundle = open_bundle(folder)
+    words = {bundle.text([token]) for token in bundle.decoding().bad_endings}
+    assert {"a", "in", "the"} <= words <= BAD_ENDINGS
+
+
+class ByTheWord:
+    """A tokenizer of whole words; those unknown to it fall into letters."""
+
+    words = ("photo", "with", "a", "in")
+
+    def __call__(self, text, add_special_tokens):
+        assert not add_special_tokens
+        ids = []
+        for word in text.split():
+            ids += [self.words.index(word)] if word in self.words else [100 + ord(letter) for letter in word]
+        return {"input_ids": ids}
+
+
+def test_only_words_of_one_token_are_refused_as_endings():
+    assert bad_ending_tokens(ByTheWord()) == (1, 2, 3)
+
+
+def test_a_trained_runs_length_of_captions_reaches_its_bundle(tmp_path, tiny_starter, quick_graphs):
+    run = tmp_path / "stage1"
+    shutil.copytree(tiny_starter / "captioner", run)
+    document = json.loads((run / "checkpoint.json").read_text())
+    (run / "checkpoint.json").write_text(json.dumps({**document, "caption_tokens": 51}))
+    export_job(QuietContext(), ExportRequest(str(run), tmp_path / "bundle"))
+    assert open_bundle(tmp_path / "bundle").decoding().max_tokens == 51
 
 
 def test_the_bundle_tells_nothing_of_this_machine(exported):

@@ -174,8 +174,9 @@ def test_words_are_spelled_as_the_captioner_spells_them(bundle, captioner):
 
 
 def test_decoding_options_come_from_the_manifest_and_the_caller(bundle):
-    assert bundle.decoding() == DecodingOptions()
-    assert bundle.decoding(method="beam", candidates=2) == replace(DecodingOptions(), method="beam", candidates=2)
+    usual = DecodingOptions(bad_endings=tuple(bundle.manifest.decoding["bad_endings"]))
+    assert bundle.decoding() == usual
+    assert bundle.decoding(method="beam", candidates=2) == replace(usual, method="beam", candidates=2)
 
 
 def test_the_processor_is_used_here_and_why(bundle):

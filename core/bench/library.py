@@ -1,0 +1,156 @@
+"""``bench library``: a library of many photos beside one of a few: scanning, opening, filtering, finding words, memory.
+
+The photos are made here: small JPEGs, each with a content of its own, a thousand to a folder. Every part runs in a
+fresh process (:mod:`core.bench.library_parts`), with its modules imported before its clock starts.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from core.bench.library_parts import PHOTOS_A_FOLDER
+from core.bench.result import BenchResult, Measure
+from core.errors import UserError
+from core.jobs import JobContext
+
+FEW = 1_000
+OPENINGS = 5
+QUERIES = 400
+SCANS_OF_FEW = 5
+_SIDE = 24
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class LibraryBenchRequest:
+    photos: int = 100_000
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """Figures of a library of one size; times in seconds, ``filter`` and ``fts`` in milliseconds."""
+
+    photos: int
+    scan_rate: float
+    rescan_rate: float
+    open_s: float
+    filter_p50: float
+    filter_p99: float
+    fts_p50: float
+    fts_p99: float
+    rss_mb: float
+
+
+def run(ctx: JobContext, request: LibraryBenchRequest) -> BenchResult:
+    if request.photos < 100:
+        raise UserError("With fewer than 100 photos there is nothing to compare.", "Give --photos 100 or more.")
+    few = min(FEW, request.photos // 2)
+    with tempfile.TemporaryDirectory(prefix="seedcap-bench-") as scratch:
+        small = _measure(Path(scratch) / "few", few, SCANS_OF_FEW, ctx)
+        large = _measure(Path(scratch) / "many", request.photos, 1, ctx)
+    measures = (
+        Measure("scan_slowdown", small.scan_rate / large.scan_rate, "", 1.1, higher_is_better=False),
+        Measure("open_s", large.open_s, "s", 0.3, higher_is_better=False),
+        Measure("filter_p99_ms", large.filter_p99, "ms", 50, higher_is_better=False),
+        Measure("fts_p99_ms", large.fts_p99, "ms", 50, higher_is_better=False),
+        Measure("rss_mb", large.rss_mb, "MB", 300, higher_is_better=False),
+        Measure("photos", large.photos, ""),
+        *_plain(large, ""),
+        *_plain(small, f"_at_{small.photos}"),
+    )
+    return BenchResult("library", measures)
+
+
+def _plain(cell: _Cell, suffix: str) -> list[Measure]:
+    measures = [
+        Measure(f"scan_rate{suffix}", cell.scan_rate, "photos/s"),
+        Measure(f"rescan_rate{suffix}", cell.rescan_rate, "photos/s"),
+        Measure(f"filter_p50_ms{suffix}", cell.filter_p50, "ms"),
+        Measure(f"fts_p50_ms{suffix}", cell.fts_p50, "ms"),
+    ]
+    if suffix:
+        measures += [
+            Measure(f"open_s{suffix}", cell.open_s, "s"),
+            Measure(f"filter_p99_ms{suffix}", cell.filter_p99, "ms"),
+            Measure(f"fts_p99_ms{suffix}", cell.fts_p99, "ms"),
+            Measure(f"rss_mb{suffix}", cell.rss_mb, "MB"),
+        ]
+    return measures
+
+
+def _measure(place: Path, photos: int, scans: int, ctx: JobContext) -> _Cell:
+    steps = ("making photos", "scanning", "writing captions", "opening", "asking")
+
+    def say(step: int) -> None:
+        ctx.progress(step, len(steps), f"{photos:,} photos: {steps[step]}")
+        ctx.check_cancelled()
+
+    library = place / "bench.seedcap"
+    say(0)
+    make_photos(place / "photos", photos, ctx)
+    say(1)
+    scanned = _part("scan", library, str(place / "photos"), str(scans))
+    if scanned["photos"] != photos:
+        raise RuntimeError(f"the scan found {scanned['photos']} of {photos} photos")
+    say(2)
+    _part("fill", library)
+    say(3)
+    openings = [_part("open", library) for _ in range(OPENINGS)]
+    say(4)
+    asked = _part("ask", library, str(QUERIES))
+    filters, searches = (1000 * np.array(asked[name]) for name in ("filter_s", "fts_s"))
+    return _Cell(
+        photos=photos,
+        scan_rate=photos / scanned["scan_s"],
+        rescan_rate=photos / scanned["rescan_s"],
+        open_s=statistics.median(one["open_s"] for one in openings),
+        filter_p50=float(np.percentile(filters, 50)),
+        filter_p99=float(np.percentile(filters, 99)),
+        fts_p50=float(np.percentile(searches, 50)),
+        fts_p99=float(np.percentile(searches, 99)),
+        rss_mb=max(one["rss_mb"] for one in (scanned, asked, *openings)),
+    )
+
+
+def make_photos(folder: Path, count: int, ctx: JobContext) -> None:
+    """``count`` small JPEGs, :data:`PHOTOS_A_FOLDER` in each of the folders 000, 001 …, no two of the same content.
+
+    The pixels are the same few, since decoding is not what is measured; a comment in each file tells them apart.
+    """
+    rng = np.random.default_rng(0)
+    bodies = []
+    for _ in range(16):
+        buffer = io.BytesIO()
+        Image.fromarray(rng.integers(0, 256, (_SIDE, _SIDE, 3), np.uint8)).save(buffer, "JPEG", quality=70)
+        bodies.append(buffer.getvalue())
+    for number in range(count):
+        place = folder / f"{number // PHOTOS_A_FOLDER:03d}"
+        if number % PHOTOS_A_FOLDER == 0:
+            ctx.check_cancelled()
+            place.mkdir(parents=True)
+        body, comment = bodies[number % len(bodies)], f"photo {number}".encode()
+        marker = b"\xff\xfe" + struct.pack(">H", 2 + len(comment)) + comment
+        (place / f"IMG_{number:06d}.jpg").write_bytes(body[:2] + marker + body[2:])
+
+
+def _part(name: str, library: Path, *arguments: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "core.bench.library_parts", name, str(library), *arguments]
+    paths = os.pathsep.join(part for part in (str(_ROOT), os.environ.get("PYTHONPATH", "")) if part)
+    environment = {**os.environ, "PYTHONPATH": paths}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"the part {name!r} of the benchmark failed:\n{done.stderr}")
+    return json.loads(done.stdout)

@@ -1,0 +1,18 @@
+"""What the command line adds to an error: the flag or command that takes the next step. The app has buttons."""
+
+from __future__ import annotations
+
+from core.errors import UserError
+
+FLAGS = {
+    "no library": "Here: seedcap import LIB FOLDER",
+    "only accepted": "Here: --best",
+    "no out": "Here: --out FILE",
+    "no starter": "Or name a bundle with --bundle.",
+    "export failed": "Run 'seedcap bundle' to see more.",
+}
+"""By :attr:`core.errors.UserError.topic`."""
+
+
+def with_flags(error: UserError) -> str:
+    return f"{error} {FLAGS[error.topic]}" if error.topic in FLAGS else str(error)

@@ -1,0 +1,202 @@
+"""What exports did to files, kept inside the library, so that it can be undone.
+
+``LIB/exports/<name>/journal.jsonl`` says for each file what was there before and what was written, and is on the disk
+before the file changes. Old texts lie in the journal itself; of a photo, whose bytes an export changes in one place
+only, just that place is kept (``splice``). Undoing touches no file that has changed since.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from core.errors import UserError
+from core.exchange.files import digest, write_atomically
+from core.images.decode import SUFFIXES
+from core.jobs import JobContext
+
+KEPT_EXPORTS = 20
+_JOURNAL, _UNDONE = "journal.jsonl", "undone"
+# A library from a stranger must not make "undo" write scripts: only kinds of files that an export writes are touched.
+_KINDS = {".txt", ".jsonl", ".ndjson", ".csv", ".tsv", ".json", ".xmp", *SUFFIXES}
+
+
+@dataclass(frozen=True)
+class UndoReport:
+    """``restored``: files that say again what they said; ``removed``: files that the export had made; ``kept``: files
+    that were left as they are, and why."""
+
+    name: str
+    restored: tuple[Path, ...]
+    removed: tuple[Path, ...]
+    kept: tuple[tuple[Path, str], ...]
+
+
+class ExportLog:
+    """The journal of one export; the folder is made with the first entry."""
+
+    def __init__(self, library: Path, format: str) -> None:
+        now = datetime.now(UTC)
+        self.name = f"{now:%Y%m%d-%H%M%S-%f}-{secrets.token_hex(2)}"  # sorts by time
+        self._folder = library / "exports" / self.name
+        self._header = {"version": 1, "format": format, "created": now.isoformat(timespec="seconds")}
+        self._file: BinaryIO | None = None
+
+    @property
+    def used(self) -> bool:
+        return self._file is not None
+
+    def record(self, path: Path, before: bytes | None, after: bytes, *, splice: bool = False) -> None:
+        """Note what is about to happen to ``path``; call :meth:`sync` before it does. Raises ``OSError``."""
+        entry: dict[str, Any] = {
+            "path": str(path.absolute()),
+            "before": None if before is None else digest(before),
+            "after": digest(after),
+        }
+        if before is not None:
+            head, tail = _common(before, after) if splice else (0, 0)
+            middle = before[head : len(before) - tail]
+            entry |= {"head": head, "tail": tail, "middle": base64.b64encode(middle).decode("ascii")}
+        self._write(entry)
+
+    def sync(self) -> None:
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        if self._file is None:
+            _forget_old(self._folder.parent)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._file = (self._folder / _JOURNAL).open("ab")
+            self._file.write(json.dumps(self._header).encode("ascii") + b"\n")
+        self._file.write(json.dumps(entry).encode("ascii") + b"\n")
+
+
+def _common(before: bytes, after: bytes) -> tuple[int, int]:
+    """How many bytes both have in common at the beginning, and then at the end."""
+    most = min(len(before), len(after))
+    head = _agree(most, lambda n: before[:n] == after[:n])
+    return head, _agree(most - head, lambda n: before[len(before) - n :] == after[len(after) - n :])
+
+
+def _agree(most: int, same: Callable[[int], bool]) -> int:
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if same(middle) else (low, middle - 1)
+    return low
+
+
+def _forget_old(exports: Path) -> None:
+    """Keep the journals of the last exports only."""
+    for folder in _folders(exports)[: -(KEPT_EXPORTS - 1)]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folders(exports: Path) -> list[Path]:
+    if not exports.is_dir():
+        return []
+    return sorted(path for path in exports.iterdir() if (path / _JOURNAL).is_file())
+
+
+def last_export(library: Path) -> Path | None:
+    """The folder of the last export that has not been undone."""
+    folders = [folder for folder in _folders(library / "exports") if not (folder / _UNDONE).exists()]
+    return folders[-1] if folders else None
+
+
+def undo_last_export(
+    library: Path, ctx: JobContext, *, restored: Callable[[Path], None] = lambda path: None
+) -> UndoReport:
+    """Put every file of the last export back; ``restored`` is told of each file that has its old bytes again.
+
+    Raises ``UserError`` when there is nothing to undo.
+    """
+    folder = last_export(library)
+    if folder is None:
+        raise UserError("There is no export to undo.", "Exports that were undone or are older are not kept.")
+    entries = _entries(folder / _JOURNAL)
+    back: list[Path] = []
+    removed: list[Path] = []
+    kept: list[tuple[Path, str]] = []
+    again = False  # what failed by accident may be tried again; what has changed since stays as it is
+    for done, entry in enumerate(reversed(entries)):
+        ctx.check_cancelled()
+        ctx.progress(done, len(entries), "Undoing the export")
+        path = Path(entry["path"])
+        try:
+            outcome = _put_back(path, entry)
+        except UserError as error:
+            kept.append((path, error.message))
+            continue
+        except OSError as error:
+            again = True
+            kept.append((path, f"The file cannot be put back: {error.strerror or error}."))
+            continue
+        if outcome is not None:
+            (back if outcome else removed).append(path)
+            if outcome:
+                restored(path)
+    ctx.progress(len(entries), len(entries), "Undoing the export")
+    if not again:
+        write_atomically(folder / _UNDONE, b"", durable=False)
+    return UndoReport(folder.name, tuple(back), tuple(removed), tuple(kept))
+
+
+def _entries(journal: Path) -> list[dict[str, Any]]:
+    """The entries; the last line may be cut off by a crash, and then nothing had happened to its file yet."""
+    entries = []
+    for line in journal.read_bytes().split(b"\n")[1:]:
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if _is_entry(entry):
+            entries.append(entry)
+    return entries
+
+
+def _is_entry(entry: object) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("path"), str) or not isinstance(entry.get("after"), str):
+        return False
+    if entry.get("before") is None:
+        return True
+    lengths = (entry.get("head"), entry.get("tail"))
+    return isinstance(entry.get("middle"), str) and all(isinstance(n, int) and n >= 0 for n in lengths)
+
+
+def _put_back(path: Path, entry: dict[str, Any]) -> bool | None:
+    """True: the old bytes are back; False: the file is gone, as it was; ``None``: there was nothing to do."""
+    if path.suffix.lower() not in _KINDS or path.is_symlink():
+        raise UserError("This is no file that an export writes; it is left as it is.")
+    if not path.exists():
+        if entry["before"] is None:
+            return None
+        raise UserError("The file is not there any more.")
+    now = path.read_bytes()
+    if digest(now) == entry["before"]:
+        return None
+    if digest(now) != entry["after"]:
+        raise UserError("It has changed since the export; it is left as it is.")
+    if entry["before"] is None:
+        path.unlink()
+        return False
+    tail = entry["tail"]
+    before = now[: entry["head"]] + base64.b64decode(entry["middle"]) + (now[len(now) - tail :] if tail else b"")
+    if digest(before) != entry["before"]:
+        raise UserError("The backup in the library is damaged; the file is left as it is.")
+    write_atomically(path, before, durable=True)
+    return True

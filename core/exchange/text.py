@@ -1,0 +1,97 @@
+"""Text files of unknown origin: their encoding, and a bound on their size."""
+
+from __future__ import annotations
+
+import codecs
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import UserError
+
+MAX_BYTES = 512 * 1024 * 1024
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_ORDINARY = frozenset(" \n,;\t\"'{}[]:.aeinorst")
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """``encoding``: as Python names it; ``guessed``: nothing in the file said so, and it is no plain UTF-8."""
+
+    text: str
+    encoding: str
+    guessed: bool = False
+
+
+def read_bytes(source: Path, limit: int = MAX_BYTES) -> bytes:
+    """The bytes of a file of at most ``limit`` bytes; a ``UserError`` that names it where it cannot be read."""
+    try:
+        with source.open("rb") as file:
+            content = file.read(limit + 1)
+    except FileNotFoundError:
+        raise UserError(f"There is no file {source}.", "Check its name.") from None
+    except OSError as error:
+        raise UserError(f"{source} cannot be read: {error.strerror}.", "Check its rights.") from error
+    if len(content) > limit:
+        raise UserError(f"{source} has more than {limit >> 20} MB.", "Split it into several files.")
+    return content
+
+
+def decode(content: bytes, source: Path) -> Decoded:
+    """Text in whatever encoding people's programs write: what a mark says; UTF-8; UTF-16 without a mark; else Windows
+    Latin, of which Latin-1 is a part. What is none of these is refused in words that name ``source``."""
+    for mark, encoding in _MARKS:
+        if content.startswith(mark):
+            return Decoded(content[len(mark) :].decode(encoding, errors="replace"), encoding)
+    if b"\x00" in content:
+        return _without_mark(content, source)
+    try:
+        return Decoded(content.decode("utf-8"), "utf-8")
+    except UnicodeDecodeError:
+        pass
+    mixed = content.decode("utf-8", errors="surrogateescape")
+    strange = sum("\udc80" <= character <= "\udcff" for character in mixed)
+    if sum(character > "\x7f" for character in mixed) >= 5 * strange:  # UTF-8 into which a few other bytes got
+        return Decoded(_escaped_as_latin(mixed), "utf-8", guessed=True)
+    try:
+        return Decoded(content.decode("cp1252"), "cp1252", guessed=True)
+    except UnicodeDecodeError:
+        return Decoded(content.decode("latin-1"), "latin-1", guessed=True)
+
+
+def decode_text(content: bytes, source: Path) -> str:
+    """:func:`decode`, only the text."""
+    return decode(content, source).text
+
+
+def _escaped_as_latin(text: str) -> str:
+    def plain(character: str) -> str:
+        if not "\udc80" <= character <= "\udcff":
+            return character
+        return bytes([ord(character) - 0xDC00]).decode("cp1252", errors="replace")
+
+    return "".join(map(plain, text))
+
+
+def _without_mark(content: bytes, source: Path) -> Decoded:
+    """UTF-16 shows itself: in the right byte order it has line ends and ordinary letters, in the wrong one none."""
+    best: tuple[float, Decoded] | None = None
+    for encoding in ("utf-16-le", "utf-16-be"):
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        head = text[:4096]
+        if any(character < " " and character not in "\t\r\n\v\f" for character in head):
+            continue
+        share = sum(character in _ORDINARY for character in head) / max(len(head), 1)
+        if share > 0.05 and (best is None or share > best[0]):
+            best = share, Decoded(text, encoding, guessed=True)
+    if best is None:
+        raise UserError(f"{source} is not a text file.", "Give a CSV, JSON Lines, COCO JSON or text file.")
+    return best[1]

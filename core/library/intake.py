@@ -1,0 +1,372 @@
+"""Writing into the library what a scan finds, in transactions short enough that nobody waits for them."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    LargeBinary,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.orm import Session
+
+from core.library.columns import now, stored_path
+from core.library.examine import Examined, hash_of
+from core.library.library import Library
+from core.library.pace import Pace
+from core.library.roots import Place
+from core.library.tables import Caption, Folder, Image, Score, Split
+from core.library.walk import FoundFile, Trouble
+
+_COPIES = 32
+"""Of how many copies of one photo it is asked at once whether their file is still there; the end of a scan asks all."""
+
+_REPLACED = ".replaced"
+"""Below this, a folder no scan looks into, a row waits whose name has been taken by another photo."""
+
+Outcome = Literal["same", "added", "changed", "renamed", "returned"]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the library says about a path before it is looked at."""
+
+    id: int
+    size: int
+    mtime_ns: int
+    content_hash: str
+    error: str | None
+    missing: bool
+
+
+@dataclass(frozen=True)
+class Gone:
+    """Rows without their file: ``missing`` photos, or ``renamed``; of these, ``not_added`` were first taken for new."""
+
+    missing: int = 0
+    renamed: int = 0
+    not_added: int = 0
+
+    def __add__(self, other: Gone) -> Gone:
+        return Gone(self.missing + other.missing, self.renamed + other.renamed, self.not_added + other.not_added)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One path of the folder, what the library knew about it, and what reading it gave (``None``: need not be read)."""
+
+    item: FoundFile | Trouble
+    row: Known | None
+    read: Examined | None = None
+
+
+class Intake:
+    """Takes the findings of one scan of one place into the library."""
+
+    def __init__(self, library: Library, place: Place) -> None:
+        self._library = library
+        self._place = place
+        self.pace = Pace()
+        self._hidden: list[str] = []
+        self._seen: array[int] = array("q")
+        self._moved: set[int] = set()
+        self._displaced: set[int] = set()
+        with library.session() as session:
+            self._last_id = session.scalar(select(func.max(Image.id))) or 0
+            self.known_photos = session.scalar(select(func.count()).select_from(Image).where(self._present())) or 0
+
+    def known(self, relatives: Sequence[str]) -> dict[str, Known]:
+        columns = (
+            Image.relative_path, Image.id, Image.size, Image.mtime_ns, Image.content_hash, Image.error,
+            Image.missing_since,
+        )  # fmt: skip
+        query = select(*columns).where(Image.folder_id == self._place.root_id, Image.relative_path.in_(relatives))
+        with self._library.session() as session:
+            return {
+                row[0]: Known(row[1], row[2], row[3], row[4], row[5], row[6] is not None)
+                for row in session.execute(query)
+            }
+
+    def saw(self, row: Known) -> None:
+        """The file of this row is there."""
+        self._seen.append(row.id)
+
+    def note_hidden(self, item: FoundFile | Trouble) -> None:
+        """What lies below a folder that could not be looked into is not missing, only out of sight."""
+        if isinstance(item, Trouble) and item.hides_content:
+            self._hidden.append(item.relative)
+
+    def write(self, findings: Sequence[Finding]) -> list[Outcome]:
+        """One transaction; what became of each finding, in order. A file that vanished meanwhile is no finding."""
+        for finding in findings:
+            if finding.row is not None:
+                self.saw(finding.row)
+            self.note_hidden(finding.item)
+        with self.pace.timed(), self._library.writing() as session:
+            return _Batch(session, self._place, self._moved, self._displaced).write(findings)
+
+    def mark_missing(self, between: Callable[[], None]) -> Gone:
+        """Rows whose file this scan did not meet: missing from now on, or moved to a file that it did meet.
+
+        What never was a photo is forgotten. ``between`` is called between two transactions.
+        """
+        total = Gone()
+        met = np.concatenate([np.frombuffer(self._seen, np.int64), np.array(sorted(self._moved), np.int64)])
+        unseen = np.setdiff1d(self._ids_before(), met)
+        unseen = np.concatenate([unseen, np.array(sorted(self._displaced), np.int64)])
+        start = 0
+        while start < len(unseen):
+            between()
+            batch = unseen[start : start + self.pace.rows].tolist()
+            start += len(batch)
+            with self.pace.timed(), self._library.writing() as session:
+                total += self._part_with(session, batch)
+        return total
+
+    def _present(self) -> ColumnElement[bool]:
+        here = and_(Image.folder_id == self._place.root_id, Image.missing_since.is_(None))
+        return and_(here, _below(self._place.start)) if self._place.start else here
+
+    def _ids_before(self) -> np.ndarray:
+        query = select(Image.id).where(self._present(), Image.id <= self._last_id)
+        with self._library.session() as session:
+            cursor = session.connection().execute(query).cursor
+            rows = iter(cursor.fetchone, None) if cursor else ()
+            return np.fromiter((row[0] for row in rows), np.int64)
+
+    def _part_with(self, session: Session, ids: list[int]) -> Gone:
+        columns = (Image.id, Image.relative_path, Image.error, Image.content_hash)
+        rows = session.execute(select(*columns).where(Image.id.in_(ids))).all()
+        rows = [row for row in rows if not any(_is_below(row.relative_path, hidden) for hidden in self._hidden)]
+        captioned = set(session.scalars(select(Caption.image_id).where(Caption.image_id.in_([row.id for row in rows]))))
+        total = Gone()
+        gone: list[int] = []
+        for row in rows:
+            lost = row.id in self._displaced
+            heir = self._heir(session, row.content_hash, captioned=row.id in captioned)
+            if heir is not None:
+                _take_over(session, row.id, heir)
+                total += Gone(renamed=1, not_added=heir > self._last_id)
+            elif row.id in captioned or (row.error is None and not lost):
+                gone.append(row.id)
+                total += Gone(missing=row.error is None)
+            else:
+                session.execute(delete(Image).where(Image.id == row.id))
+                total += Gone(missing=row.error is None)
+        session.execute(update(Image).where(Image.id.in_(gone)).values(missing_since=now()))
+        return total
+
+    def _heir(self, session: Session, content_hash: str, *, captioned: bool) -> int | None:
+        """The row of a file with this content that takes the place of one that is gone, or ``None``.
+
+        A file that this scan found (it was renamed), or, so that no caption goes out of sight, an older copy without
+        captions: to move photos to another drive is to copy them first, and a scan may come in between.
+        """
+        if not content_hash:
+            return None
+        same = select(Image.id, Image.relative_path, Folder.path).join(Folder)
+        same = same.where(
+            Image.content_hash == content_hash,
+            Image.missing_since.is_(None),
+            ~exists().where(Caption.image_id == Image.id),
+        )
+        if not captioned:
+            same = same.where(Image.id > self._last_id)
+        for row in session.execute(same.order_by(Image.id.desc()).limit(_COPIES)):
+            if row.id > self._last_id or os.path.lexists(Path(row.path) / PurePosixPath(row.relative_path)):
+                return row.id
+        return None
+
+
+class _Batch:
+    """One transaction of a scan."""
+
+    def __init__(self, session: Session, place: Place, moved: set[int], displaced: set[int]) -> None:
+        self._session = session
+        self._place = place
+        self._moved = moved
+        self._displaced = displaced
+        self._new: list[dict[str, Any]] = []
+        self._updated: list[dict[str, Any]] = []
+
+    def write(self, findings: Sequence[Finding]) -> list[Outcome]:
+        hashes = {finding.read.content_hash for finding in findings if finding.read and _is_other(finding)} - {""}
+        query = select(Image.content_hash).where(Image.content_hash.in_(hashes)).distinct()
+        self._elsewhere = set(self._session.scalars(query)) if hashes else set()
+        outcomes: list[Outcome] = [self._take(finding) for finding in findings]
+        if self._new:
+            self._session.connection().execute(insert(Image).on_conflict_do_nothing(), self._new)
+        if self._updated:
+            change = update(Image).where(Image.id == bindparam("row"))
+            self._session.connection().execute(change, self._updated)
+        return outcomes
+
+    def _take(self, finding: Finding) -> Outcome:
+        if finding.row is not None and finding.row.id in self._moved:
+            finding = replace(finding, row=None)  # given to another file since it was looked up
+        item, row, read = finding.item, finding.row, finding.read
+        if isinstance(item, Trouble):
+            self._keep(item.relative, row, _values(0, 0, "", error=item.reason))
+            return "same"
+        if read is None:
+            assert row is not None
+            self._session.execute(update(Image).where(Image.id == row.id).values(missing_since=None))
+            return "returned"
+        values = _values(
+            read.size,
+            read.mtime_ns,
+            read.content_hash,
+            read.error,
+            width=read.info.width if read.info else 0,
+            height=read.info.height if read.info else 0,
+        )
+        if _is_other(finding) and read.content_hash in self._elsewhere:
+            owner = self._moved_from(item, read.content_hash, may_have_changed=row is not None)
+            if owner is not None:
+                if row is not None:
+                    self._displace(row, item.relative)
+                self._move(owner, item.relative, values)
+                return "renamed"
+        if row is None:
+            self._keep(item.relative, None, values)
+            return "added"
+        if _is_other(finding) and row.content_hash:
+            self._content_changed(row, read.content_hash)
+            self._session.execute(update(Image).where(Image.id == row.id).values(**values, changed_at=now()))
+            return "changed"
+        self._keep(item.relative, row, values)
+        return "returned" if row.missing else "same"
+
+    def _move(self, owner: int, relative: str, values: dict[str, Any]) -> None:
+        self._moved.add(owner)
+        self._displaced.discard(owner)
+        place = {"folder_id": self._place.root_id, "relative_path": relative}
+        self._session.execute(update(Image).where(Image.id == owner).values(**values, **place))
+
+    def _displace(self, row: Known, relative: str) -> None:
+        """Another photo has been renamed to this one's name: it waits, as missing, for its own to be met elsewhere."""
+        self._moved.add(row.id)
+        self._displaced.add(row.id)
+        waiting = {"relative_path": f"{_REPLACED}/{row.id}/{relative}", "missing_since": now()}
+        self._session.execute(update(Image).where(Image.id == row.id).values(**waiting))
+
+    def _keep(self, relative: str, row: Known | None, values: dict[str, Any]) -> None:
+        if row is None:
+            self._new.append({"folder_id": self._place.root_id, "relative_path": relative, **values})
+        elif values["content_hash"] or values["error"] is None:
+            self._updated.append({"row": row.id, **values})
+        else:  # it could not be read: what was known about its content stays, for the day when it can be again
+            kept = {"size": row.size, "mtime_ns": row.mtime_ns, "content_hash": row.content_hash}
+            self._updated.append({"row": row.id, **values, **kept})
+
+    def _content_changed(self, row: Known, new_hash: str) -> None:
+        """Other pixels under the same name: captions stay (``changed_at`` marks those of before), scores no longer
+        hold, and a held-out photo stays held out."""
+        captions = select(Caption.id).where(Caption.image_id == row.id)
+        self._session.execute(delete(Score).where(Score.caption_id.in_(captions)))
+        part = self._session.scalar(select(Split.part).where(Split.content_hash == row.content_hash))
+        if part is not None:
+            kept = insert(Split).values(content_hash=new_hash, part=part, decided_at=now())
+            self._session.execute(kept.on_conflict_do_nothing())
+
+    def _moved_from(self, item: FoundFile, content_hash: str, *, may_have_changed: bool) -> int | None:
+        """The photo with this content whose own file is not there any more: it was renamed or moved.
+
+        ``may_have_changed``: a photo whose file holds something else by now will do, too. Names are passed on in a row
+        (2 becomes 1, 3 becomes 2), and then each name but the last still has a file.
+        """
+        columns = (Image.id, Image.relative_path, Image.missing_since, Folder.path)
+        same = select(*columns).join(Folder).where(Image.content_hash == content_hash)
+        for row in self._session.execute(same.order_by(Image.missing_since.is_(None), Image.id).limit(_COPIES)):
+            if row.id in self._moved and row.id not in self._displaced:
+                continue
+            path = Path(row.path) / PurePosixPath(row.relative_path)
+            wanted = content_hash if may_have_changed or row.missing_since else None
+            if not _is_there(path, item.path, wanted):
+                return row.id
+        return None
+
+
+def _is_other(finding: Finding) -> bool:
+    """Whether the content read at this path is not the one that the library knows there."""
+    row, read = finding.row, finding.read
+    return read is not None and bool(read.content_hash) and (row is None or row.content_hash != read.content_hash)
+
+
+def _take_over(session: Session, old: int, heir: int) -> None:
+    """Give the row ``old``, whose file is gone, the place of the row ``heir``, which goes."""
+    columns = (Image.folder_id, Image.relative_path, Image.size, Image.mtime_ns, Image.width, Image.height, Image.error)
+    values = session.execute(select(*columns).where(Image.id == heir)).one()._asdict()
+    session.execute(delete(Image).where(Image.id == heir))
+    session.execute(update(Image).where(Image.id == old).values(**values, missing_since=None))
+
+
+def _values(
+    size: int, mtime_ns: int, content_hash: str, error: str | None, width: int = 0, height: int = 0
+) -> dict[str, Any]:
+    return {
+        "size": size, "mtime_ns": mtime_ns, "content_hash": content_hash, "error": error, "width": width,
+        "height": height, "missing_since": None,
+    }  # fmt: skip
+
+
+def _is_there(old: Path, found: Path, content_hash: str | None) -> bool:
+    """Whether the file ``old`` is still there (with this content, if one is given), and is not ``found`` itself.
+
+    Where case or accents do not tell names apart (Windows, macOS), a file renamed to ``A.JPG`` still answers to
+    ``a.jpg``; only the list of its folder says what it is called.
+    """
+    if not os.path.lexists(old):
+        return False
+    try:
+        if content_hash is not None and hash_of(old) != content_hash:
+            return False
+        return _folded(old) != _folded(found) or any(one.name == old.name for one in old.parent.iterdir())
+    except OSError:
+        return False
+
+
+def _folded(path: Path) -> str:
+    return unicodedata.normalize("NFC", str(path)).casefold()
+
+
+def _below(start: str) -> ColumnElement[bool]:
+    """Paths of ``start`` and below it, as ranges that an index answers; a name that is not Unicode is kept as bytes."""
+    as_bytes = os.fsencode(start)
+    ranges: list[tuple[Any, Any]] = [(_bytes(as_bytes + b"/"), _bytes(as_bytes + b"0"))]  # "0" comes after "/"
+    if isinstance(stored_path(start), str):
+        ranges.append((start + "/", start + "0"))
+    inside = [and_(Image.relative_path >= low, Image.relative_path < high) for low, high in ranges]
+    return or_(Image.relative_path == start, *inside)
+
+
+def _bytes(value: bytes) -> BindParameter[bytes]:
+    return bindparam(None, value, LargeBinary, unique=True)
+
+
+def _is_below(relative: str, folder: str) -> bool:
+    return not folder or relative == folder or relative.startswith(folder + "/")
+
+
+def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

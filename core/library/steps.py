@@ -1,0 +1,237 @@
+"""Steps of a person: each is one command, done and logged with its inverse in one transaction, and undone from the log.
+
+Rows are never deleted and texts never change: a step adds rows, and switches the state, the seed mark and the life of
+rows (an edited caption is a new row that takes the old one's place). So its inverse is how the rows stood before, and
+undo works after a restart, whatever jobs have added meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any, ClassVar, Generic, TypeVar
+
+from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from core.library import meta
+from core.library.columns import now
+from core.library.library import Library
+from core.library.queries import among
+from core.library.records import State
+from core.library.tables import Caption, Edit, EditChange
+
+Result = TypeVar("Result")
+_ROWS = 2000
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a caption stands: everything about it that ever changes."""
+
+    state: State
+    is_seed: bool
+    live: bool
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A live caption as a command finds it."""
+
+    id: int
+    image_id: int
+    text: str
+    author: str
+    run_id: str | None
+    status: Status
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """A step in the log. ``captions``: how many it changed; ``undone``: it can be done again."""
+
+    id: int
+    kind: str
+    label: str
+    captions: int
+    undone: bool
+    created_at: datetime
+
+
+class Command(Generic[Result]):
+    """Something a person does to the data. Frozen dataclasses; ``kind`` names the class in the log for good."""
+
+    kind: ClassVar[str]
+
+    def do(self, step: Step) -> Result:
+        """Read what is there, and tell ``step`` what shall change; a ``UserError`` leaves everything as it is."""
+        raise NotImplementedError
+
+
+class Step:
+    """What one command changes, collected and then written with its inverse."""
+
+    def __init__(self, session: Session, kind: str) -> None:
+        self.session = session
+        self.kind = kind
+        self.label = ""
+        self._added: list[dict[str, Any]] = []
+        self._changes: dict[int, tuple[Status, Status]] = {}
+        self._settings: dict[str, list[str | None]] = {}
+        self._next_id: int | None = None
+
+    def add(
+        self, image_id: int, text: str, status: Status, *, supersedes: int | None = None, like: Standing | None = None
+    ) -> int:
+        """A new caption, human unless it repeats the text of another one (``like``); undone by taking its life."""
+        if self._next_id is None:  # this transaction is the only one that writes
+            self._next_id = (self.session.scalar(select(func.max(Caption.id))) or 0) + 1
+        made = self._next_id
+        self._next_id += 1
+        self._added.append({
+            "id": made, "image_id": int(image_id), "text": text, "author": like.author if like else "human",
+            "run_id": like.run_id if like else None, "supersedes_id": supersedes, "created_at": now(),
+            "state": status.state, "is_seed": status.is_seed, "live": status.live,
+        })  # fmt: skip
+        self._changes[made] = (Status(status.state, status.is_seed, False), status)
+        return made
+
+    def change(
+        self, caption: Standing, *, state: State | None = None, is_seed: bool | None = None, live: bool | None = None
+    ) -> bool:
+        """Change how a caption stands; whether it is a change."""
+        before, now_is = self._changes.get(caption.id, (caption.status, caption.status))
+        after = Status(
+            now_is.state if state is None else state,
+            now_is.is_seed if is_seed is None else is_seed,
+            now_is.live if live is None else live,
+        )
+        if after == before:
+            self._changes.pop(caption.id, None)
+            return False
+        self._changes[caption.id] = (before, after)
+        return True
+
+    def set(self, key: str, value: str | None) -> None:
+        """Change a single value of the library."""
+        before = meta.get(self.session, key)
+        if value != before:
+            self._settings[key] = [before, value]
+
+    def write(self) -> None:
+        """Do what was collected and log it, unless nothing changes; forget what could have been redone."""
+        if not self._changes and not self._settings:
+            return
+        session = self.session
+        for rows in _portions(self._added):
+            session.execute(insert(Caption), rows)
+        fresh = {row["id"] for row in self._added}
+        by_status: dict[Status, list[int]] = {}
+        for caption_id, (_, after) in self._changes.items():
+            if caption_id not in fresh:
+                by_status.setdefault(after, []).append(caption_id)
+        for after, ids in by_status.items():
+            values = {"state": after.state, "is_seed": after.is_seed, "live": after.live}
+            session.execute(update(Caption).where(Caption.id.in_(among(ids))).values(values))
+        for key, (_, value) in self._settings.items():
+            meta.put(session, key, value)
+        session.execute(delete(Edit).where(Edit.undone))
+        values = {"kind": self.kind, "label": self.label, "settings": self._settings or None, "undone": False}
+        edit_id = session.scalar(insert(Edit).values(**values, created_at=now()).returning(Edit.id))
+        changes = [
+            {
+                "edit_id": edit_id, "caption_id": caption_id,
+                "state_before": before.state, "is_seed_before": before.is_seed, "live_before": before.live,
+                "state_after": after.state, "is_seed_after": after.is_seed, "live_after": after.live,
+            }
+            for caption_id, (before, after) in sorted(self._changes.items())
+        ]  # fmt: skip
+        for rows in _portions(changes):
+            session.execute(insert(EditChange), rows)
+
+
+def perform(library: Library, command: Command[Result]) -> Result:
+    """Do what a person asks for. When this returns, change and inverse are on the disk."""
+    with library.writing() as session:
+        step = Step(session, command.kind)
+        result = command.do(step)
+        step.write()
+        return result
+
+
+def undo(library: Library) -> str | None:
+    """Undo the last step that is not undone; returns its label, or ``None`` when there is none."""
+    with library.writing() as session:
+        edit = session.scalar(select(Edit).where(~Edit.undone).order_by(Edit.id.desc()).limit(1))
+        return None if edit is None else _switch(session, edit, undone=True)
+
+
+def redo(library: Library) -> str | None:
+    """Do the last undone step again; returns its label, or ``None`` when there is none."""
+    with library.writing() as session:
+        edit = session.scalar(select(Edit).where(Edit.undone).order_by(Edit.id).limit(1))
+        return None if edit is None else _switch(session, edit, undone=False)
+
+
+def can_undo(library: Library) -> str | None:
+    """The label of the step that :func:`undo` would undo, or ``None``."""
+    with library.session() as session:
+        return session.scalar(select(Edit.label).where(~Edit.undone).order_by(Edit.id.desc()).limit(1))
+
+
+def can_redo(library: Library) -> str | None:
+    """The label of the step that :func:`redo` would do again, or ``None``."""
+    with library.session() as session:
+        return session.scalar(select(Edit.label).where(Edit.undone).order_by(Edit.id).limit(1))
+
+
+def log(library: Library, *, limit: int = 100) -> list[StepRow]:
+    """The newest steps, newest first."""
+    newest = select(Edit).order_by(Edit.id.desc()).limit(limit)
+    number = select(EditChange.edit_id, func.count()).group_by(EditChange.edit_id)
+    with library.session() as session:
+        edits = list(session.scalars(newest))
+        ids = among(edit.id for edit in edits)
+        numbers: dict[int, int] = {}
+        for edit_id, count in session.execute(number.where(EditChange.edit_id.in_(ids))):
+            numbers[edit_id] = count
+        return [
+            StepRow(edit.id, edit.kind, edit.label, numbers.get(edit.id, 0), edit.undone, edit.created_at)
+            for edit in edits
+        ]
+
+
+def standing(session: Session, *conditions: Any) -> list[Standing]:
+    """The live captions that meet the conditions, oldest first."""
+    columns = (Caption.id, Caption.image_id, Caption.text, Caption.author, Caption.run_id)
+    query = select(*columns, Caption.state, Caption.is_seed).where(Caption.live, *conditions).order_by(Caption.id)
+    found: list[Standing] = []
+    for row in session.execute(query):
+        values: tuple[Any, ...] = tuple(row)
+        found.append(Standing(*values[:5], status=Status(values[5], values[6], True)))
+    return found
+
+
+def _switch(session: Session, edit: Edit, *, undone: bool) -> str:
+    """Put every caption of a step to how it stood before it (``undone``) or after it."""
+    side = "before" if undone else "after"
+    table = EditChange.__table__
+    statement = (
+        update(Caption)
+        .where(Caption.id == EditChange.caption_id, EditChange.edit_id == bindparam("edit"))
+        .values(state=table.c[f"state_{side}"], is_seed=table.c[f"is_seed_{side}"], live=table.c[f"live_{side}"])
+        .execution_options(synchronize_session=False)
+    )
+    session.connection().execute(statement, {"edit": edit.id})
+    for key, values in (edit.settings or {}).items():
+        meta.put(session, key, values[0] if undone else values[1])
+    edit.undone = undone
+    return edit.label
+
+
+def _portions(rows: Sequence[dict[str, Any]] | Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
+    iterator = iter(rows)
+    while portion := list(islice(iterator, _ROWS)):
+        yield portion

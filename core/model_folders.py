@@ -1,0 +1,69 @@
+"""Model folders from strangers: looked at before any library that reads models opens them.
+
+Weights are read from safetensors only, since a pickle runs code; and nothing in the folder leads out of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError
+
+# What open_clip looks for in a folder before it looks for a pickle.
+_FIRST = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_LARGEST_INDEX = 50_000_000
+_NEXT = "Do not use a model that you do not trust; take it from where it was published."
+
+
+def refuse_what_leads_out(folder: Path) -> None:
+    """Raise ``UserError`` for a folder with links, or whose list of weight files names others than its own."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            raise UserError(f"{path} is a link: a model folder holds its files itself.", _NEXT)
+    for index in sorted(folder.glob("*.index.json")):
+        for name in _weight_files(index):
+            if not isinstance(name, str) or Path(name).name != name or "\\" in name or name in ("", ".", ".."):
+                raise UserError(f"{index} names the file {name!r:.80}, which is not in its folder.", _NEXT)
+
+
+def refuse_pickles(folder: Path) -> None:
+    """Raise ``UserError`` when open_clip would open a pickle of this folder rather than its safetensors."""
+    if any((folder / name).is_file() for name in _FIRST):
+        return
+    for path in sorted(folder.iterdir()):
+        if path.suffix in _PICKLES:
+            raise UserError(
+                f"{path} is in a format that can run code, and would be opened before the other weights.",
+                f"Move it away, or call the weights {_FIRST[0]}.",
+            )
+
+
+def refuse_names_elsewhere(config: Path, document: Any) -> None:
+    """Raise ``UserError`` when an open_clip configuration takes a part of the model from another place."""
+    model = document.get("model_cfg") if isinstance(document, dict) else None
+    for part in model.values() if isinstance(model, dict) else ():
+        for key in ("timm_model_name", "hf_model_name"):
+            name = part.get(key) if isinstance(part, dict) else None
+            allowed = 1 if key == "hf_model_name" else 0  # organisation/model on the hub; timm's own names have none
+            if name is None or (isinstance(name, str) and _is_plain(name, slashes=allowed)):
+                continue
+            raise UserError(f"{config} takes a part of the model from {name!r:.80}.", _NEXT)
+
+
+def _is_plain(name: str, *, slashes: int) -> bool:
+    odd = any(sign in name for sign in (":", "\\", "..", "~"))
+    return bool(name) and not odd and name[0] not in "/." and name.count("/") <= slashes
+
+
+def _weight_files(index: Path) -> Iterator[Any]:
+    try:
+        if index.stat().st_size > _LARGEST_INDEX:
+            raise ValueError("it is far too large")
+        files = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{index} cannot be read: {error}", _NEXT) from error
+    return iter(files)

@@ -1,0 +1,443 @@
+"""The filter language: what it says, how its mistakes are pointed at, and that SQL means what the evaluator means."""
+
+from __future__ import annotations
+
+import pickle
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from core.errors import UserError
+from core.library import meta, queries
+from core.library.filters import nodes
+from core.library.filters.evaluator import CaptionFacts, PhotoFacts, matches
+from core.library.filters.fields import FIELDS, STATES, completions
+from core.library.filters.nodes import And, Author, ByRun, Date, InFolder, Not, Number, Or, State, Words, leaves
+from core.library.filters.parser import MAX_CONDITIONS, parse
+from core.library.filters.problems import FilterError
+from core.library.library import Library
+from core.library.paging import page, path_query, scored_query
+from core.library.tables import Caption, Folder, Gallery, Image, Run, Score
+from core.library.words import contains, has_words, words
+
+DAY = date(2026, 5, 20)
+
+
+def bare(node: nodes.Filter) -> nodes.Filter:
+    """The tree without its positions."""
+    if isinstance(node, And | Or):
+        return type(node)(tuple(bare(item) for item in node.items))
+    if isinstance(node, Not):
+        return Not(bare(node.item))
+    values = {name: getattr(node, name) for name in node.__match_args__}
+    return type(node)(**values)
+
+
+# --- reading ---
+
+
+@pytest.mark.parametrize(
+    ("text", "tree"),
+    [
+        ("", And(())),
+        ("  \n", And(())),
+        ('""', And(())),
+        ("dog", Words("dog")),
+        ('"red  car"', Words("red car", True)),
+        (r'"a \"b\" c"', Words('a "b" c', True)),
+        ("10:30", Words("10:30")),
+        ("and or not", And((Words("and"), Words("or"), Words("not")))),
+        ("state:Accepted", State("accepted")),
+        ("score:<0.55", Number("score", "<", 0.55)),
+        ("score<=.5", Number("score", "<=", 0.5)),
+        ("RANK>1e2", Number("rank", ">", 100.0)),
+        ("rank:1", Number("rank", "=", 1.0)),
+        ('folder:"my photos/"', InFolder("my photos")),
+        (r"folder:2024\05", InFolder("2024/05")),
+        ("author:me", Author("human")),
+        ("author:model", Author("run")),
+        ("run:20260101", ByRun("20260101")),
+        ("written:today", Date("written", "=", DAY, DAY)),
+        ("date:<yesterday", Date("date", "<", date(2026, 5, 19), date(2026, 5, 19))),
+        ("date>=2024-02", Date("date", ">=", date(2024, 2, 1), date(2024, 2, 29))),
+        ("written:2025", Date("written", "=", date(2025, 1, 1), date(2025, 12, 31))),
+        ("a b OR c", Or((And((Words("a"), Words("b"))), Words("c")))),
+        ("a AND NOT (b OR c)", And((Words("a"), Not(Or((Words("b"), Words("c"))))))),
+        ("NOT NOT a", Not(Not(Words("a")))),
+        ('x"y z"', And((Words("x"), Words("y z", True)))),
+        ("(a)b", And((Words("a"), Words("b")))),
+        ("état:1", None),
+    ],
+)
+def test_what_a_filter_says(text, tree):
+    if tree is None:
+        with pytest.raises(FilterError):
+            parse(text)
+    else:
+        assert bare(parse(text, today=DAY)) == tree
+
+
+@pytest.mark.parametrize(
+    ("text", "marked", "message", "expected"),
+    [
+        ("dog state:done", "done", "“done”", "one of none, seed"),
+        ("state:acepted", "acepted", "acepted", "Did you mean accepted?"),
+        ("state: dog", "state:", "nothing", "one of none"),
+        ("score:abc", "abc", "character 1", "a number"),
+        ("score:<", "<", "nothing", "a number"),
+        ("score:nan", "nan", "nan", "a number"),
+        ("score:1,5", "1,5", "1,5", "a number"),
+        ("dog colour:red", "colour:", "“colour:” at character 5", "put the text in quotes"),
+        ('cat "red car', '"red car', "character 5", 'A closing "'),
+        ("(dog", "(", "never closed", 'A ")"'),
+        ("dog)", ")", "“)” at character 4", 'No "(" is open'),
+        ("dog ()", ")", "“)” at character 6", "A condition"),
+        ("OR dog", "OR", "“OR” at character 1", "A condition"),
+        ("dog AND", "AND", "ends after “AND”", "A condition"),
+        ("dog AND OR cat", "OR", "“OR” at character 9", "A condition"),
+        ("NOT", "NOT", "ends after “NOT”", "A condition"),
+        ("date:2024-13", "2024-13", "2024-13", "a date from 1971"),
+        ("date:2024-02-30", "2024-02-30", "2024-02-30", "a date"),
+        ("written:soon", "soon", "soon", "today"),
+        ("date:1000", "1000", "1000", "1971"),
+        ("folder:/", "/", "“/”", "part of a folder"),
+        ("author:you", "you", "you", "human, me, run, model"),
+        ("(" * 60 + "a", "(", "nested", "fewer brackets"),
+    ],
+)
+def test_a_mistake_is_pointed_at(text, marked, message, expected):
+    with pytest.raises(FilterError) as caught:
+        parse(text)
+    error = caught.value
+    assert isinstance(error, UserError)
+    assert text[error.start : error.end] == marked
+    assert message in error.message and expected in error.next_step
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.start, again.end) == (str(error), error.start, error.end)
+
+
+def test_a_filter_that_is_too_long_is_refused():
+    parse(" ".join("a" * MAX_CONDITIONS))
+    for text in (" ".join("a" * (MAX_CONDITIONS + 1)), "a" * 20_000):
+        with pytest.raises(FilterError):
+            parse(text)
+
+
+@given(st.text(alphabet=st.one_of(st.characters(), st.sampled_from('()":<>=ANDORT statescore0.5-')), max_size=60))
+def test_whatever_is_typed_is_understood_or_pointed_at(text):
+    try:
+        tree = parse(text, today=DAY)
+    except FilterError as error:
+        assert 0 <= error.start < error.end <= len(text)
+        assert error.message.endswith(".") and error.next_step
+    else:
+        for leaf in leaves(tree):
+            assert 0 <= leaf.start < leaf.end <= len(text)
+
+
+def test_what_may_come_next():
+    assert completions("sta") == ["state:"]
+    assert completions("dog state:acc") == ["state:accepted"]
+    assert completions("(folder:", folders=("2024", "my photos")) == ["folder:2024", 'folder:"my photos"']
+    assert completions("run:2", runs=("20260101-a", "x")) == ["run:20260101-a"]
+    assert completions("A") == ["author:", "AND"] and completions("AN") == ["AND"]
+    assert completions("") == [] and completions("nosuch:x") == []
+    for name, field in FIELDS.items():  # whatever is offered is understood
+        for value in field.values:
+            parse(f"{name}:{value}")
+
+
+# --- words ---
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("A red-car, 2nd!", ["a", "red", "car", "2nd"]),
+        ("Crème BRÛLÉE", ["creme", "brulee"]),
+        ("cafe\u0301", ["cafe"]),
+        ("Straße ﬁn ½", ["strasse", "fin", "1", "2"]),
+        ("כַּלְבָּ", ["כלב"]),
+        ("كَتَبَ ـكتاب", ["كتب", "كتاب"]),
+        ("أحمد", ["احمد"]),
+        ("می‌خواهم", ["میخواهم"]),
+        ("हिन्दी में", ["हिन्दी", "में"]),
+        ("红色汽车 BMW", ["红", "色", "汽", "车", "bmw"]),
+        ("が一ばん", ["が", "一", "ば", "ん"]),
+        ("한국어", ["한국어"]),
+        ("☕ ...", []),
+    ],
+)
+def test_words_in_many_scripts(text, cut):
+    assert words(text) == cut
+
+
+def test_words_side_by_side():
+    assert has_words(words("a red car"), ["red", "ca"], True)
+    assert not has_words(words("a red car"), ["red", "ca"], False)
+    assert not has_words(words("a red old car"), ["red", "car"], False)
+    assert not has_words(["a"], [], True)
+    assert contains("CAF\u00c9.jpg", "cafe\u0301") and contains("A_b.JPG", "a_B") and not contains("\u212a", "k")
+
+
+# --- SQL against the evaluator ---
+
+TEXTS = (
+    "a red car", "Red cars on a beach", "a rédcar", "the dog's bone", "100% of it", "红色的汽车", "色红",
+    "كَلْب أسود", "हिन्दी गीत", "a \"quoted\" dog", "☕ and tea", "Straße", "car red",
+)  # fmt: skip
+PATHS = (
+    "2024/05/IMG_1.jpg", "2024/red car.png", "top.jpg", "Étés/dog.jpg", "a%b/c_d.jpg", "2025/x/y/z.jpg",
+    "caf\udce9.png",
+)  # fmt: skip
+MOMENT = datetime(2026, 5, 20, 12, tzinfo=UTC)
+RUNS = ("20260101-a", "20260202-b")
+
+captions = st.builds(
+    CaptionFacts,
+    text=st.sampled_from(TEXTS),
+    author=st.just("run"),
+    run_id=st.sampled_from((None, *RUNS)),
+    state=st.sampled_from(("candidate", "accepted", "rejected")),
+    is_seed=st.booleans(),
+    created_at=st.sampled_from([MOMENT + timedelta(days=days) for days in (-400, -20, 0, 1, 12)]),
+    score=st.sampled_from((None, 0.2, 0.5, 0.9)),
+    rank=st.sampled_from((1.0, 2.5, 40.0)),
+)
+
+
+def _sound(caption: CaptionFacts, human: bool) -> CaptionFacts:
+    values = dict(vars(caption))
+    values["is_seed"] = caption.is_seed and caption.state == "accepted"
+    values["rank"] = None if caption.score is None else caption.rank
+    if human:
+        values |= {"author": "human", "run_id": None}
+    return CaptionFacts(**values)
+
+
+sound_captions = st.builds(_sound, captions, st.booleans())
+photos = st.builds(
+    PhotoFacts,
+    root=st.sampled_from(("/photos/Été 2024", "/home/me")),
+    path=st.sampled_from(PATHS),
+    captions=st.lists(sound_captions, max_size=3).map(tuple),
+    mtime_ns=st.sampled_from([int((MOMENT + timedelta(days=days)).timestamp()) * 10**9 for days in (-400, -20, 0, 9)]),
+    changed_at=st.sampled_from((None, MOMENT)),
+    failed=st.sampled_from((False, False, False, True)),
+    missing=st.sampled_from((False, False, False, True)),
+)
+ASKED = (*TEXTS, "re", "red car", "car", "IMG", "g_1", "%", "☕", "色", "2024/0", "été", "हि", "كل")
+FOLDERS = ("2024", "PHOTOS", "été 2024/2024", "me/a%B", "/2025/x", "z.jpg", "2024/05", "/", "4/2")
+leaf_texts = st.one_of(
+    st.builds(Words, st.sampled_from(ASKED), st.booleans()),
+    st.builds(State, st.sampled_from(STATES)),
+    st.builds(
+        Number,
+        st.sampled_from(("score", "rank")),
+        st.sampled_from(("<", "<=", ">", ">=", "=")),
+        st.sampled_from((0.2, 0.4, 0.5, 0.9, 1.0, 2.0, 2.5, 40.0)),
+    ),
+    st.builds(InFolder, st.sampled_from(FOLDERS)),
+    st.builds(Author, st.sampled_from(("human", "run"))),
+    st.builds(ByRun, st.sampled_from(("starter", "current", "2026", "20260202", "nosuch"))),
+    st.builds(
+        lambda field, operator, days: Date(field, operator, *days),
+        st.sampled_from(("written", "date")),
+        st.sampled_from(("<", "<=", ">", ">=", "=")),
+        st.sampled_from(((DAY, DAY), (date(2026, 5, 1), date(2026, 5, 31)), (date(2025, 1, 1), date(2025, 12, 31)))),
+    ),
+)
+trees = st.recursive(
+    leaf_texts,
+    lambda inner: st.one_of(
+        st.builds(Not, inner),
+        st.builds(And, st.lists(inner, max_size=3).map(tuple)),
+        st.builds(Or, st.lists(inner, min_size=1, max_size=3).map(tuple)),
+    ),
+    max_leaves=5,
+)
+
+
+@pytest.fixture(scope="module")
+def empty_library(tmp_path_factory):
+    with Library.create(tmp_path_factory.mktemp("filters") / "test") as library:
+        with library.writing() as session:
+            session.add_all(
+                Run(id=one, preset="p", config={}, seed=0, status="done", metrics={}, gates=[], created_at=MOMENT)
+                for one in RUNS
+            )
+            session.add(Gallery(id=1, encoder="e", version="v"))
+            session.add(Gallery(id=2, encoder="e", version="old"))
+            meta.put(session, meta.SHOWN_GALLERY, "1")
+        yield library
+
+
+def _fill(library: Library, facts: list[PhotoFacts], current_run: str | None) -> dict[int, PhotoFacts]:
+    """These photos and no others; a path that two of them share is told apart by a folder on top."""
+    made: dict[int, PhotoFacts] = {}
+    with library.writing() as session:
+        for table in (Score, Caption, Image, Folder):
+            session.execute(table.__table__.delete())
+        meta.put(session, meta.CURRENT_RUN, current_run)
+        roots: dict[str, int] = {}
+        caption_id = 0
+        for number, photo in enumerate(facts, start=1):
+            photo = PhotoFacts(**{**vars(photo), "path": f"{number}/{photo.path}"})
+            if photo.root not in roots:
+                folder = Folder(path=photo.root, added_at=MOMENT)
+                session.add(folder)
+                session.flush()
+                roots[photo.root] = folder.id
+            session.add(
+                Image(
+                    id=number, folder_id=roots[photo.root], relative_path=photo.path, mtime_ns=photo.mtime_ns,
+                    changed_at=photo.changed_at, error="broken" if photo.failed else None,
+                    missing_since=MOMENT if photo.missing else None,
+                )
+            )  # fmt: skip
+            session.flush()
+            for one in photo.captions:
+                caption_id += 1
+                session.add(
+                    Caption(
+                        id=caption_id, image_id=number, text=one.text, author=one.author, run_id=one.run_id,
+                        state=one.state, is_seed=one.is_seed, live=True, created_at=one.created_at,
+                    )
+                )  # fmt: skip
+                session.flush()
+                values = {"rank": one.rank, "gallery_size": 9}
+                if one.score is not None:
+                    session.add(Score(gallery_id=1, caption_id=caption_id, clip_s=one.score, **values))
+                session.add(Score(gallery_id=2, caption_id=caption_id, clip_s=2.0, rank=7.0, gallery_size=9))
+            caption_id += 1  # a caption that is history says nothing
+            session.add(
+                Caption(
+                    id=caption_id, image_id=number, text="gone dog car", author="human", state="accepted",
+                    is_seed=True, live=False, created_at=MOMENT,
+                )
+            )  # fmt: skip
+            made[number] = photo
+    return made
+
+
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(st.lists(photos, min_size=1, max_size=5), trees, st.sampled_from((None, RUNS[0])), st.booleans())
+def test_sql_means_what_the_evaluator_means(empty_library, facts, tree, current, few):
+    made = _fill(empty_library, facts, current)
+    expected = {one for one, photo in made.items() if matches(tree, photo, current_run=current)}
+    assert set(queries.image_ids(empty_library, filter=tree).tolist()) == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("core.library.filters.compiler.RARE", 1000 if few else -1)
+        patch.setattr("core.library.paging.RARE", 1000 if few else -1)
+        for sort in ("path", "score", "weakest", "distinctiveness"):
+            found: list[int] = []
+            cursor = None
+            while True:
+                some = page(empty_library, tree, sort=sort, after=cursor, limit=2)
+                found += some.ids.tolist()
+                cursor = some.next
+                if cursor is None:
+                    break
+            assert sorted(found) == sorted(expected), sort  # each once
+            whole = queries.image_ids(empty_library, filter=tree, sort=sort)
+            assert found == whole.tolist(), sort
+
+
+# --- speed: which way SQLite goes ---
+
+
+def _plan(library: Library, text: str, sort: str = "path", *, common: bool = False) -> str:
+    with pytest.MonkeyPatch.context() as patch, library.session() as session:
+        if common:
+            patch.setattr("core.library.filters.compiler.RARE", -1)
+            patch.setattr("core.library.paging.RARE", -1)
+        tree = parse(text)
+        make = path_query if sort == "path" else scored_query
+        query = make(session, tree, None, 200) if sort == "path" else make(session, tree, sort, None, 200)  # type: ignore[arg-type]
+        compiled = query.compile(session.connection(), compile_kwargs={"literal_binds": True})
+        rows = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}".replace("%", "%%")).all()
+        return "\n".join(row[3] for row in rows)
+
+
+COMMON = (
+    "", "dog", "state:accepted", "state:none", "score:<0.5", "rank:>3", "author:me", "written:2026", "date:2024",
+    "run:current", "folder:2024", "NOT (dog OR state:seed)",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", COMMON)
+def test_a_page_by_path_is_read_from_an_index_in_order(empty_library, text):
+    plan = _plan(empty_library, text, common=True)
+    assert plan.startswith("SCAN image USING") and "INDEX ix_image_live" in plan.splitlines()[0]
+    assert "TEMP B-TREE" not in plan
+    assert "SCAN caption" not in plan and "SCAN score" not in plan
+
+
+@pytest.mark.parametrize("text", COMMON)
+def test_a_page_by_score_walks_through_the_scores_in_order(empty_library, text):
+    first, *rest = _plan(empty_library, text, "score", common=True).splitlines()
+    assert first == "SEARCH score USING COVERING INDEX ix_score_clip_s (gallery_id=?)"
+    assert not any("SCAN" in line for line in rest)
+
+
+RARE_ONES = ("dog", "state:rejected", "score:>0.9", "rank:1", "author:me", "date:2024", "written:today")
+
+
+@pytest.mark.parametrize("text", RARE_ONES)
+def test_a_rare_condition_is_where_the_search_begins(empty_library, text):
+    lines = _plan(empty_library, text).splitlines()
+    assert lines[0] == "SEARCH image USING INTEGER PRIMARY KEY (rowid=?)"
+    assert not any(line.startswith(("SCAN score", "SCAN image USING INTEGER")) for line in lines)
+    if text != "dog":  # names are looked through, which takes milliseconds; captions never are
+        assert not any(line.startswith("SCAN") for line in lines)
+    else:
+        assert any(line.startswith("SCAN caption_fts VIRTUAL TABLE") for line in lines)
+
+
+def test_the_next_page_begins_after_the_last(empty_library):
+    with empty_library.session() as session:
+        from core.library.paging import Cursor
+
+        query = path_query(session, parse(""), Cursor(1, "x.jpg"), 200)
+        compiled = query.compile(session.connection(), compile_kwargs={"literal_binds": True})
+        (row, *_) = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}").all()
+    assert row[3].startswith("SEARCH image USING") and "(folder_id,relative_path)>(?,?)" in row[3]
+
+
+def test_photos_that_come_between_two_pages_move_nothing(empty_library):
+    _fill(empty_library, [PhotoFacts("/r", f"{letter}.jpg") for letter in "bdf"], None)
+    first = page(empty_library, limit=2)
+    with empty_library.writing() as session:
+        root = session.scalar(select(Folder.id))
+        session.add(Image(folder_id=root, relative_path="0.jpg"))
+        session.add(Image(folder_id=root, relative_path="3/e.jpg"))
+    assert first.ids.tolist() == [1, 2] and first.next is not None
+    second = page(empty_library, after=first.next, limit=2)
+    assert second.ids.tolist() == [5, 3] and second.next is None
+
+
+def test_the_word_index_follows_every_change(empty_library):
+    _fill(empty_library, [PhotoFacts("/r", "x.jpg")], None)
+    with empty_library.writing() as session:
+        root = session.scalar(select(Image.id))
+        session.add(Caption(id=50, image_id=root, text="Überholt", author="human", state="accepted", live=True,
+                            created_at=MOMENT))  # fmt: skip
+
+    def found(word: str) -> int:
+        return len(queries.image_ids(empty_library, filter=word))
+
+    assert found("uberholt") == 1 and found('"überholt"') == 1 and found("gone") == 0
+    with empty_library.writing() as session:
+        session.connection().exec_driver_sql("UPDATE caption SET live = 0 WHERE id = 50")
+        session.connection().exec_driver_sql("UPDATE caption SET live = 1 WHERE id <> 50")
+    assert found("uberholt") == 0 and found("gone") == 1
+    with empty_library.writing() as session:
+        session.connection().exec_driver_sql("DELETE FROM image")
+        index = session.connection().exec_driver_sql("SELECT count(*) FROM caption_fts WHERE caption_fts MATCH 'gone'")
+        assert index.scalar() == 0
+        session.connection().exec_driver_sql("INSERT INTO caption_fts(caption_fts) VALUES ('integrity-check')")

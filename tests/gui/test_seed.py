@@ -1,0 +1,131 @@
+"""Writing captions one after another by keyboard: what comes next, and what is shown meanwhile."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+
+from core.library import queries
+from core.library.library import Library
+from gui.tasks import Suggestion
+from tests.gui.conftest import settle, suggest_captions
+
+
+@pytest.fixture
+def window(qtbot, open_window, photos):
+    made = open_window(photos)
+    made.go("seed")
+    settle(qtbot, made)
+    return made
+
+
+def say(qtbot, window, text: str) -> int:
+    """Type a caption and press Enter; returns the photo that it is for."""
+    seed = window.view("seed")
+    image_id = seed.current_id
+    QTest.keyClicks(seed.editor, text)
+    QTest.keyClick(seed.editor, Qt.Key.Key_Return)
+    return image_id
+
+
+def written(window) -> dict[int, tuple[str, ...]]:
+    with Library.open(window.session.service.path) as library:
+        return {seed.image_id: seed.texts for seed in queries.seeds(library)}
+
+
+def test_enter_keeps_the_caption_and_shows_the_next_photo(qtbot, window):
+    seed = window.view("seed")
+    first = say(qtbot, window, "one")
+    assert seed.current_id != first and seed.editor.text == "", "at once: typing goes on without waiting"
+    second = say(qtbot, window, "two")
+    settle(qtbot, window)
+    assert written(window) == {first: ("one",), second: ("two",)}
+
+
+def test_next_leaves_out_photos_that_have_a_caption(qtbot, window):
+    seed = window.view("seed")
+    order = seed._order.tolist()
+    seed.show_id(order[1])
+    settle(qtbot, window)
+    say(qtbot, window, "the second photo")
+    seed.show_id(order[0])
+    settle(qtbot, window)
+    say(qtbot, window, "the first photo")
+    assert seed.current_id == order[2]
+    for _ in order[2:]:
+        say(qtbot, window, "another")
+    settle(qtbot, window)
+    assert len(written(window)) == len(order)
+    here = seed.current_id
+    QTest.keyClick(seed.editor, Qt.Key.Key_Return)
+    assert seed.current_id != here, "with every photo captioned, next is simply next"
+
+
+def test_after_the_chosen_photos_come_the_others(qtbot, window):
+    seed = window.view("seed")
+    chosen = seed._order[[4, 6]].tolist()
+    seed.show_suggested(Suggestion(tuple(chosen)))
+    settle(qtbot, window)
+    assert seed.current_id == chosen[0]
+    say(qtbot, window, "one")
+    assert seed.current_id == chosen[1]
+    say(qtbot, window, "two")
+    assert seed.current_id not in chosen, "never back to a photo that is done"
+    assert "Choose others" in window.toast.message
+
+
+def test_an_emptied_caption_makes_its_photo_wait_again(qtbot, window):
+    seed = window.view("seed")
+    first = say(qtbot, window, "one")
+    settle(qtbot, window)
+    seed.show_id(first)
+    settle(qtbot, window)
+    seed.editor.selectAll()
+    QTest.keyClick(seed.editor, Qt.Key.Key_Delete)
+    seed.keep()
+    settle(qtbot, window)
+    assert first not in seed._captioned
+
+
+def test_no_other_photo_is_shown_while_one_cannot_be_read(qtbot, window, monkeypatch):
+    seed = window.view("seed")
+    assert seed.picture._pixmap is not None and seed.name.full_text()
+
+    def broken(image_id: int) -> None:
+        raise RuntimeError("no such column\n" + "SELECT much " * 100)
+
+    monkeypatch.setattr(window.session.service, "photo", broken)
+    seed.step(1)
+    qtbot.waitUntil(lambda: seed.picture._pixmap is None)
+    assert seed.name.full_text() == ""
+    qtbot.waitUntil(lambda: bool(window.messages.message))
+    assert len(window.messages.message) < 300 and "no such column" in window.messages.message
+    assert "SELECT" not in window.messages.message
+
+
+def test_another_caption_is_offered_when_there_is_one(qtbot, window):
+    seed = window.view("seed")
+    assert not window.actions_table["another"].isEnabled()
+    QTest.keyClicks(seed.editor, "a")
+    assert window.actions_table["another"].isEnabled()
+
+
+def test_the_walk_ends_well_for_a_photo_that_is_not_in_it(qtbot, window):
+    seed = window.view("seed")
+    assert seed._uncaptioned_after(np.array([10_000, 10_001])).tolist() == [10_000, 10_001]
+
+
+def test_a_suggestion_gives_way_to_what_is_typed(qtbot, window):
+    seed = window.view("seed")
+    suggest_captions(window.session.service.path, {seed.current_id: ["a round thing"]}, {})
+    window.session.refresh()
+    settle(qtbot, window)
+    assert seed._suggested_text.isVisible() and seed._suggested_text.text() == "a round thing"
+    height = seed.picture.height()
+    QTest.keyClicks(seed.editor, "a")
+    assert not seed._suggested_text.isVisible()
+    QTest.keyClick(seed.editor, Qt.Key.Key_Backspace)
+    assert seed._suggested_text.isVisible()
+    assert seed.picture.height() == height, "nothing moves while one types"

@@ -1,0 +1,170 @@
+"""Train, with reports made up: what a person sees while it runs and when it has ended."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from core.errors import UserError
+from core.jobs import QuietContext
+from core.library.library import Library
+from core.library.runs import create_run, update_run
+from core.training.messages import GateRow, MetricRow, StageResult, StageStarted, TrainReport, TrainRequest
+from gui import bridge, tasks, verdict
+from gui.views.seed_view import NEEDED
+from gui.widgets.curves import Curve, smooth
+from tests.gui import toy_jobs
+from tests.gui.conftest import WAIT, settle
+
+VALUES = {"clip_s": 0.8, "r1": 40.0, "unique_ratio": 0.9, "length": 9.5}
+REPORT = TrainReport(
+    "run-1", Path("run-1"), "before", "No better.", {"before": StageResult(VALUES)}, (), 20, 4, 180, 60.0
+)
+BOTH = {name: StageResult(VALUES) for name in ("before", "stage1", "stage2")}
+
+
+def loss(step, value=1.0) -> MetricRow:
+    return MetricRow(1, step, loss=value)
+
+
+def write_seeds(qtbot, window, number: int) -> None:
+    for image_id in window.view("library").grid.photos.ids[:number]:
+        window.session.write(lambda service, i=int(image_id): service.write_seed(i, None, f"words {i}"), lambda _: None)
+    window.session.after_writes(window.session.refresh)
+    settle(qtbot, window)
+
+
+@pytest.fixture
+def train(qtbot, open_window, photos):
+    window = open_window(photos)
+    window.go("train")
+    settle(qtbot, window)
+    return window.view("train")
+
+
+@pytest.mark.parametrize("kept", ["before", "stage1", "stage2"])
+def test_every_outcome_is_told(train, kept):
+    train.show_result(replace(REPORT, kept=kept, results=BOTH))
+    assert train.kept.text() and train.outcome.text()
+    assert ("old model" in train.kept.text()) == (kept == "before")
+    assert train.choose_old.isHidden() == (kept == "before")
+    titles = [train.evidence.itemAtPosition(0, place).widget().text() for place in (1, 2, 3)]
+    assert titles == ["Before", "After stage 1", "After stage 2"]
+
+
+def test_a_new_model_that_lost_against_the_one_in_use_is_not_called_in_use(qtbot, train):
+    train.show_result(replace(REPORT, kept="stage2", results=BOTH))
+    train._session.refresh()
+    settle(qtbot, train.window())
+    assert train._session.overview.run_id is None
+    assert train.kept.text() == "The old model stays in use"
+    assert train.choose_old.text() == "Use the new model after all"
+
+
+def test_stage_two_that_did_not_help_is_told(train):
+    assert "as it was after stage 1" in verdict.headline(replace(REPORT, kept="stage1", results=BOTH), in_use=True)
+    only = {name: BOTH[name] for name in ("before", "stage1")}
+    assert "stage 1" not in verdict.headline(replace(REPORT, kept="stage1", results=only), in_use=True)
+
+
+def test_a_stage_that_begins_again_draws_no_loop(train):
+    train.show_partials([StageStarted(1, 60), *(loss(step) for step in range(1, 21))])
+    assert len(train.loss.points) == 20
+    train.show_partials([loss(21), StageStarted(1, 60), loss(1), loss(2)])
+    assert [x for x, _ in train.loss.points] == [1, 2]
+    assert train.reward.points == []
+
+
+def test_a_curve_goes_on_from_a_step_that_was_there_already(qtbot):
+    curve = Curve("Title", "Hint")
+    qtbot.addWidget(curve)
+    curve.extend([(1, 5.0), (2, 4.0), (3, 3.0)])
+    curve.extend([(2, 9.0), (3, 8.0)])
+    assert curve.points == [(1, 5.0), (2, 9.0), (3, 8.0)]
+
+
+def test_a_curve_shows_no_figures_before_it_has_any(qtbot):
+    curve = Curve("Title", "Hint", restless=True)
+    qtbot.addWidget(curve)
+    axis = curve._plot.getAxis("left")
+    assert not axis.style["showValues"]
+    curve.begin(30)
+    curve.extend([(1, 0.5)])
+    assert axis.style["showValues"]
+    low, high = curve._plot.getViewBox().viewRange()[0]
+    assert low <= 0 and high >= 30, "the room of the whole stage from its first step on"
+    curve.extend([(10, 0.5)])
+    curve.end()
+    assert curve._plot.getViewBox().viewRange()[0][1] < 12, "a stage that stopped early leaves no empty space"
+
+
+def test_the_smooth_line_starts_with_the_first_value_and_scatters_less():
+    assert smooth([]) == []
+    assert smooth([3.0]) == [3.0]
+    restless = [0.0, 1.0] * 20
+    assert max(smooth(restless)[10:]) - min(smooth(restless)[10:]) < 0.2
+    assert 0.4 < smooth(restless)[-1] < 0.6
+
+
+def test_photos_with_a_caption_of_ones_own_are_not_practised_on(qtbot, train):
+    write_seeds(qtbot, train.window(), 6)
+    assert train.headline.text() == "Learn from 6 captions, practise on 2 photos"
+
+
+def test_checks_say_in_plain_words_what_has_no_everyday_unit():
+    gate = GateRow("drift", "green", "The model has moved 0.4 nats a caption from stage 1; 8 is the limit.")
+    assert "nats" not in verdict.check(gate)
+    assert verdict.check(replace(gate, state="red")) != verdict.check(gate)
+    length = GateRow("length", "green", "Captions have 9.0 words; yours have 11.9.")
+    assert verdict.check(length) == length.sentence
+
+
+@pytest.mark.parametrize("how", ["cancelled", "killed"])
+def test_a_training_that_was_cut_off_can_be_gone_on_with(qtbot, open_window, photos, monkeypatch, how):
+    monkeypatch.setattr(bridge, "CANCEL_GRACE_S", 0.2)
+    window = open_window(photos, in_process=False)
+    write_seeds(qtbot, window, NEEDED)
+    window.go("train")
+    train, service = window.view("train"), window.session.service
+    with Library.open(service.path) as library:
+        create_run(library, "recommended", {})  # as a worker does before it is ended without a word
+    job = toy_jobs.deaf if how == "cancelled" else toy_jobs.die
+    train.watch(window.session.start(window.session.heavy, job, int(signal.SIGKILL), title="Training", kind="train"))
+    if how == "cancelled":
+        qtbot.wait(1_000)
+        train.cancel()
+    qtbot.waitUntil(lambda: train._job is None, timeout=WAIT)
+    qtbot.waitUntil(lambda: train.go_on.isVisible(), timeout=WAIT)
+    assert train.idle.isVisible() and train.start.isEnabled()
+
+
+def test_going_on_uses_the_settings_that_the_training_was_begun_with(qtbot, open_window, photos, monkeypatch):
+    window = open_window(photos)
+    write_seeds(qtbot, window, NEEDED)
+    window.go("train")
+    train = window.view("train")
+    begun = {"preset": "two-stage", "overrides": {"stage1.steps": 9}, "text_file": "", "library": None, "resume": None}
+    with Library.open(window.session.service.path) as library:
+        run = create_run(library, "two-stage", {"request": begun})
+        update_run(library, run.id, status="cancelled")
+    window.session.refresh()
+    settle(qtbot, window)
+    asked = []
+    monkeypatch.setattr(window.session, "start", lambda runner, job, request, **_: asked.append(request))
+    train.go_on.click()
+    assert asked == [
+        replace(TrainRequest(window.session.service.path, "two-stage"), overrides={"stage1.steps": 9}, resume=True)
+    ]
+
+
+def test_what_a_command_line_would_be_told_is_said_for_the_window(monkeypatch):
+    def refuse(ctx, request):
+        raise UserError("Captions have changed since the training was stopped.", "Train without --resume.")
+
+    monkeypatch.setattr("core.training.job.train_job", refuse)
+    with pytest.raises(UserError) as caught:
+        tasks.train(QuietContext(), TrainRequest(Path("x.seedcap"), resume=True))
+    assert caught.value.next_step == "Press Train to begin anew."
