@@ -131,6 +131,8 @@ class _LibraryRun:
 
     def caption(self) -> CaptionReport:
         tally = Tally(self._ctx, self._job.todo)
+        earlier = ledger.failed_items(self._library, self._job.id)
+        tally.list_failures((one.relative_path, one.error) for one in earlier)
         while ids := ledger.next_items(self._library, self._job.id, _ROWS_AT_ONCE):
             rows = image_rows(self._library, ids)
             gone = set(ids) - {row.id for row in rows}

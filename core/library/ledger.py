@@ -38,10 +38,14 @@ class JobRow:
 
 @dataclass(frozen=True)
 class FailedItem:
-    """A photo that a job could not do: ``error`` in words, after this many ``attempts``."""
+    """A photo that a job could not do: ``error`` in words, after this many ``attempts``.
+
+    ``relative_path``: within its folder, as reports name it.
+    """
 
     image_id: int
     path: Path
+    relative_path: str
     error: str
     attempts: int
 
@@ -110,7 +114,7 @@ def failed_items(library: Library, job_id: int) -> list[FailedItem]:
     query = select(JobItem).where(JobItem.job_id == job_id, JobItem.state == FAILED).order_by(JobItem.image_id)
     with library.session() as session:
         items = {item.image_id: (item.error or "", item.attempts) for item in session.scalars(query)}
-    return [FailedItem(row.id, row.path, *items[row.id]) for row in image_rows(library, items)]
+    return [FailedItem(row.id, row.path, row.relative_path, *items[row.id]) for row in image_rows(library, items)]
 
 
 def close_job(library: Library, job_id: int, state: str = "done", message: str | None = None) -> None:

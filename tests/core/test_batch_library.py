@@ -212,6 +212,15 @@ def test_failed_photos_and_another_try(library, caption, photos):
     assert caption(resume=True, retry_failed=True).done == 0
 
 
+def test_gone_on_with_it_still_tells_of_what_failed_before(library, caption, photos):
+    (photos / "photo 002.png").write_bytes(b"")
+    with pytest.raises(Cancelled):
+        caption(Watching(lambda self: len(self.progresses) == 2))
+    report = caption(resume=True)
+    assert report.failed == (("photo 002.png", "The file is empty."),) and report.failed_count == 1
+    assert report.already + report.done == 13
+
+
 def test_these_photos_only(library, caption):
     wanted = image_ids(library)[[2, 5]]
     assert caption(image_ids=tuple(wanted.tolist())).done == 2
