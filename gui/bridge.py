@@ -41,7 +41,7 @@ class WorkerDiedError(Exception):
 
 
 class WorkerProcess:
-    """A spawned process that runs jobs; every method belongs to the thread that made it."""
+    """A spawned process that runs jobs; one thread at a time may use it."""
 
     def __init__(self) -> None:
         folder = log_dir()
@@ -79,7 +79,7 @@ class WorkerProcess:
             raise WorkerDiedError(self._process.exitcode, self._read_log()) from None
 
     def close(self, grace_s: float = 2.0) -> None:
-        """Let the process end by itself, then make it; removes its log."""
+        """Let the process end by itself, then make it; removes its log. May take seconds: not for the GUI thread."""
         self._pipe.close()
         self._process.join(grace_s)
         if self._process.is_alive():
@@ -215,6 +215,7 @@ class _WorkerSlot:
     def __init__(self, keep: bool) -> None:
         self._keep = keep
         self._idle: WorkerProcess | None = None
+        self._enders: list[threading.Thread] = []
 
     def take(self) -> WorkerProcess:
         worker, self._idle = self._idle, None
@@ -230,9 +231,16 @@ class _WorkerSlot:
             worker.close(2.0 if healthy else 0.0)
 
     def release(self) -> None:
+        """End the idle worker from a thread of its own: a process may take seconds to go."""
         worker, self._idle = self._idle, None
         if worker is not None:
-            worker.close()
+            ender = threading.Thread(target=worker.close, name="seedcap-end-worker")
+            self._enders = [*(one for one in self._enders if one.is_alive()), ender]
+            ender.start()
+
+    @property
+    def ending(self) -> bool:
+        return any(ender.is_alive() for ender in self._enders)
 
 
 class JobRunner(QObject):
@@ -277,9 +285,14 @@ class JobRunner(QObject):
         return running
 
     def release(self) -> None:
-        """Give back the kept worker's memory, unless it is at work."""
+        """Give back the kept worker's memory, unless it is at work. Returns at once; see :attr:`ending`."""
         if self._slot is not None and self._current is None:
             self._slot.release()
+
+    @property
+    def ending(self) -> bool:
+        """A released worker has not quite ended yet."""
+        return self._slot is not None and self._slot.ending
 
     def _receive(self, message: Message) -> None:
         job = self._current

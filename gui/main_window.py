@@ -402,14 +402,15 @@ class MainWindow(QMainWindow):
         """Keep what is typed, ask running work to stop, wait for it without freezing, then close."""
         self._keep_typed()
         self._settings.setValue("geometry", self.saveGeometry())
-        if self.session.busy:
+        running = self.session.busy
+        if not self.session.wind_down():
             event.ignore()
             if not self._closing:
                 self._closing = True
                 self.setEnabled(False)
-                self.job_bar.show_cancelling()
-                self.job_bar.show()
-                self.session.cancel_all()
+                if running:
+                    self.job_bar.show_cancelling()
+                    self.job_bar.show()
                 self._close_when_idle()
             return
         self.session.close()
@@ -419,10 +420,10 @@ class MainWindow(QMainWindow):
         self.closed.emit()
 
     def _close_when_idle(self) -> None:
-        if self.session.busy:
-            QTimer.singleShot(50, self._close_when_idle)
-        else:
+        if self.session.wind_down():
             self.close()
+        else:
+            QTimer.singleShot(50, self._close_when_idle)
 
     def show_crash(self, summary: str, details: str) -> None:
         failure = Failure(

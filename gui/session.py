@@ -205,16 +205,21 @@ class Session(QObject):
             if runner.current is not None:
                 runner.current.cancel()
 
+    def wind_down(self) -> bool:
+        """Ask all work to stop, and tell whether it has. Never waits: ask again until it has."""
+        self.cancel_all()
+        for runner in self.runners:
+            runner.release()
+        return not self.busy and not any(runner.ending for runner in self.runners)
+
     def close(self) -> None:
-        """After the jobs have ended: finish writing, then let go of everything."""
+        """When all work has wound down: finish writing, then let go of everything."""
         self._refresh.stop()
         self.watcher.stop()
         self.writes.stop()  # first: what was typed
         for lane in self.lanes:
             lane.stop()
         self.thumbnails.stop()
-        for runner in self.runners:
-            runner.release()
         service, self.service = self.service, None
         if service is not None:
             service.close()

@@ -28,7 +28,12 @@ def runner(request, qtbot, seedcap_home):
     if made.current:
         made.current.cancel()
         qtbot.waitUntil(lambda: made.current is None, timeout=WAIT)
-    made.release()
+    release(qtbot, made)
+
+
+def release(qtbot, runner) -> None:
+    runner.release()
+    qtbot.waitUntil(lambda: not runner.ending, timeout=WAIT)
 
 
 @pytest.fixture
@@ -196,15 +201,31 @@ def test_a_kept_worker_serves_again_until_released(qtbot, seedcap_home):
     first = pid()
     assert pid() == first
     runner.release()
-    assert pid() != first
+    assert pid() != first, "the next job does not wait for the old worker's end"
+    release(qtbot, runner)
+
+
+def test_ending_a_kept_worker_blocks_nobody(qtbot, seedcap_home, monkeypatch):
+    runner, go, close = JobRunner(keep_worker=True), threading.Event(), bridge.WorkerProcess.close
+
+    def slow_close(worker, *args):
+        go.wait(WAIT / 1000)
+        close(worker, *args)
+
+    monkeypatch.setattr(bridge.WorkerProcess, "close", slow_close)
+    run(qtbot, runner, toy_jobs.process_id)
     runner.release()
+    assert runner.ending and not go.is_set(), "it came back while the worker was still there"
+    go.set()
+    qtbot.waitUntil(lambda: not runner.ending, timeout=WAIT)
+    assert list((seedcap_home / "log").glob("worker-*.log")) == []
 
 
 def test_a_kept_worker_is_replaced_after_a_crash(qtbot, seedcap_home):
     runner = JobRunner(keep_worker=True)
     assert run(qtbot, runner, toy_jobs.die, int(signal.SIGKILL)).endings[0][0] == "failed"
     assert run(qtbot, runner, toy_jobs.count, 2).endings == [("finished", 2)]
-    runner.release()
+    release(qtbot, runner)
 
 
 def test_worker_logs_do_not_pile_up(qtbot, process_runner, seedcap_home):

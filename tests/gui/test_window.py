@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
@@ -18,6 +19,7 @@ from core.library.library import Library
 from core.library.runs import create_run, set_current_run, update_run
 from core.starter.scenes_library import write_sample_library
 from core.starter.scenes_words import DEMO
+from gui import bridge
 from gui import theme as theming
 from gui.actions import SPECS
 from gui.app import crash_hook
@@ -322,6 +324,26 @@ def test_closing_ends_a_worker_process(qtbot, open_window, photos):
         window.close()
 
 
+def test_closing_waits_for_a_kept_worker_without_freezing(qtbot, open_window, photos, monkeypatch):
+    closers, close_worker = [], bridge.WorkerProcess.close
+
+    def close(worker, *args):
+        closers.append(threading.current_thread())
+        close_worker(worker, *args)
+
+    monkeypatch.setattr(bridge.WorkerProcess, "close", close)
+    window = open_window(photos, in_process=False)
+    words, closers[:] = window.session.words, []
+    job = window.session.start(words, toy_jobs.count, 1, title="Searching", kind="search")
+    qtbot.waitSignal(job.ended, timeout=WAIT).wait()
+    assert closers == []
+    with qtbot.waitSignal(window.closed, timeout=WAIT):
+        window.close()
+        assert window.isVisible()
+    assert len(closers) == 1 and closers[0] is not threading.main_thread()
+    assert not words.ending
+
+
 def test_one_library_one_window(qtbot, open_window, photos):
     open_window(photos)
     second = open_window()
@@ -433,6 +455,7 @@ def test_no_model_library_is_imported_by_the_window(tmp_path):
     photos = draw_photos(tmp_path / "photos", 3)
     code = f"""
 import sys
+import threading
 from pathlib import Path
 from gui.app import make_application, make_window, open_settings
 app = make_application()
