@@ -44,6 +44,7 @@ class Session(QObject):
         self.service: LibraryService | None = None
         self.overview: Overview | None = None
         self.opening: Path | None = None
+        self.closing = False  # nothing new is begun any more
         self.writes.failed.connect(lambda _failure: self._set_opening(None))
         for lane in self.lanes:
             lane.failed.connect(self.failed)
@@ -67,6 +68,8 @@ class Session(QObject):
     def open(self, folder: Path, then: Callable[[], object] | None = None) -> None:
         """Open the library in or of ``folder`` instead of the one that is open now."""
 
+        if self.closing:
+            return
         for runner in (self.heavy, self.light):
             if runner.current is not None:
                 self.failed.emit(
@@ -184,9 +187,14 @@ class Session(QObject):
     # -- jobs -------------------------------------------------------------------------------------------------------
 
     def start(self, runner: JobRunner, job: Job, request: object, *, title: str, kind: str = "") -> RunningJob | None:
-        """Start a job whose failure is told in the message bar; None when it could not be started."""
+        """Start a job whose failure is told in the message bar; None when it could not be started.
+
+        Nothing is started, and nothing said, while the app is closing: whatever asks then is not a person.
+        """
         from core.errors import UserError
 
+        if self.closing:
+            return None
         try:
             running = runner.start(job, request, title=title, kind=kind)
         except UserError as error:
@@ -206,11 +214,14 @@ class Session(QObject):
                 runner.current.cancel()
 
     def wind_down(self) -> bool:
-        """Ask all work to stop, and tell whether it has. Never waits: ask again until it has."""
+        """Begin nothing more, ask all work to stop, and tell whether it has. Never waits: ask again until it has."""
+        self.closing = True
+        self.watcher.stop()
         self.cancel_all()
         for runner in self.runners:
             runner.release()
-        return not self.busy and not any(runner.ending for runner in self.runners)
+        ended = not self.busy and not any(runner.ending for runner in self.runners)
+        return ended and self.opening is None  # a library that is half open could not be closed
 
     def close(self) -> None:
         """When all work has wound down: finish writing, then let go of everything."""

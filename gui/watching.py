@@ -30,6 +30,7 @@ class Watcher(QObject):
         self._watch: FolderWatch | None = None
         self._folders: tuple[Path, ...] = ()
         self._since = time.time()
+        self._stopped = False
         self._timer = QTimer(self, singleShot=True)
         self._timer.timeout.connect(self._look)
 
@@ -40,13 +41,15 @@ class Watcher(QObject):
 
     def watch(self, folders: Sequence[Path]) -> None:
         """Look after these folders, and only these."""
-        if tuple(folders) == self._folders:
+        if self._stopped or tuple(folders) == self._folders:
             return
         self._watch, self._folders = None, tuple(folders)
         if folders:
             self._timer.start(LOOK_EVERY_MS)
 
     def stop(self) -> None:
+        """For good: a look that is under way is the last, and nothing is made of it."""
+        self._stopped = True
         self._timer.stop()
 
     def _look(self) -> None:
@@ -62,8 +65,8 @@ class Watcher(QObject):
 
         def done(result: tuple[FolderWatch, tuple[Path, ...], float]) -> None:
             used, news, seconds = result
-            if folders != self._folders:
-                return  # other folders are looked after by now
+            if self._stopped or folders != self._folders:
+                return  # other folders are looked after by now, or none
             self._watch = used
             if news:
                 self.changed.emit(news)

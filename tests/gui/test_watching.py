@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from core.library import queries
 from core.library.library import Library
+from core.library.watch import FolderWatch
 from gui import watching
 from tests.gui.conftest import WAIT, close, draw_photos, settle
 
@@ -60,6 +63,26 @@ def test_news_waits_for_a_scan_that_is_running(qtbot, open_window, photos, tmp_p
         job.cancel()
     qtbot.waitUntil(lambda: _shown(window) == 9, timeout=WAIT)
     assert window.messages.message == "" or "photos are here" in window.messages.message
+
+
+def test_a_look_that_was_under_way_says_nothing_once_watching_has_stopped(qtbot, photos, monkeypatch):
+    looking, go, said = threading.Event(), threading.Event(), []
+
+    def poll(watch):
+        looking.set()
+        go.wait(WAIT / 1000)
+        return (photos,)
+
+    monkeypatch.setattr(FolderWatch, "poll", poll)
+    watcher = watching.Watcher()
+    watcher.changed.connect(said.append)
+    watcher.watch([photos])
+    qtbot.waitUntil(looking.is_set, timeout=WAIT)
+    watcher.stop()
+    go.set()
+    watcher.lane.stop()
+    qtbot.wait(100)
+    assert said == [] and not watcher._timer.isActive()
 
 
 def test_another_library_is_watched_instead(qtbot, open_window, photos, tmp_path):

@@ -25,7 +25,7 @@ from gui.actions import SPECS
 from gui.app import crash_hook
 from gui.bridge import RunningJob
 from gui.dialogs import CrashDialog, ShortcutsDialog
-from gui.services import sample_folder
+from gui.services import LibraryService, sample_folder
 from tests.gui import toy_jobs
 from tests.gui.conftest import WAIT, close, draw_photos, settle, suggest_captions
 
@@ -342,6 +342,41 @@ def test_closing_waits_for_a_kept_worker_without_freezing(qtbot, open_window, ph
         assert window.isVisible()
     assert len(closers) == 1 and closers[0] is not threading.main_thread()
     assert not words.ending
+
+
+def test_nothing_begins_while_the_window_waits_to_close(qtbot, open_window, photos):
+    window = open_window(photos)
+    session, library = window.session, window.view("library")
+    started, told = [], []
+    job = session.start(session.light, toy_jobs.endless, None, title="Reading photos", kind="scan")
+    session.job_started.connect(lambda new: started.append(new.title))
+    session.failed.connect(told.append)
+    library.scan()  # waits for the one that runs
+    job.ended.connect(lambda: session.start(session.heavy, toy_jobs.count, 1, title="Chained"))
+    library.look_again([photos])  # and so does the news of a change
+    with qtbot.waitSignal(window.closed, timeout=WAIT):
+        window.close()
+        draw_photos(photos / "new", 1)
+        assert window.isVisible()
+    assert started == [] and told == []
+
+
+def test_closing_while_a_library_is_being_opened_leaves_it_closed(qtbot, open_window, photos, monkeypatch):
+    slow, go = LibraryService.open, threading.Event()
+
+    def open_slowly(folder):
+        go.wait(WAIT / 1000)
+        return slow(folder)
+
+    monkeypatch.setattr(LibraryService, "open", open_slowly)
+    window = open_window()
+    window.open_folder(photos)
+    with qtbot.waitSignal(window.closed, timeout=WAIT):
+        window.close()
+        go.set()
+    assert window.session.service is None
+    with Library.for_photos(photos, exclusive=True) as library:
+        assert queries.counts(library).photos == 0, "it was not looked through any more"
 
 
 def test_one_library_one_window(qtbot, open_window, photos):
