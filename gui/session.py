@@ -40,7 +40,9 @@ class Session(QObject):
         self.watcher = Watcher(self)
         self.heavy = JobRunner(self, in_process=in_process)  # training, captioning: one at a time
         self.light = JobRunner(self, in_process=in_process)  # scanning
-        self.words = JobRunner(self, in_process=in_process, keep_worker=True)  # search: the model stays loaded
+        self.words = JobRunner(
+            self, in_process=in_process, keep_worker=True
+        )  # search and what to label next: the model stays loaded
         self.service: LibraryService | None = None
         self.overview: Overview | None = None
         self.opening: Path | None = None
@@ -102,6 +104,8 @@ class Session(QObject):
         return LibraryService.open(folder)
 
     def _use(self, service: LibraryService) -> None:
+        if self.words.current is not None:
+            self.words.current.cancel()  # what it finds are photos of the library before
         before, self.service = self.service, service
         self.commands.use(service)
         self.thumbnails.clear()

@@ -36,6 +36,7 @@ from gui.widgets.basics import (
 from gui.widgets.photo_grid import SIDES, PhotoGrid
 
 FILTER_PAUSE_MS = 180
+SEARCH_AGAIN_MS = 100
 SEARCH_COUNT = 200
 GROW_MS = 1_000
 MATCH = "match"  # the order in which a search has found photos
@@ -60,6 +61,7 @@ class LibraryView(QWidget):
         self.failed.closed.connect(lambda: self.show_failed(False))
         self.failed.hide()
         self._pause = QTimer(self, singleShot=True, interval=FILTER_PAUSE_MS)
+        self._waiting_search = QTimer(self, singleShot=True, interval=SEARCH_AGAIN_MS)
         self._build()
         self.setFocusProxy(self.grid)
         self._connect()
@@ -145,6 +147,7 @@ class LibraryView(QWidget):
         self.filter_box.textChanged.connect(lambda _text: self._pause.start())
         self.filter_box.returnPressed.connect(self._apply_filter)
         self._pause.timeout.connect(self._apply_filter)
+        self._waiting_search.timeout.connect(self.search)
         self.filter_menu.clicked.connect(self._show_filter_menu)
         self.search_box.returnPressed.connect(self.search)
         self.search_box.textChanged.connect(lambda text: None if text.strip() else self._end_search())
@@ -298,8 +301,9 @@ class LibraryView(QWidget):
             return
         runner = self._session.words
         if runner.current is not None:
-            runner.current.cancel()
-            QTimer.singleShot(100, self.search)
+            if runner.current.kind == "search":  # for other words; photos being chosen in Seed are waited for
+                runner.current.cancel()
+            self._waiting_search.start()
             return
         order = SearchOrder(service.path, text, SEARCH_COUNT)
         job = self._session.start(runner, search_words, order, title=self.tr("Searching"), kind="search")

@@ -369,9 +369,14 @@ class SeedView(QWidget):
             return
         order = SuggestOrder(service.path, SUGGESTED)
         title = self.tr("Choosing photos")
-        job = self._session.start(self._session.heavy, suggest_photos, order, title=title, kind="suggest")
+
+        def chosen(result: Suggestion) -> None:
+            if self._session.service is service:
+                self.show_suggested(result)
+
+        job = self._session.start(self._session.words, suggest_photos, order, title=title, kind="suggest")
         if job is not None:
-            job.finished.connect(self.show_suggested)
+            job.finished.connect(chosen)
 
     def show_suggested(self, result: Suggestion) -> None:
         self.strip.photos.set_ids(np.array(result.image_ids, dtype=np.int64))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
@@ -9,8 +11,10 @@ from PySide6.QtTest import QTest
 
 from core.library import queries
 from core.library.library import Library
-from gui.tasks import Suggestion
-from tests.gui.conftest import settle, suggest_captions
+from gui.tasks import SearchResult, Suggestion
+from gui.views import library_view, seed_view
+from tests.gui import toy_jobs
+from tests.gui.conftest import WAIT, draw_photos, settle, suggest_captions
 
 
 @pytest.fixture
@@ -74,6 +78,50 @@ def test_after_the_chosen_photos_come_the_others(qtbot, window):
     say(qtbot, window, "two")
     assert seed.current_id not in chosen, "never back to a photo that is done"
     assert "Choose others" in window.toast.message
+
+
+def choosing(monkeypatch, window) -> threading.Event:
+    """Let photos be chosen without models: as soon as the event is set, the third and the fifth."""
+    go, ids = threading.Event(), tuple(window.view("seed")._order[[2, 4]].tolist())
+
+    def choose(ctx, order) -> Suggestion:
+        go.wait(WAIT / 1000)
+        return Suggestion(ids)
+
+    monkeypatch.setattr(seed_view, "suggest_photos", choose)
+    return go
+
+
+def test_photos_are_chosen_while_a_training_runs(qtbot, window, monkeypatch):
+    seed, session = window.view("seed"), window.session
+    training = session.start(session.heavy, toy_jobs.endless, None, title="Training", kind="train")
+    choosing(monkeypatch, window).set()
+    seed.suggest()
+    qtbot.waitUntil(lambda: seed.strip.photos.rowCount() == 2, timeout=WAIT)
+    assert session.heavy.current is training and window.messages.message == ""
+
+
+def test_photos_chosen_for_another_library_are_not_shown(qtbot, window, monkeypatch, tmp_path):
+    seed = window.view("seed")
+    go = choosing(monkeypatch, window)
+    seed.suggest()
+    window.session.open(draw_photos(tmp_path / "other", 3), go.set)
+    settle(qtbot, window)
+    assert go.is_set() and seed.strip.photos.rowCount() == 0
+
+
+def test_a_search_waits_for_photos_being_chosen(qtbot, window, monkeypatch):
+    seed, library = window.view("seed"), window.view("library")
+    found = tuple(seed._order[:3].tolist())
+    monkeypatch.setattr(library_view, "search_words", lambda ctx, order: SearchResult(order.text, found))
+    go = choosing(monkeypatch, window)
+    seed.suggest()
+    library.search_box.setText("a dog")
+    library.search()
+    library.search()
+    go.set()
+    qtbot.waitUntil(lambda: library._query.found == found, timeout=WAIT)
+    assert seed.strip.photos.rowCount() == 2 and window.messages.kind == "info", "nothing was refused"
 
 
 def test_an_emptied_caption_makes_its_photo_wait_again(qtbot, window):
