@@ -18,7 +18,7 @@ def headline(report: TrainReport, *, in_use: bool) -> str:
 
 
 def summary(report: TrainReport, *, in_use: bool) -> str:
-    """The outcome in a sentence without a number; the report's own reason, with numbers, goes under it."""
+    """The outcome in a sentence without a number; the report's own reason, in its measures, is among the details."""
     if report.kept == "before":
         return tr("What was learned this time is not better than what there was, so nothing changes.")
     if not in_use:

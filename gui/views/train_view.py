@@ -205,9 +205,11 @@ class TrainView(QWidget):
         again = button(self.tr("Train again"), lambda: self._show_state("idle"))
         seeds = button(self.tr("Write more captions"), self.go_seed.emit, icon_name="seed")
         deliver = button(self.tr("Caption the library"), self.go_deliver.emit, role="primary", icon_name="deliver")
+        self.details = Disclosure(self.tr("Details"), self.because)
         table = row(self.evidence, None)
         foot = row(again, seeds, self.choose_old, None, deliver)
-        return card(column(self.kept, self.outcome, self.because, theme.XS, table, theme.XS, foot, spacing=theme.S))
+        parts = (self.kept, self.outcome, theme.XS, table, self.details, theme.XS, foot)
+        return card(column(*parts, spacing=theme.S))
 
     def _connect(self) -> None:
         self._session.overview_changed.connect(self._apply_overview)
@@ -346,6 +348,7 @@ class TrainView(QWidget):
             self.checks.set_gate(gate)
         self._tell_model(in_use=report.kept != "before")
         self.because.setText(" ".join((report.reason, *report.notes)))
+        self.details.set_open(False)
         while (item := self.evidence.takeAt(0)) is not None:
             widget = item.widget()
             if widget is not None:

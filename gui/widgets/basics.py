@@ -267,6 +267,10 @@ class Disclosure(QWidget):
     def is_open(self) -> bool:
         return not self._content.isHidden()
 
+    def set_open(self, opened: bool) -> None:
+        if opened != self.is_open:
+            self._flip()
+
     def _flip(self) -> None:
         self._content.setVisible(self._content.isHidden())
         self.toggle.setChecked(self.is_open)

@@ -7,6 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QLabel
 
 from core.errors import UserError
 from core.jobs import QuietContext
@@ -53,6 +56,17 @@ def test_every_outcome_is_told(train, kept):
     assert train.choose_old.isHidden() == (kept == "before")
     titles = [train.evidence.itemAtPosition(0, place).widget().text() for place in (1, 2, 3)]
     assert titles == ["Before", "After stage 1", "After stage 2"]
+
+
+def test_the_measures_behind_a_verdict_are_shown_to_who_asks(train):
+    reason = "Stage 1 tells your 4 held-out photos more in your words than before (1.20 nats a word piece)."
+    for _ in range(2):
+        train.show_result(replace(REPORT, kept="stage1", results=BOTH, reason=reason, notes=("A note.",)))
+        assert train.outcome.isVisible() and not train.because.isVisible(), "closed, also after the next training"
+        QTest.mouseClick(train.details.toggle, Qt.MouseButton.LeftButton)
+        assert train.because.isVisible() and train.because.text() == f"{reason} A note."
+    told = [text.text() for text in train.verdict.findChildren(QLabel) if text is not train.because]
+    assert not [text for text in told if "nats" in text]
 
 
 def test_a_new_model_that_lost_against_the_one_in_use_is_not_called_in_use(qtbot, train):
