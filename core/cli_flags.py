@@ -9,6 +9,8 @@ FLAGS = {
     "only accepted": "Here: --best",
     "no out": "Here: --out FILE",
     "no starter": "Or name a bundle with --bundle.",
+    "begin anew": "Here: train without --resume",
+    "go on": "Here: train --resume",
     "export failed": "Run 'seedcap bundle' to see more.",
 }
 """By :attr:`core.errors.UserError.topic`."""

@@ -7,7 +7,6 @@ this module or of ``core.training.messages``: what crosses the pipe never makes 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,23 +164,9 @@ def suggest_photos(ctx: JobContext, order: SuggestOrder) -> Suggestion:
 @needs("core.training.job", "core.training.loop", "core.encoders.open_clip_encoder", "transformers")
 def train(ctx: JobContext, request: TrainRequest) -> TrainReport:
     """Both stages. What it reports on the way are the messages of ``core.training.messages``."""
-    from core.errors import UserError
     from core.training.job import train_job
 
-    try:
-        return train_job(ctx, request)
-    except UserError as error:
-        raise UserError(error.message, _as_buttons(error.next_step), topic=error.topic) from error
-
-
-def _as_buttons(next_step: str) -> str:
-    """Advice about going on with a training, for somebody who has a button instead of a flag."""
-    return re.sub(
-        r"([Tt])rain (again )?without --resume", lambda found: f"{_PRESS[found[1]]} Train to begin anew", next_step
-    )
-
-
-_PRESS = {"T": "Press", "t": "press"}
+    return train_job(ctx, request)
 
 
 @needs("core.batch.library_runner")

@@ -191,7 +191,7 @@ def _stopped(library: Library) -> RunRow:
     """The newest training, if it did not end; one that was overtaken by another is not gone on with."""
     newest = next(iter(runs(library)), None)
     if newest is None or newest.status not in STOPPED:
-        raise UserError("There is no stopped training to go on with.", "Train without --resume.")
+        raise UserError("There is no stopped training to go on with.", "Start a new training.", topic="begin anew")
     return newest
 
 
@@ -211,7 +211,8 @@ def _as_begun(request: TrainRequest, run: RunRow) -> TrainRequest:
     if different:
         raise UserError(
             f"The stopped training {run.id} was started with other settings ({', '.join(different)}).",
-            "Give the same settings or none, or train without --resume.",
+            "Give the same settings or none, or start a new training.",
+            topic="begin anew",
         )
     return before
 
@@ -229,17 +230,24 @@ def _data_of(library: Library, run: RunRow, encoder: Encoder, ctx: JobContext) -
     from core.encoders.store import VectorStore
 
     if run.encoder_fingerprint != encoder.fingerprint:
-        raise UserError(f"The training {run.id} was begun with another encoder.", "Train without --resume.")
+        raise UserError(
+            f"The training {run.id} was begun with another encoder.", "Start a new training.", topic="begin anew"
+        )
     snapshot = read_snapshot(run.folder)
     if snapshot is None:
-        raise UserError(f"The training {run.id} was stopped before it had learned anything.", "Train without --resume.")
+        raise UserError(
+            f"The training {run.id} was stopped before it had learned anything.",
+            "Start a new training.",
+            topic="begin anew",
+        )
     store = VectorStore(library, encoder.fingerprint, encoder.dim)
     if store.missing(snapshot.hashes()):
         embed_library(library, encoder, ctx)
     if missing := store.missing(snapshot.hashes()):
         raise UserError(
             f"Photos that the training {run.id} learned from are gone, or cannot be read ({len(missing):,}).",
-            "Bring them back and look for photos again, or train without --resume.",
+            "Bring them back and look for photos again, or start a new training.",
+            topic="begin anew",
         )
     return snapshot.data(store)
 

@@ -96,7 +96,9 @@ def kept_checkpoint(run: Path) -> Path:
         kept = report["start"] if report["kept"] == BEFORE else report["kept"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{run} is not the folder of a finished training.", "Train to the end, or go on with --resume."
+            f"{run} is not the folder of a finished training.",
+            "Train to the end, or go on with the training that was stopped.",
+            topic="go on",
         ) from error
     return paths.starter_dir() / "captioner" if kept == STARTER else (run / str(kept)).resolve()
 

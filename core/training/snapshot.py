@@ -97,7 +97,7 @@ def read_snapshot(run: Path) -> Snapshot | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
-            f"The training cannot go on: {file} is damaged ({error}).", "Train again without --resume."
+            f"The training cannot go on: {file} is damaged ({error}).", "Start a new training.", topic="begin anew"
         ) from error
 
 

@@ -82,7 +82,9 @@ def load_state(file: Path, module: nn.Module, optimiser: torch.optim.Optimizer) 
         _restore_moments(optimiser, tensors)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(
-            f"The training cannot go on: {file} is damaged or of another model.", "Train again without --resume."
+            f"The training cannot go on: {file} is damaged or of another model.",
+            "Start a new training.",
+            topic="begin anew",
         ) from error
     return best, progress
 

@@ -11,6 +11,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel
 
+from core import training
+from core.cli_flags import with_flags
 from core.errors import UserError
 from core.jobs import QuietContext
 from core.library.library import Library
@@ -174,11 +176,10 @@ def test_going_on_uses_the_settings_that_the_training_was_begun_with(qtbot, open
     ]
 
 
-def test_what_a_command_line_would_be_told_is_said_for_the_window(monkeypatch):
-    def refuse(ctx, request):
-        raise UserError("Captions have changed since the training was stopped.", "Train without --resume.")
-
-    monkeypatch.setattr("core.training.job.train_job", refuse)
-    with pytest.raises(UserError) as caught:
-        tasks.train(QuietContext(), TrainRequest(Path("x.seedcap"), resume=True))
-    assert caught.value.next_step == "Press Train to begin anew."
+def test_the_way_on_is_told_without_a_flag_here_and_with_it_on_the_command_line(photos):
+    with Library.for_photos(photos) as library, pytest.raises(UserError) as caught:
+        tasks.train(QuietContext(), TrainRequest(library.path, resume=True))
+    assert caught.value.next_step == "Start a new training."
+    assert with_flags(caught.value).endswith("Start a new training. Here: train without --resume")
+    sources = Path(training.__path__[0]).glob("*.py")
+    assert [file.name for file in sources if "--resume" in file.read_text("utf-8")] == []
