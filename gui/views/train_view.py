@@ -178,9 +178,7 @@ class TrainView(QWidget):
         return card(column(heading, theme.XS, grid, spacing=theme.S))
 
     def _running_card(self) -> QWidget:
-        self.steps = Steps(
-            (self.tr("Look at the photos"), self.tr("Stage 1"), self.tr("Stage 2"), self.tr("Check and keep the best"))
-        )
+        self.steps = Steps((self.tr("Look at the photos"), self.tr("Stage 1"), self.tr("Stage 2"), self.tr("Check")))
         self.doing = ElidedLabel("", "muted")
         self.left = label("", "muted")
         self.bar = QProgressBar()
@@ -207,8 +205,11 @@ class TrainView(QWidget):
         deliver = button(self.tr("Caption the library"), self.go_deliver.emit, role="primary", icon_name="deliver")
         self.details = Disclosure(self.tr("Details"), self.because)
         table = row(self.evidence, None)
-        foot = row(again, seeds, self.choose_old, None, deliver)
-        parts = (self.kept, self.outcome, theme.XS, table, self.details, theme.XS, foot)
+        top = row(column(self.kept, self.outcome, spacing=theme.S), self.choose_old, spacing=theme.L)
+        top.setStretch(0, 1)
+        top.setAlignment(self.choose_old, Qt.AlignmentFlag.AlignTop)
+        foot = row(again, seeds, None, deliver)
+        parts = (top, theme.XS, table, self.details, theme.S, foot)
         return card(column(*parts, spacing=theme.S))
 
     def _connect(self) -> None:
@@ -314,10 +315,11 @@ class TrainView(QWidget):
 
     def show_partials(self, results: Sequence[object]) -> None:
         """Everything a run reports, in order; rows of one batch reach a curve in one go."""
-        started = max((at for at, result in enumerate(results) if isinstance(result, StageStarted)), default=-1)
-        self._draw(results[: started + 1])  # what was before a stage began does not belong to its curve
-        for result in results:
+        drawn = 0
+        for at, result in enumerate(results):
             if isinstance(result, StageStarted):
+                self._draw(results[drawn:at])  # what was before a stage began does not belong to its curve
+                drawn = at
                 if result.stage == 2:
                     self.loss.end()  # it may have stopped early
                 (self.loss if result.stage == 1 else self.reward).begin(result.total_steps)
@@ -326,7 +328,7 @@ class TrainView(QWidget):
                 self._show_samples(result)
             elif isinstance(result, GateRow):
                 self.checks.set_gate(result)
-        self._draw(results[started + 1 :])
+        self._draw(results[drawn:])
 
     def _draw(self, results: Sequence[object]) -> None:
         rows = [result for result in results if isinstance(result, MetricRow)]

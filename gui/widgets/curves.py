@@ -36,7 +36,7 @@ class Curve(QWidget):
         self._now = pg.ScatterPlotItem(size=8, antialias=True)
         for item in (self._steps, self._line, self._now):
             self._plot.addItem(item)
-        head = column(label(title, "strong"), label(hint, "small", wrap=True), spacing=0)
+        head = column(label(title, "strong", wrap=True), label(hint, "small", wrap=True), spacing=0)
         self.setLayout(column(head, None, self._plot, spacing=theme.XS))  # curves side by side stay level
         theme.theme().changed.connect(self._restyle)
         self._restyle()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QLabel
+from PySide6.QtWidgets import QLabel, QScrollArea
 
 from core import training
 from core.cli_flags import with_flags
@@ -92,6 +92,26 @@ def test_a_stage_that_begins_again_draws_no_loop(train):
     train.show_partials([loss(21), StageStarted(1, 60), loss(1), loss(2)])
     assert [x for x, _ in train.loss.points] == [1, 2]
     assert train.reward.points == []
+
+
+def test_a_stage_that_begins_and_ends_between_two_reports_is_drawn(train):
+    rewards = [MetricRow(2, step, reward=0.5) for step in (1, 2, 3)]
+    train.show_partials([StageStarted(1, 60), loss(1), loss(2), StageStarted(2, 30), *rewards])
+    assert [x for x, _ in train.loss.points] == [1, 2]
+    assert [x for x, _ in train.reward.points] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("size", [(900, 600), (1240, 800)])
+@pytest.mark.parametrize("state", ["running", "done"])
+def test_no_state_needs_more_room_than_the_window_has(qtbot, train, size, state):
+    window = train.window()
+    window.resize(*size)
+    train.show_result(replace(REPORT, kept="stage2", results=BOTH, reason="A reason. " * 40))
+    train.details.set_open(True)
+    train._show_state(state)
+    settle(qtbot, window)
+    (area,) = train.findChildren(QScrollArea)
+    assert area.widget().width() <= area.viewport().width()
 
 
 def test_a_curve_goes_on_from_a_step_that_was_there_already(qtbot):
