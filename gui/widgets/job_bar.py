@@ -44,10 +44,12 @@ class Eta:
 
 
 class JobBar(QFrame):
+    """Shows the newest of the jobs that run, and when it has ended the one before it again."""
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("role", "bar")
-        self._job: RunningJob | None = None
+        self._jobs: dict[RunningJob, Progress | None] = {}  # what each has said last, the newest job last
         self._eta = Eta()
         self.title = label("", "strong")
         self.detail = ElidedLabel("", "muted")
@@ -66,10 +68,16 @@ class JobBar(QFrame):
 
     @property
     def job(self) -> RunningJob | None:
-        return self._job
+        return next(reversed(self._jobs), None)
 
     def watch(self, job: RunningJob) -> None:
-        self._job = job
+        self._jobs[job] = None
+        job.progress.connect(lambda progress: self._progress(job, progress))
+        job.ended.connect(lambda: self._ended(job))
+        self._show(job)
+        self.show()
+
+    def _show(self, job: RunningJob) -> None:
         self._eta = Eta()
         self.title.setText(job.title)
         self.detail.set_text(self.tr("Starting…"))
@@ -77,12 +85,15 @@ class JobBar(QFrame):
         self.bar.setRange(0, 0)
         self.stop.setEnabled(True)
         self.stop.setText(self.tr("Cancel"))
-        job.progress.connect(self._progress)
-        job.ended.connect(lambda: self._ended(job))
-        self.show()
+        said = self._jobs[job]
+        if job.cancelling:
+            self.show_cancelling()
+        elif said is not None:
+            self._progress(job, said)
 
-    def _progress(self, progress: Progress) -> None:
-        if self._job is None or self._job.cancelling:
+    def _progress(self, job: RunningJob, progress: Progress) -> None:
+        self._jobs[job] = progress
+        if job is not self.job or job.cancelling:
             return
         if progress.total:
             self.bar.setRange(0, progress.total)
@@ -98,9 +109,10 @@ class JobBar(QFrame):
         self.time.setText("" if left is None else self.tr("{time} left").format(time=words.duration(left)))
 
     def _cancel(self) -> None:
-        if self._job is not None:
+        job = self.job
+        if job is not None:
             self.show_cancelling()
-            self._job.cancel()
+            job.cancel()
 
     def show_cancelling(self) -> None:
         self.stop.setEnabled(False)
@@ -109,6 +121,9 @@ class JobBar(QFrame):
         self.bar.setRange(0, 0)
 
     def _ended(self, job: RunningJob) -> None:
-        if job is self._job:
-            self._job = None
+        was_shown = job is self.job
+        self._jobs.pop(job, None)
+        if self.job is None:
             self.hide()
+        elif was_shown:
+            self._show(self.job)

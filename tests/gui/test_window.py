@@ -409,6 +409,24 @@ def test_a_job_is_shown_and_its_failure_told(qtbot, open_window, photos):
     assert window.messages._copy.isVisible()
 
 
+def test_the_bar_shows_the_newest_job_and_then_the_one_before_it(qtbot, open_window, photos):
+    window = open_window(photos)
+    session, bar = window.session, window.job_bar
+    training = session.start(session.heavy, toy_jobs.endless, None, title="Training", kind="train")
+    qtbot.waitUntil(lambda: bar.detail.full_text() == "waiting", timeout=WAIT)
+    reading = session.start(session.light, toy_jobs.silent, None, title="Reading photos", kind="scan")
+    with qtbot.waitSignal(training.progress, timeout=WAIT):
+        pass
+    assert bar.title.text() == "Reading photos" and bar.detail.full_text() == "Starting…", "not what the other one says"
+    bar.stop.click()
+    qtbot.waitUntil(lambda: session.light.current is None, timeout=WAIT)
+    assert reading.cancelling and not training.cancelling
+    assert bar.isVisible() and bar.title.text() == "Training" and bar.stop.isEnabled()
+    assert bar.detail.full_text() == "waiting"
+    bar.stop.click()
+    qtbot.waitUntil(lambda: not bar.isVisible(), timeout=WAIT)
+
+
 def test_a_folder_that_is_not_there_is_said_in_words(qtbot, open_window, tmp_path):
     window = open_window()
     window.open_folder(tmp_path / "nothing")

@@ -34,6 +34,13 @@ def endless(ctx: JobContext, request: Any) -> None:
         time.sleep(0.01)
 
 
+def silent(ctx: JobContext, request: Any) -> None:
+    """Says nothing until it is asked to stop."""
+    while True:
+        ctx.check_cancelled()
+        time.sleep(0.01)
+
+
 def deaf(ctx: JobContext, request: Any) -> None:
     """Never asks whether to stop."""
     ctx.progress(0, None, "deaf")
