@@ -128,8 +128,9 @@ def sample_folder() -> Path:
 class LibraryService:
     """One open library."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, opened_as: Path) -> None:
         self._library = library
+        self._opened_as = opened_as
 
     @classmethod
     def open(cls, folder: Path) -> LibraryService:
@@ -137,8 +138,15 @@ class LibraryService:
         from core.library.library import Library
 
         if folder.suffix == ".seedcap":
-            return cls(Library.open(folder, exclusive=True))
-        return cls(Library.for_photos(folder, exclusive=True))
+            return cls(Library.open(folder, exclusive=True), folder)
+        return cls(Library.for_photos(folder, exclusive=True), folder)
+
+    def is_of(self, *folders: Path) -> bool:
+        """Whether one of these is the library, or a folder of photos that it looks after."""
+        from core.library import queries
+
+        own = {self.path, self._opened_as, *queries.folders(self._library)}
+        return not own.isdisjoint(folders)
 
     def close(self) -> None:
         self._library.close()

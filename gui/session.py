@@ -46,8 +46,11 @@ class Session(QObject):
         self.service: LibraryService | None = None
         self.overview: Overview | None = None
         self.opening: Path | None = None
+        self._asked_to_open = 0  # so many times
+        self._not_opened = 0  # which of them failed last
+        self._newest: LibraryService | None = None  # what the writing lane has opened last
         self.closing = False  # nothing new is begun any more
-        self.writes.failed.connect(lambda _failure: self._set_opening(None))
+        self.writes.failed.connect(self._opening_failed)
         for lane in self.lanes:
             lane.failed.connect(self.failed)
         for runner in self.runners:
@@ -68,7 +71,7 @@ class Session(QObject):
     # -- the library ------------------------------------------------------------------------------------------------
 
     def open(self, folder: Path, then: Callable[[], object] | None = None) -> None:
-        """Open the library in or of ``folder`` instead of the one that is open now."""
+        """Open the library in or of ``folder`` instead of the open one; of several choices the last counts."""
 
         if self.closing:
             return
@@ -82,26 +85,45 @@ class Session(QObject):
                 )
                 return
 
-        def done(service: LibraryService) -> None:
-            self._use(service)
-            self._set_opening(None)
-            if then is not None:
-                then()
+        self._asked_to_open += 1
+        number = self._asked_to_open
+
+        def done(service: LibraryService | None) -> None:
+            last = number == self._asked_to_open
+            if service is not None and (last or service is not self.service):
+                self._use(service)  # also if another is about to follow: only what was in use is closed in turn
+            if last:
+                self._set_opening(None)
+                if then is not None:
+                    then()
 
         self._set_opening(folder)
-        self.writes.submit(lambda: self._reopen(folder), done, key="open")
+        self.writes.submit(lambda: self._reopen(folder, number), done)
 
     def _set_opening(self, folder: Path | None) -> None:
         if folder != self.opening:
             self.opening = folder
             self.opening_changed.emit()
 
-    def _reopen(self, folder: Path) -> LibraryService:
-        """In the writing lane, so that everything typed before is kept first."""
-        before = self.service
-        if before is not None and folder in (before.path, before.path.parent):
+    def _opening_failed(self, _failure: Failure) -> None:
+        if self._not_opened == self._asked_to_open:
+            self._set_opening(None)
+
+    def _reopen(self, folder: Path, number: int) -> LibraryService | None:
+        """In the writing lane, so that everything typed before is kept first. None: another was chosen meanwhile."""
+        if number != self._asked_to_open:
+            return None
+        before = self._newest
+        if before is not None and before.is_of(folder):
             return before
-        return LibraryService.open(folder)
+        try:
+            self._newest = LibraryService.open(folder)
+        except BaseException:
+            if before is not None and before.is_of(*folder.parents):
+                return before  # it holds this folder too, and could not be opened a second time
+            self._not_opened = number
+            raise
+        return self._newest
 
     def _use(self, service: LibraryService) -> None:
         if self.words.current is not None:

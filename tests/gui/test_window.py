@@ -361,6 +361,44 @@ def test_nothing_begins_while_the_window_waits_to_close(qtbot, open_window, phot
     assert started == [] and told == []
 
 
+@pytest.mark.parametrize("inside", ["", "new"])
+def test_a_folder_of_the_open_library_can_be_opened_again(qtbot, open_window, photos, inside):
+    window = open_window(photos)
+    service = window.session.service
+    draw_photos(photos / "new", 2)
+    window.open_folder(photos / inside)
+    settle(qtbot, window)
+    assert window.session.service is service and window.messages.kind == "info", window.messages.message
+    assert window.session.overview.counts.photos == 10
+
+
+@pytest.mark.parametrize("chosen", ["twice", "and another", "and another, and again"])
+def test_choices_made_while_a_library_is_being_opened(qtbot, open_window, photos, tmp_path, monkeypatch, chosen):
+    """The last one counts; the others are given back."""
+    really, go, opening = LibraryService.open, threading.Event(), threading.Event()
+
+    def open_slowly(folder):
+        opening.set()
+        go.wait(WAIT / 1000)
+        return really(folder)
+
+    monkeypatch.setattr(LibraryService, "open", open_slowly)
+    window, other = open_window(), draw_photos(tmp_path / "other", 3)
+    window.open_folder(photos)
+    qtbot.waitUntil(opening.is_set, timeout=WAIT)
+    for folder in {"twice": [photos], "and another": [other], "and another, and again": [other, photos]}[chosen]:
+        window.open_folder(folder)
+    go.set()
+    qtbot.waitUntil(lambda: window.session.opening is None, timeout=WAIT)
+    settle(qtbot, window)
+    assert window.messages.kind == "info", window.messages.message
+    last, first = (other, photos) if chosen == "and another" else (photos, other)
+    assert window.session.overview.name == last.name
+    assert window.session.overview.counts.photos == len(list(last.glob("*.png")))
+    with Library.for_photos(first, exclusive=True) as library:
+        assert queries.counts(library).photos == 0, "given back, and not looked through"
+
+
 def test_closing_while_a_library_is_being_opened_leaves_it_closed(qtbot, open_window, photos, monkeypatch):
     slow, go = LibraryService.open, threading.Event()
 
