@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 from PySide6.QtCore import QCoreApplication, QEvent, QSettings
 
+from core.library import queries
 from core.library.candidates import add_candidates
 from core.library.library import Library
 from core.library.records import ScoreRow
@@ -95,6 +96,11 @@ def close(qtbot, window: MainWindow) -> None:
     with qtbot.waitSignal(window.closed, timeout=WAIT):
         window.close()
     assert window.session.service is None
+
+
+def seed_texts(path) -> dict[int, tuple[str, ...]]:
+    with Library.open(path) as library:
+        return {seed.image_id: seed.texts for seed in queries.seeds(library)}
 
 
 def suggest_captions(library_path: Path, texts: dict[int, list[str]], scores: dict[str, tuple[float, float]]) -> None:
