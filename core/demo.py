@@ -31,7 +31,7 @@ from core.library.queries import images_of, seeds
 from core.library.records import ImageRow
 from core.library.scan import ScanReport, scan
 from core.onnx.export import ExportReport, ExportRequest, export_job
-from core.ranking import RankRequest, rank_job
+from core.ranking import ordinal
 from core.starter.scenes_library import TRUTH_FILE, read_truth, write_sample_library
 from core.starter.scenes_words import DEMO
 from core.training.job import train_job
@@ -41,6 +41,8 @@ SCENES, SEEDS = 160, 32
 SAMPLE_LIBRARY = 7
 """Which sample library the demo renders; the starter models were built from library 1."""
 SENTENCES_A_SEED = 2
+COMPARED = 64
+"""Photos on which bundle and model are compared."""
 LINES_FILE = "captions.jsonl"
 _SHOWN, _SHOWN_FAILED = 8, 20
 
@@ -104,7 +106,7 @@ class DemoReport:
         parity = self.export.parity
         lines += ["", f"Kept: {self.training.kept}. {self.training.reason}"]
         lines += [f"ONNX bundle: {parity.identical} of {parity.photos} photos get the same captions as from the model."]
-        lines += ["", *(f"{row['file']}: {row['caption']}" for row in self.captions[:_SHOWN])]
+        lines += ["", *(_shown(row, len(self.captions)) for row in self.captions[:_SHOWN])]
         if self.skipped:
             lines.append(f"{self.skipped:,} lines of {CAPTIONS_FILE} say nothing.")
         if self.failed:
@@ -145,9 +147,9 @@ def demo_job(ctx: JobContext, request: DemoRequest) -> DemoReport:
             overrides = dict(request.overrides or {})
             training = train_job(ctx, TrainRequest(library=library.path, overrides=overrides))
             stages = _judge(library, encoder, training, sentences, folder, ctx)
-            rank_job(ctx, RankRequest(library.path))
             photos = [image.path for image in images_of(library)]
-            export = export_job(ctx, _export_request(training, work / "bundle", photos))
+            compared = photos[:: max(1, len(photos) // COMPARED)][:COMPARED]
+            export = export_job(ctx, _export_request(training, work / "bundle", compared))
             report = _caption(ctx, folder, work)
             labelled = len(seeds(library))
         captions = _rows(work / LINES_FILE)
@@ -223,14 +225,22 @@ def _export_request(training: TrainReport, out: Path, photos: list[Path]) -> Exp
 
 
 def _caption(ctx: JobContext, folder: Path, work: Path) -> CaptionReport:
-    return caption_folder(ctx, CaptionRequest(source=folder, bundle=work / "bundle", out=work / LINES_FILE))
+    return caption_folder(ctx, CaptionRequest(folder, work / LINES_FILE, work / "bundle", rank=True))
 
 
 def _rows(lines: Path) -> tuple[Mapping[str, object], ...]:
     rows = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
     return tuple(
-        {"file": row["file"], "caption": row["caption"], "score": row["score"]} for row in rows if row["caption"]
+        {"file": row["file"], "caption": row["caption"], "score": row["score"], "rank": row.get("rank")}
+        for row in rows
+        if row["caption"]
     )
+
+
+def _shown(row: Mapping[str, object], photos: int) -> str:
+    rank = row["rank"]
+    found = f" (finds this photo {ordinal(round(rank))} of {photos:,})" if isinstance(rank, float | int) else ""
+    return f"{row['file']}: {row['caption']}{found}"
 
 
 def _failed(folder: Path, scanned: ScanReport, report: CaptionReport) -> tuple[tuple[str, str], ...]:

@@ -9,7 +9,7 @@ from core.commands.result import CommandResult
 from core.jobs import JobContext
 
 HELP = "Run a benchmark. --json FILE writes its measures with their aims, the machine and the commit."
-NAMES = ("encoder", "captions", "one-button", "library", "fuzz", "crash")
+NAMES = ("demo", "encoder", "captions", "one-button", "library", "fuzz", "crash")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
-    if args.name == "encoder":
+    if args.name == "demo":
+        from core.bench import demo
+
+        result = demo.run(ctx)
+    elif args.name == "encoder":
         from core.bench import encoder
 
         result = encoder.run(ctx, encoder.EncoderRequest(args.data, args.encoder))

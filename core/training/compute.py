@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import zlib
+from typing import Any, cast
 
 import numpy as np
 import torch
+from torch import nn
 
 
 def use_bf16(precision: str, device: torch.device) -> bool:
@@ -19,6 +21,16 @@ def use_bf16(precision: str, device: torch.device) -> bool:
 
 def autocast(bf16: bool, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
+
+
+def set_attention(lm: nn.Module, *, training: bool) -> None:
+    """Compute attention in the way that is fastest for ``lm`` here; both give the same up to rounding.
+
+    On a CPU the gradient of the fused kernel is three times as slow as that of plain matrix products for captions of
+    some twenty tokens; without a gradient the fused one wins.
+    """
+    on_cpu = next(lm.parameters()).device.type == "cpu"
+    cast(Any, lm).set_attn_implementation("eager" if training and on_cpu else "sdpa")
 
 
 def numpy_rng(seed: int, purpose: str, step: int) -> np.random.Generator:

@@ -13,7 +13,7 @@ from core.captioner.checkpoint import load_captioner
 from core.encoders.encoder import Encoder
 from core.errors import UserError
 from core.jobs import JobContext
-from core.training.compute import use_bf16
+from core.training.compute import set_attention, use_bf16
 from core.training.data import TrainingData
 from core.training.evaluate import Evaluation, Judge
 from core.training.lengths import token_limits
@@ -108,6 +108,7 @@ class _Training:
         self._data, self._captioner, self._config = data, captioner.eval(), config
         captioner.requires_grad_(True)
         captioner.lm.requires_grad_(config.preset.tune_lm)
+        set_attention(captioner.lm, training=True)
         self._encoder = encoder
         self._limits = token_limits(data.seeds.pairs()[1], captioner, config.preset)
         self._preset = self._limits.fitted(config.preset)

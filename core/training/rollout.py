@@ -10,6 +10,7 @@ import torch
 from core.captioner.captioner import IGNORE, Captioner
 from core.captioner.torch_decoder import new_cache
 from core.jobs import JobContext
+from core.training.compute import set_attention
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Sampler:
         self._model = policy
         if bf16:
             mapper, lm = copy.deepcopy(policy.mapper).to(torch.bfloat16), copy.deepcopy(policy.lm).to(torch.bfloat16)
+            set_attention(lm, training=False)
             self._model = Captioner(mapper, lm, policy.tokenizer, policy.info).eval().requires_grad_(False)
 
     @torch.no_grad()

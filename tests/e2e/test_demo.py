@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 import core.demo
+from core.bench.demo import measured
 from core.cli import main
 from core.demo import DemoRequest, demo_job
 from core.demo_captions import SeedOrder, write_seeds
@@ -42,6 +43,11 @@ def test_the_demo_goes_from_photos_to_captions(tiny_starter, tmp_path, monkeypat
     assert all(row["caption"] for row in document["captions"])
     assert (out / "demo.seedcap" / "library.db").is_file()
     assert "Kept:" in report.table()
+    assert "(finds this photo " in report.table()
+    assert {row["rank"] > 0 for row in document["captions"]} == {True}
+    bench = {measure.name: measure for measure in measured(report).measures}
+    assert bench["recall_gain"].value == bench["stage2_truth_recall"].value - bench["stage1_truth_recall"].value
+    assert (bench["parity_share"].value, bench["parity_share"].met) == (1.0, True)
 
 
 def test_the_demo_refuses_a_folder_in_use(tmp_path):
