@@ -139,6 +139,9 @@ class _Training:
         settings = self._preset.stage2
         if settings is None:
             return
+        if self._best.name == "before" and len(self._judged) > 1:
+            # Stage 1 has just shown that to learn these seeds is to learn them by heart.
+            settings = replace(settings, seed_weight=0.0)
         env, before = self._with_deadline(1.0), self._best.evaluation
         stage = Stage2(self._data, self._encoder, settings, env, before)
 

@@ -71,7 +71,7 @@ class Stage2:
         rollouts = self._sample(photos, step)
         reward, advantages, parts = self._rewards(photos, rollouts)
         for group, rate in zip(self.optimiser.param_groups, self._rates, strict=False):
-            group["lr"] = rate * min(1.0, (step + 1) / max(1, settings.warm_up))
+            group["lr"] = rate * self._share_of_rate(step)
         self.optimiser.zero_grad(set_to_none=True)
         device = env.captioner.device
         batch = Batch(
@@ -88,6 +88,12 @@ class Stage2:
         self._hold_kl(step, losses, beta, progress)
         progress.values |= {f"reward_{name}": value for name, value in parts.items()}
         return StepResult(loss=seed_loss, reward=reward, kl=losses.kl_caption)
+
+    def _share_of_rate(self, step: int) -> float:
+        """A linear warm-up, then linearly down to ``lr_floor``: what single batches got wrong averages out."""
+        settings = self._settings
+        rise = (step + 1) / max(1, settings.warm_up)
+        return min(1.0, rise, max(settings.lr_floor, 1 - step / settings.steps))
 
     def consider(self, evaluation: Evaluation, progress: Progress) -> float:
         """CLIP-S and MRR on held-out photos, for models whose guards are not red; what began counts as green."""

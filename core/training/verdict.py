@@ -13,6 +13,10 @@ _NLL_TOLERANCE = 0.02
 """Nats per token that a handful of held-out captions cannot tell apart."""
 
 
+_FEWEST_FOR_CIDER = 30
+"""Of fewer captions the bootstrap's interval of CIDEr-D is far too narrow: two or three lucky ones are most of it."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Whether the later model is kept instead of the earlier one, and the evidence in a sentence or two."""
@@ -56,7 +60,7 @@ def judge_stage2(before: Evaluation, after: Evaluation, gates: Sequence[GateRow]
     )
     if fit.low <= 0 or found.value < 0:
         return Verdict(False, f"Stage 2 is not clearly better, so it is not kept: {evidence}")
-    if len(before.cider) > 1 and paired_bootstrap(before.cider, after.cider).high < 0:
+    if len(before.cider) >= _FEWEST_FOR_CIDER and paired_bootstrap(before.cider, after.cider).high < 0:
         return Verdict(
             False,
             f"Stage 2 is not kept, its captions are less like yours (CIDEr-D {before.values['cider']:.0f} to "
