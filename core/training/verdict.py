@@ -13,7 +13,7 @@ _NLL_TOLERANCE = 0.02
 """Nats per token that a handful of held-out captions cannot tell apart."""
 
 
-_FEWEST_FOR_CIDER = 30
+_FEWEST_FOR_CIDER = 20
 """Of fewer captions the bootstrap's interval of CIDEr-D is far too narrow: two or three lucky ones are most of it."""
 
 

@@ -354,6 +354,11 @@ def test_a_model_less_like_the_seeds_is_not_kept():
     assert judge_stage2(before, evaluation(BASE + 0.05, BASE + 0.05, cider=[80.0] * 20), GREEN, best_step=9).better
 
 
+def test_a_handful_of_held_out_captions_vetoes_nothing():
+    before = evaluation(BASE, BASE, cider=[80.0] * 10)
+    assert judge_stage2(before, evaluation(BASE + 0.05, BASE + 0.05, cider=[15.0] * 10), GREEN, best_step=9).better
+
+
 def test_stage_1_is_judged_by_the_held_out_captions():
     better, worse = evaluation(BASE, BASE, nll=1.5), evaluation(BASE, BASE, nll=2.5)
     assert judge_stage1(evaluation(BASE, BASE), better, 5).better
