@@ -41,6 +41,8 @@ SCENES, SEEDS = 160, 32
 SAMPLE_LIBRARY = 7
 """Which sample library the demo renders; the starter models were built from library 1."""
 SENTENCES_A_SEED = 2
+SETTINGS: Mapping[str, object] = {"stage1.steps": 80, "stage1.minimum_steps": 80}
+"""Where the demo's training is shorter than a library's: so few seeds are learned by then."""
 COMPARED = 64
 """Photos on which bundle and model are compared."""
 LINES_FILE = "captions.jsonl"
@@ -144,7 +146,7 @@ def demo_job(ctx: JobContext, request: DemoRequest) -> DemoReport:
             scanned = scan(library, folder, ctx)
             sentences = by_photo(library, told)
             _caption_some(library, encoder, sentences, request.seeds, ctx)
-            overrides = dict(request.overrides or {})
+            overrides = {**SETTINGS, **(request.overrides or {})}
             training = train_job(ctx, TrainRequest(library=library.path, overrides=overrides))
             stages = _judge(library, encoder, training, sentences, folder, ctx)
             photos = [image.path for image in images_of(library)]

@@ -14,13 +14,14 @@ from core.captioner.checkpoint import load_captioner, read_info
 from core.encoders.open_clip_encoder import load_encoder
 from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
+from core.training import loop
 from core.training.data import CaptionedVectors, make_training_data
 from core.training.evaluate import Evaluation
 from core.training.loop import TrainingConfig, train_stages
 from core.training.messages import GateRow, MetricRow, Samples, StageStarted
 from core.training.presets import find_preset, with_overrides
 from core.training.runfolder import kept_checkpoint, read_rows
-from core.training.verdict import judge_against_current, judge_stage1, judge_stage2
+from core.training.verdict import Verdict, judge_against_current, judge_stage1, judge_stage2
 from tests.tiny import SENTENCES, random_pixels
 
 FAST = {
@@ -125,6 +126,17 @@ def test_stage_1_learns_the_wording_of_the_seeds(data, captioner, encoder, tmp_p
     assert report.results["stage1"].values["nll"] < 0.7 * report.results["before"].values["nll"]
     samples = read_rows(tmp_path / "samples.jsonl")[-1]["captions"].values()
     assert any(caption.startswith("Look:") for caption in samples)
+
+
+@pytest.mark.parametrize(("kept", "mixed"), [(True, True), (False, False)])
+def test_seeds_that_taught_nothing_are_not_mixed_into_stage_2(
+    data, captioner, encoder, tmp_path, monkeypatch, kept, mixed
+):
+    monkeypatch.setattr(loop, "judge_stage1", lambda *_: Verdict(kept, "so it is"))
+    ctx = Recorder()
+    train_stages(data, captioner, encoder, config(), tmp_path, ctx)
+    practised = [row for row in ctx.of(MetricRow) if row.stage == 2 and not row.values]
+    assert [row.loss is not None for row in practised] == [mixed] * 8
 
 
 def test_captions_as_long_as_the_seeds_are_learned_to_their_end(data, captioner, encoder, tmp_path):
