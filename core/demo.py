@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -108,7 +109,7 @@ class DemoReport:
         parity = self.export.parity
         lines += ["", f"Kept: {self.training.kept}. {self.training.reason}"]
         lines += [f"ONNX bundle: {parity.identical} of {parity.photos} photos get the same captions as from the model."]
-        lines += ["", *(_shown(row, len(self.captions)) for row in self.captions[:_SHOWN])]
+        lines += ["", *(_shown(row) for row in self.captions[:_SHOWN])]
         if self.skipped:
             lines.append(f"{self.skipped:,} lines of {CAPTIONS_FILE} say nothing.")
         if self.failed:
@@ -146,11 +147,11 @@ def demo_job(ctx: JobContext, request: DemoRequest) -> DemoReport:
             scanned = scan(library, folder, ctx)
             sentences = by_photo(library, told)
             _caption_some(library, encoder, sentences, request.seeds, ctx)
-            overrides = {**SETTINGS, **(request.overrides or {})}
+            overrides = {**(SETTINGS if request.photos is None else {}), **(request.overrides or {})}
             training = train_job(ctx, TrainRequest(library=library.path, overrides=overrides))
             stages = _judge(library, encoder, training, sentences, folder, ctx)
             photos = [image.path for image in images_of(library)]
-            compared = photos[:: max(1, len(photos) // COMPARED)][:COMPARED]
+            compared = [photos[i] for i in np.linspace(0, len(photos) - 1, min(COMPARED, len(photos))).astype(int)]
             export = export_job(ctx, _export_request(training, work / "bundle", compared))
             report = _caption(ctx, folder, work)
             labelled = len(seeds(library))
@@ -232,17 +233,13 @@ def _caption(ctx: JobContext, folder: Path, work: Path) -> CaptionReport:
 
 def _rows(lines: Path) -> tuple[Mapping[str, object], ...]:
     rows = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
-    return tuple(
-        {"file": row["file"], "caption": row["caption"], "score": row["score"], "rank": row.get("rank")}
-        for row in rows
-        if row["caption"]
-    )
+    told = ("file", "caption", "score", "rank", "gallery")
+    return tuple({name: row[name] for name in told} for row in rows if row["caption"])
 
 
-def _shown(row: Mapping[str, object], photos: int) -> str:
-    rank = row["rank"]
-    found = f" (finds this photo {ordinal(round(rank))} of {photos:,})" if isinstance(rank, float | int) else ""
-    return f"{row['file']}: {row['caption']}{found}"
+def _shown(row: Mapping[str, Any]) -> str:
+    found = f"finds this photo {ordinal(round(row['rank']))} of {row['gallery']:,}"
+    return f"{row['file']}: {row['caption']} ({found})"
 
 
 def _failed(folder: Path, scanned: ScanReport, report: CaptionReport) -> tuple[tuple[str, str], ...]:

@@ -145,8 +145,12 @@ class LibraryService:
         """Whether one of these is the library, or a folder of photos that it looks after."""
         from core.library import queries
 
-        own = {self.path, self._opened_as, *queries.folders(self._library)}
-        return not own.isdisjoint(folders)
+        if not {self.path, self._opened_as}.isdisjoint(folders):
+            return True
+        try:
+            return not set(queries.folders(self._library)).isdisjoint(folders)
+        except UserError:  # its database cannot be read any more; that must not keep another one from being opened
+            return False
 
     def close(self) -> None:
         self._library.close()

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from core.errors import UserError
+from core.library.lock import IN_USE
 from gui.bridge import JobRunner, RunningJob
 from gui.commands import Commands
 from gui.lane import Lane
@@ -90,8 +92,8 @@ class Session(QObject):
 
         def done(service: LibraryService | None) -> None:
             last = number == self._asked_to_open
-            if service is not None and (last or service is not self.service):
-                self._use(service)  # also if another is about to follow: only what was in use is closed in turn
+            if service is not None and last:
+                self._use(service)
             if last:
                 self._set_opening(None)
                 if then is not None:
@@ -113,17 +115,27 @@ class Session(QObject):
         """In the writing lane, so that everything typed before is kept first. None: another was chosen meanwhile."""
         if number != self._asked_to_open:
             return None
-        before = self._newest
-        if before is not None and before.is_of(folder):
-            return before
         try:
-            self._newest = LibraryService.open(folder)
+            self._newest = self._opened(folder)
         except BaseException:
-            if before is not None and before.is_of(*folder.parents):
-                return before  # it holds this folder too, and could not be opened a second time
             self._not_opened = number
             raise
         return self._newest
+
+    def _opened(self, folder: Path) -> LibraryService:
+        before = self._newest
+        if before is not None and before is not self.service and not before.is_of(folder):
+            before.close()  # chosen, and given up for another before the window showed it
+            before = self._newest = self.service
+        if before is not None and before.is_of(folder):
+            return before
+        try:
+            return LibraryService.open(folder)
+        except UserError as error:
+            within = before is not None and folder.suffix != ".seedcap" and before.is_of(*folder.parents)
+            if before is not None and within and error.topic == IN_USE:
+                return before  # it holds this folder too, and cannot be opened a second time
+            raise
 
     def _use(self, service: LibraryService) -> None:
         if self.words.current is not None:

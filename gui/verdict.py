@@ -23,6 +23,8 @@ def summary(report: TrainReport, *, in_use: bool) -> str:
         return tr("What was learned this time is not better than what there was, so nothing changes.")
     if not in_use:
         return tr("A new model was learned; the one you had before writes the captions.")
+    if report.kept == "stage2" and not report.learned_wording:
+        return tr("Your wording is what it spoke already; its captions tell your photos apart better.")
     if report.kept == "stage2":
         return tr("It has learned your wording, and its captions tell your photos apart better.")
     if _fell_back(report):

@@ -84,6 +84,7 @@ def write_tiny_lm(folder: Path, *, seed: int = 0) -> Path:
     save_tokenizer(train_tokenizer(SENTENCES, size=VOCABULARY_SIZE), folder)
     end = VOCABULARY_SIZE - 1
     config = GPT2Config(
+        activation_function="gelu_pytorch_tanh",
         vocab_size=VOCABULARY_SIZE,
         n_positions=64,
         n_embd=32,

@@ -19,6 +19,9 @@ from pathlib import Path
 
 from core.errors import UserError
 
+IN_USE = "in use"
+"""Topic of the error that a library is open elsewhere."""
+
 
 class InstanceLock:
     """An operating-system lock on a file; the file also names the holder, for the message to the second one."""
@@ -40,6 +43,7 @@ class InstanceLock:
             raise UserError(
                 f"The library {path.parent.name.removesuffix('.seedcap')} is open in another Seedcap{self._holder()}.",
                 "Close that window, or wait until that command has finished, and try again.",
+                topic=IN_USE,
             ) from None
         self._file.seek(0)
         self.was_left_open = bool(self._file.read(20))

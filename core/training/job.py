@@ -48,7 +48,7 @@ from core.training.messages import (
     TrainReport,
     TrainRequest,
 )
-from core.training.presets import Preset, find_preset, with_overrides
+from core.training.presets import Preset, find_preset, read_preset, with_overrides
 from core.training.runfolder import STARTER, RunFolder, kept_checkpoint
 from core.training.snapshot import read_snapshot, take_snapshot, write_snapshot
 
@@ -80,7 +80,7 @@ def train_job(ctx: JobContext, request: TrainRequest) -> TrainReport:
             _refuse_too_few(library)
         else:
             request = _as_begun(request, stopped)
-            preset = with_overrides(find_preset(request.preset), request.overrides)
+            preset = read_preset(stopped.config["preset"])
         texts = read_sentences(request.text_file) if request.text_file and stopped is None else ()
         ctx.progress(0, None, "Loading the models")
         from core.encoders.embed import embed_library
@@ -373,6 +373,7 @@ def _finished(run: RunRow, report: StagesReport, data: TrainingData, notes: list
         unlabelled=len(data.unlabelled),
         seconds=report.seconds,
         notes=tuple(notes),
+        learned_wording=report.learned_wording,
     )
 
 

@@ -55,6 +55,7 @@ class StagesReport:
     gates: tuple[GateRow, ...]
     seconds: float
     notes: tuple[str, ...] = ()
+    learned_wording: bool = True
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ class _Training:
         )
         self._best = _Judged("before", self._env.judge(captioner))
         self._judged = [self._best]
+        self._learned_wording = True
         self._reasons: list[str] = []
         self._gates: tuple[GateRow, ...] = ()
 
@@ -141,7 +143,7 @@ class _Training:
             return
         if self._best.name == "before" and len(self._judged) > 1:
             # Stage 1 has just shown that to learn these seeds is to learn them by heart.
-            settings = replace(settings, seed_weight=0.0)
+            settings, self._learned_wording = replace(settings, seed_weight=0.0), False
         env, before = self._with_deadline(1.0), self._best.evaluation
         stage = Stage2(self._data, self._encoder, settings, env, before)
 
@@ -155,7 +157,8 @@ class _Training:
         """What came out; written to the run folder as well."""
         results = {one.name: one.result() for one in self._judged}
         reason, seconds = " ".join(self._reasons), time.monotonic() - self._began
-        report = StagesReport(self._best.name, reason, results, self._gates, seconds, self._notes())
+        learned = self._learned_wording
+        report = StagesReport(self._best.name, reason, results, self._gates, seconds, self._notes(), learned)
         about = {"start": self._config.start, "preset": self._config.preset.name, "seed": self._config.seed}
         self._env.run.write_report({**asdict(report), **about, "token_limits": self._limits.to_dict()})
         return report
@@ -191,6 +194,8 @@ class _Training:
         notes = [
             f"Stage {one.name[-1]} ended early: {one.outcome.stopped}." for one in self._judged if one.outcome.stopped
         ]
+        if not self._learned_wording:
+            notes.append("Stage 2 practised without your captions, as stage 1 had only learned them by heart.")
         if self._limits.cut:
             notes.append(
                 f"Captions longer than {self._limits.learned} word pieces were learned without their ends: "

@@ -84,7 +84,10 @@ class StageResult:
 
 @dataclass(frozen=True)
 class TrainReport:
-    """How a training ended: which model is kept, why, and what was measured on photos that it never learned from."""
+    """How a training ended: which model is kept, why, and what was measured on photos that it never learned from.
+
+    ``learned_wording``: whether stage 1, where it ran, told held-out captions better than before.
+    """
 
     run_id: str
     folder: Path
@@ -97,3 +100,4 @@ class TrainReport:
     unlabelled: int
     seconds: float
     notes: tuple[str, ...] = ()
+    learned_wording: bool = True

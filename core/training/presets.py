@@ -16,7 +16,8 @@ class Stage1Settings:
     ``fresh_steps`` of text-only practice come first where the mapper is new. ``noise``: variance per coordinate of the
     text vectors; ``None`` matches the seeds' own image–text cosine. ``image_noise``: the same for photos, against
     learning them by heart. ``lr_large_lm``: for language models above 50 million parameters, which forget at the rate
-    that a small one needs. ``patience``: evaluations without a better held-out loss before stopping.
+    that a small one needs. ``patience``: evaluations without a better held-out loss before stopping,
+    ``minimum_steps`` at the earliest.
     """
 
     steps: int = 100
@@ -62,7 +63,7 @@ class Stage2Settings:
     captions drawn at 0.9 are so much worse that all they teach is not to draw them. ``lr_floor``: the share of the rate
     at the end. ``beta``: weight of the exact KL to stage 1, adapted to hold ``kl_target`` nats
     a caption of ten words between ``beta_range``. ``seed_weight``: of the interleaved cross-entropy on ``seed_rows``
-    seed captions.
+    seed captions; none is mixed in where stage 1 was not kept.
     """
 
     steps: int = 100
@@ -123,7 +124,14 @@ PRESETS: dict[str, Preset] = {
             "sampled gradients. Its English tends to suffer; the checks are shown, and decide what is kept.",
             stage1=Stage1Settings(texts=0, image_noise=0.0, label_smoothing=0.0),
             stage2=Stage2Settings(
-                rewards=_SIMILARITY_ALONE, hard_share=0.0, beta=0.0, beta_range=(0.0, 0.0), seed_weight=0.0, gated=False
+                temperature=0.9,
+                lr_floor=1.0,
+                rewards=_SIMILARITY_ALONE,
+                hard_share=0.0,
+                beta=0.0,
+                beta_range=(0.0, 0.0),
+                seed_weight=0.0,
+                gated=False,
             ),
         ),
         Preset(
@@ -142,6 +150,21 @@ def find_preset(name: str) -> Preset:
     if name not in PRESETS:
         raise UserError(f"There is no preset '{name}'.", f"Choose one of: {', '.join(PRESETS)}.")
     return PRESETS[name]
+
+
+def read_preset(document: Mapping[str, Any]) -> Preset:
+    """The preset that ``dataclasses.asdict`` wrote, also through JSON; settings that are new have their defaults."""
+
+    def known(kind: Any, values: Mapping[str, Any], **parts: Any) -> dict[str, Any]:
+        names = {one.name for one in fields(kind)}
+        plain = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if name in names}
+        return plain | parts
+
+    stage1, stage2 = Stage1Settings(**known(Stage1Settings, document["stage1"])), None
+    if document["stage2"] is not None:
+        rewards = RewardWeights(**known(RewardWeights, document["stage2"]["rewards"]))
+        stage2 = Stage2Settings(**known(Stage2Settings, document["stage2"], rewards=rewards))
+    return Preset(**known(Preset, document, stage1=stage1, stage2=stage2))
 
 
 def with_overrides(preset: Preset, overrides: Mapping[str, object]) -> Preset:

@@ -44,7 +44,11 @@ def judge_stage1(before: Evaluation, after: Evaluation, held_out: int) -> Verdic
 
 
 def judge_stage2(before: Evaluation, after: Evaluation, gates: Sequence[GateRow], *, best_step: int) -> Verdict:
-    """Stage 2 must fit photos better beyond doubt, find them no worse, keep the wording and turn no guard red."""
+    """Stage 2 must fit photos better beyond doubt, find them no worse, and turn no guard red.
+
+    Where enough captions are held out, it must not agree less with them beyond doubt either; of fewer, the guards of
+    wording, length and drift alone speak for the seeds.
+    """
     if best_step == 0:
         return Verdict(False, "Stage 2 found nothing better than stage 1 whose guards were not red.")
     red = [gate for gate in gates if gate.state == "red"]

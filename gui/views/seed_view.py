@@ -367,6 +367,11 @@ class SeedView(QWidget):
         service = self._session.service
         if service is None:
             return
+        busy = self._session.words.current
+        if busy is not None:
+            if busy.kind == "search":
+                busy.ended.connect(self.suggest)  # the first one looks at every photo, and may take minutes
+            return
         order = SuggestOrder(service.path, SUGGESTED)
         title = self.tr("Choosing photos")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from core.training.gates import check_gates
 from core.training.lengths import token_limits
 from core.training.noise import add_noise, noise_variance
 from core.training.policy import Batch, PolicyOptions, logit_gradient, policy_backward
-from core.training.presets import PRESETS, RewardWeights, find_preset, with_overrides
+from core.training.presets import PRESETS, RewardWeights, Stage2Settings, find_preset, read_preset, with_overrides
 from core.training.rewards import RewardContext, contrastive, leave_one_out, total_reward
 from core.training.rollout import Sampler
 from core.training.runfolder import RunFolder, read_rows, to_toml
@@ -623,3 +625,19 @@ def test_one_caption_in_a_hundred_does_not_set_the_limits(tiny_starter):
     captioner = load_captioner(tiny_starter / "captioner")
     limits = token_limits(["A dog."] * 99 + [" ".join(SENTENCES)], captioner, PRESETS["recommended"])
     assert (limits.sampled, limits.cut) == (22, 1)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_read_back_as_it_was_written(name):
+    preset = PRESETS[name]
+    assert read_preset(json.loads(json.dumps(asdict(preset)))) == preset
+
+
+def test_settings_that_are_new_or_gone_do_not_keep_a_preset_from_being_read():
+    document = json.loads(json.dumps(asdict(PRESETS["recommended"])))
+    del document["stage2"]["lr_floor"]
+    document["stage1"]["forgotten"] = 3
+    document["stage2"]["temperature"] = 0.9
+    read = read_preset(document)
+    assert read.stage2 is not None
+    assert (read.stage2.temperature, read.stage2.lr_floor) == (0.9, Stage2Settings().lr_floor)
