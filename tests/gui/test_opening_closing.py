@@ -7,6 +7,7 @@ import threading
 import pytest
 from PySide6.QtTest import QTest
 
+from core.errors import UserError
 from core.library import queries
 from core.library.library import Library
 from gui import bridge
@@ -111,6 +112,59 @@ def test_choices_made_while_a_library_is_being_opened(qtbot, open_window, photos
     assert window.session.overview.counts.photos == len(list(last.glob("*.png")))
     with Library.for_photos(first, exclusive=True) as library:
         assert queries.counts(library).photos == 0, "given back, and not looked through"
+
+
+def test_going_back_to_the_open_library_while_another_is_being_opened(
+    qtbot, open_window, photos, tmp_path, monkeypatch
+):
+    window, other = open_window(photos), draw_photos(tmp_path / "other", 3)
+    service, really, go, opening = window.session.service, LibraryService.open, threading.Event(), threading.Event()
+
+    def open_slowly(folder):
+        opening.set()
+        go.wait(WAIT / 1000)
+        return really(folder)
+
+    monkeypatch.setattr(LibraryService, "open", open_slowly)
+    window.open_folder(other)
+    qtbot.waitUntil(opening.is_set, timeout=WAIT)
+    window.open_folder(photos)
+    go.set()
+    qtbot.waitUntil(lambda: window.session.opening is None, timeout=WAIT)
+    settle(qtbot, window)
+    assert window.session.service is service and window.messages.kind == "info", window.messages.message
+    with Library.for_photos(other, exclusive=True) as library:
+        assert queries.counts(library).photos == 0, "given back, and not looked through"
+
+
+def test_another_library_opens_though_the_open_one_cannot_be_read_any_more(
+    qtbot, open_window, photos, tmp_path, monkeypatch
+):
+    window, other = open_window(photos), draw_photos(tmp_path / "other", 3)
+
+    old, really = window.session.service.path, queries.folders
+
+    def damaged(library):
+        if library.path == old:
+            raise UserError("The database is damaged.")
+        return really(library)
+
+    monkeypatch.setattr(queries, "folders", damaged)
+    window.open_folder(other)
+    qtbot.waitUntil(lambda: window.session.service.path != old, timeout=WAIT)
+    settle(qtbot, window)
+    assert window.session.overview.name == "other" and window.session.overview.counts.photos == 3
+
+
+def test_what_is_no_library_is_said_although_it_lies_among_the_open_photos(qtbot, open_window, photos):
+    window = open_window(photos)
+    (photos / "old.seedcap").mkdir()
+    (photos / "old.seedcap" / "library.db").write_bytes(b"no database at all" * 100)
+    window.open_folder(photos / "old.seedcap")
+    qtbot.waitUntil(lambda: window.session.opening is None, timeout=WAIT)
+    settle(qtbot, window)
+    assert "old is damaged" in window.messages.message
+    assert window.session.overview.counts.photos == 8
 
 
 def test_closing_while_a_library_is_being_opened_leaves_it_closed(qtbot, open_window, photos, monkeypatch):
