@@ -44,6 +44,8 @@ SAMPLE_LIBRARY = 7
 SENTENCES_A_SEED = 2
 SETTINGS: Mapping[str, object] = {"stage1.steps": 80, "stage1.minimum_steps": 80}
 """Where the demo's training is shorter than a library's: so few seeds are learned by then."""
+ENDS_AFTER_S, AFTERWARDS_S = 285, 62
+"""On a slow machine the demo trains fewer steps: it ends so many seconds after it began, what follows included."""
 COMPARED = 64
 """Photos on which bundle and model are compared."""
 LINES_FILE = "captions.jsonl"
@@ -148,7 +150,9 @@ def demo_job(ctx: JobContext, request: DemoRequest) -> DemoReport:
             sentences = by_photo(library, told)
             _caption_some(library, encoder, sentences, request.seeds, ctx)
             overrides = {**(SETTINGS if request.photos is None else {}), **(request.overrides or {})}
-            training = train_job(ctx, TrainRequest(library=library.path, overrides=overrides))
+            left = None if request.photos else ENDS_AFTER_S - AFTERWARDS_S - (time.perf_counter() - started)
+            minutes = None if left is None else max(left, 1) / 60
+            training = train_job(ctx, TrainRequest(library=library.path, overrides=overrides, limit_minutes=minutes))
             stages = _judge(library, encoder, training, sentences, folder, ctx)
             photos = [image.path for image in images_of(library)]
             compared = [photos[i] for i in np.linspace(0, len(photos) - 1, min(COMPARED, len(photos))).astype(int)]

@@ -24,6 +24,8 @@ PROMPT = "A photo depicts "
 _NAMES = "starter, open_clip:ARCH/PRETRAINED, open_clip:hf-hub:REPO or open_clip:local-dir:PATH"
 _TRIMMED_POOLS = ("argmax", "eos")
 _TEXT_BATCH = 256
+_CPU_IMAGES = 8
+"""Photos run at once on a processor: what the layers write then stays in its cache, and 32 take four times as long."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,9 @@ class OpenClipEncoder:
     def __init__(self, name: str, model: nn.Module, tokenizer: Any, device: str | torch.device = "cpu") -> None:
         self.id = name
         self.device = torch.device(device)
-        self.model = model.to(self.device, torch.float32).eval().requires_grad_(False)
+        self._layout = torch.channels_last  # convolutions are faster so, on a processor above all
+        model = model.to(self.device, torch.float32).to(memory_format=self._layout)  # pyright: ignore[reportCallIssue]
+        self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.prompt = PROMPT
         self.preprocess = _preprocess_of(model)
@@ -58,8 +62,10 @@ class OpenClipEncoder:
         """Unit rows float32 ``[B, dim]`` of preprocessed pictures float32 ``[B, 3, H, W]``."""
         if len(pixels) == 0:
             return np.zeros((0, self.dim), np.float32)
+        photos = torch.from_numpy(np.ascontiguousarray(pixels, np.float32)).contiguous(memory_format=self._layout)
+        groups = photos.split(_CPU_IMAGES if self.device.type == "cpu" else len(photos))
         with torch.inference_mode():
-            return self.image_embeddings(torch.from_numpy(np.ascontiguousarray(pixels, np.float32))).cpu().numpy()
+            return torch.cat([self.image_embeddings(group) for group in groups]).cpu().numpy()
 
     def encode_texts(self, texts: Sequence[str], prompt: bool = True) -> np.ndarray:
         """Unit rows float32 ``[n, dim]``; ``prompt`` puts the encoder's prompt before each text, as scores do.

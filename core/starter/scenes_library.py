@@ -10,6 +10,7 @@ import io
 import json
 import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -53,14 +54,19 @@ def write_sample_library(
 ) -> list[SampleScene]:
     """Renders ``n`` scenes of ``size`` pixels into ``folder``, with ``captions`` sentences each."""
     folder.mkdir(parents=True, exist_ok=True)
-    samples = []
-    for i in range(n):
-        scene = sample_scene(seed * SEEDS_APART + i)
-        sample = SampleScene(f"scene-{i + 1:04d}.jpg", scene, tuple(sentences(scene, dialect, captions)))
+    scenes = [sample_scene(seed * SEEDS_APART + i) for i in range(n)]
+    samples = [
+        SampleScene(f"scene-{i:04d}.jpg", scene, tuple(sentences(scene, dialect, captions)))
+        for i, scene in enumerate(scenes, 1)
+    ]
+
+    def draw(sample: SampleScene) -> None:
         picture = io.BytesIO()
-        render(scene, size).save(picture, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+        render(sample.scene, size).save(picture, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
         _write(folder / sample.file, picture.getvalue())
-        samples.append(sample)
+
+    with ThreadPoolExecutor(os.cpu_count()) as painters:
+        list(painters.map(draw, samples))
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(("image", "caption"))

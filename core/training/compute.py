@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
+import platform
 import zlib
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import nn
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
+_LARGEST_KEPT, _KEPT = 32 << 20, 1 << 30
 
 
 def use_bf16(precision: str, device: torch.device) -> bool:
@@ -31,6 +36,18 @@ def set_attention(lm: nn.Module, *, training: bool) -> None:
     """
     on_cpu = next(lm.parameters()).device.type == "cpu"
     cast(Any, lm).set_attn_implementation("eager" if training and on_cpu else "sdpa")
+
+
+def keep_freed_memory() -> None:
+    """Let the process keep what tensors of a step freed: glibc gives it back, and the next step clears it anew.
+
+    Elsewhere than with glibc nothing happens. Tensors above 32 MB are always given back.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT)
+    libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 
 def numpy_rng(seed: int, purpose: str, step: int) -> np.random.Generator:

@@ -13,7 +13,7 @@ from core.captioner.checkpoint import load_captioner
 from core.encoders.encoder import Encoder
 from core.errors import UserError
 from core.jobs import JobContext
-from core.training.compute import set_attention, use_bf16
+from core.training.compute import keep_freed_memory, set_attention, use_bf16
 from core.training.data import TrainingData
 from core.training.evaluate import Evaluation, Judge
 from core.training.lengths import token_limits
@@ -106,6 +106,7 @@ class _Training:
         ctx: JobContext,
     ) -> None:
         self._began = time.monotonic()
+        keep_freed_memory()
         self._data, self._captioner, self._config = data, captioner.eval(), config
         captioner.requires_grad_(True)
         captioner.lm.requires_grad_(config.preset.tune_lm)

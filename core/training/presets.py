@@ -87,7 +87,7 @@ class Stage2Settings:
     seed_weight: float = 0.3
     seed_rows: int = 16
     evaluate_every: int = 25
-    micro_rows: int = 96
+    micro_rows: int = 40
     gated: bool = True
 
 

@@ -55,6 +55,10 @@ class Stage1:
             captioner, settings.lr_mapper, self._lr_lm, settings.weight_decay
         )
 
+    def shorten(self, steps: int) -> None:
+        self._fresh_steps = round(self._fresh_steps * steps / self.steps)
+        self.steps = steps
+
     def step(self, step: int, progress: Progress) -> StepResult:
         self._set_rates(step)
         embeddings, ids = self._batch(step)
@@ -106,7 +110,7 @@ class Stage1:
             scale = warm_up_cosine(step, self._fresh_steps)
             rates = (settings.lr_fresh, self._lr_lm)
         else:
-            scale = warm_up_cosine(step - self._fresh_steps, settings.steps)
+            scale = warm_up_cosine(step - self._fresh_steps, self.steps - self._fresh_steps)
             rates = (settings.lr_mapper, self._lr_lm)
         for group, rate in zip(self.optimiser.param_groups, rates, strict=False):
             group["lr"] = rate * scale

@@ -64,6 +64,9 @@ class Stage2:
         self._reference = copy.deepcopy(captioner).eval().requires_grad_(False) if settings.beta > 0 else None
         self._sampler: Sampler | None = None
 
+    def shorten(self, steps: int) -> None:
+        self.steps = steps
+
     def step(self, step: int, progress: Progress) -> StepResult:
         settings, env = self._settings, self._env
         beta = progress.values.get("beta", settings.beta)
@@ -93,7 +96,7 @@ class Stage2:
         """A linear warm-up, then linearly down to ``lr_floor``: what single batches got wrong averages out."""
         settings = self._settings
         rise = (step + 1) / max(1, settings.warm_up)
-        return min(1.0, rise, max(settings.lr_floor, 1 - step / settings.steps))
+        return min(1.0, rise, max(settings.lr_floor, 1 - step / self.steps))
 
     def consider(self, evaluation: Evaluation, progress: Progress) -> float:
         """CLIP-S and MRR on held-out photos, for models whose guards are not red; what began counts as green."""

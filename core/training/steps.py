@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from core.training.state import Progress, Weights, copy_of, load_state, put_back
 
 SAVE_EVERY_S = 60.0
 """A crash costs at most so much training; saving depends on the clock, the result does not."""
+_PACED_STEPS = 4
+"""So many steps tell how fast a stage is; the first of them, which is slower, does not count."""
+_MARGIN = 0.95
+"""Of the time left, what a stage with a time limit plans to use."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +50,22 @@ class StepResult:
     kl: float | None = None
 
 
-class Stage(Protocol):
+class Paced(Protocol):
+    """Something of so many steps."""
+
+    steps: int
+    evaluate_every: int
+
+    def shorten(self, steps: int) -> None:
+        """End after ``steps``, with learning rates that come down by then: there is no time for more."""
+        ...
+
+
+class Stage(Paced, Protocol):
     """What a stage adds to the loop."""
 
     number: int
     title: str
-    steps: int
-    evaluate_every: int
     optimiser: torch.optim.Optimizer
 
     def step(self, step: int, progress: Progress) -> StepResult:
@@ -69,7 +83,8 @@ def run_stage(stage: Stage, env: Environment) -> StageOutcome:
     When cancelled, the state is saved so that going on gives what an unbroken training would have given, and the best
     model so far lies in the stage's folder.
     """
-    env.ctx.partial(StageStarted(stage.number, stage.steps))
+    wanted = stage.steps
+    env.ctx.partial(StageStarted(stage.number, wanted))
     best, progress = _begin(stage, env)
     started = time.monotonic() - progress.seconds
     try:
@@ -78,6 +93,8 @@ def run_stage(stage: Stage, env: Environment) -> StageOutcome:
         progress.seconds = time.monotonic() - started
         _save_unfinished(stage, env, best, progress)
         raise
+    if stage.steps < wanted and not progress.stopped:
+        progress.stopped = f"{stage.steps} of {wanted} steps fitted in the time given"
     put_back(env.captioner, best)
     save_captioner(env.captioner, env.run.stage(stage.number), with_lm=env.with_lm)
     seconds = time.monotonic() - started
@@ -99,15 +116,22 @@ def _begin(stage: Stage, env: Environment) -> tuple[Weights, Progress]:
 
 def _loop(stage: Stage, env: Environment, best: Weights, progress: Progress, elapsed: Callable[[], float]) -> None:
     saved = time.monotonic()
+    judging, training = 0.0, list[float]()
     while True:
+        began = time.monotonic()
         due = progress.step % stage.evaluate_every == 0 or progress.step == stage.steps or bool(progress.stopped)
         if due and progress.judged != progress.step:
             _judge(stage, env, best, progress)
+            judging = time.monotonic() - began
         if progress.step >= stage.steps or progress.stopped:
             return
         env.ctx.check_cancelled()
+        began = time.monotonic()
         result = stage.step(progress.step, progress)
         progress.step += 1
+        training.append(time.monotonic() - began)
+        if env.deadline is not None and len(training) == _PACED_STEPS:
+            fit_in_time(stage, env.deadline, progress.step, statistics.median(training[1:]), judging)
         env.ctx.progress(progress.step, stage.steps, stage.title)
         row = MetricRow(stage.number, progress.step, result.loss, result.reward, result.kl)
         env.ctx.partial(row)
@@ -118,6 +142,14 @@ def _loop(stage: Stage, env: Environment, best: Weights, progress: Progress, ela
             progress.seconds = elapsed()
             save_state(env.run.state(stage.number), env.captioner, stage.optimiser, best, progress)
             saved = time.monotonic()
+
+
+def fit_in_time(stage: Paced, deadline: float, done: int, step_s: float, judge_s: float) -> None:
+    """Shorten the stage to the steps, and the evaluations between them, that end before the deadline."""
+    left = _MARGIN * (deadline - time.monotonic()) - judge_s
+    fitting = done + max(1, int(left / (step_s + judge_s / stage.evaluate_every)))
+    if fitting < stage.steps:
+        stage.shorten(fitting)
 
 
 def _judge(stage: Stage, env: Environment, best: Weights, progress: Progress) -> None:

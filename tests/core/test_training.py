@@ -15,6 +15,7 @@ from core.encoders.open_clip_encoder import load_encoder
 from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
 from core.training import loop
+from core.training import steps as stage_steps
 from core.training.data import CaptionedVectors, make_training_data
 from core.training.evaluate import Evaluation
 from core.training.loop import TrainingConfig, train_stages
@@ -235,6 +236,15 @@ def test_a_time_limit_ends_the_stages_in_words(data, captioner, encoder, tmp_pat
     assert report.results["stage1"].steps == 1
     assert report.results["stage2"].steps == 1
     assert all("time" in note for note in report.notes)
+
+
+def test_stages_that_a_time_limit_shortens_say_so(data, captioner, encoder, tmp_path, monkeypatch):
+    asked = config(limit_minutes=60)
+    monkeypatch.setattr(stage_steps, "_PACED_STEPS", 2)
+    monkeypatch.setattr(stage_steps, "fit_in_time", lambda stage, *_: stage.shorten(3))
+    report = train_stages(data, captioner, encoder, asked, tmp_path, QuietContext())
+    assert [report.results[stage].steps for stage in ("stage1", "stage2")] == [3, 3]
+    assert "Stage 2 ended early: 3 of 8 steps fitted in the time given." in report.notes
 
 
 def test_nothing_held_out_is_said(captioner, encoder, data, tmp_path):
