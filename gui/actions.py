@@ -34,6 +34,9 @@ SPECS: tuple[Spec, ...] = (
     Spec("quit", "&Quit", ("Ctrl+Q",)),
     Spec("undo", "&Undo", ("Ctrl+Z",), "undo"),
     Spec("redo", "&Redo", ("Ctrl+Shift+Z", "Ctrl+Y"), "redo"),
+    Spec(
+        "rewrite", "&Change many captions…", ("Ctrl+H",), "edit", tip="Find and replace, or put words before or after"
+    ),
     Spec("go_library", "&Library", ("Ctrl+1",), "library", tip="All photos and their captions"),
     Spec("go_seed", "&Seed", ("Ctrl+2",), "seed", tip="Write captions for a handful of photos"),
     Spec("go_train", "&Train", ("Ctrl+3",), "train", tip="Teach Seedcap your wording"),

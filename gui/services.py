@@ -20,6 +20,7 @@ import numpy as np
 from core.errors import UserError
 from core.paths import data_dir
 from core.training.messages import TrainRequest
+from gui import rewriting
 from gui.filters import Filter
 from gui.tasks import ExportOrder
 
@@ -251,6 +252,9 @@ class LibraryService:
         writes = numbers["create"] + numbers["merge"] + numbers["replace"]
         return ExportPreview(plan.photos, plan.without, writes, numbers["same"], numbers["keep"], rows)
 
+    def preview_rewrite(self, order: rewriting.RewriteOrder, limit: int) -> rewriting.RewritePreview:
+        return rewriting.preview(self._library, order, limit)
+
     def runs_cut_off(self) -> None:
         """After a worker has ended without a word: its training is not running any more, and can be gone on with."""
         from core.library.runs import INTERRUPTED, RUNNING, runs, update_run
@@ -292,6 +296,9 @@ class LibraryService:
         from core.library import edits
 
         edits.reject(self._library, caption_ids)
+
+    def rewrite(self, order: rewriting.RewriteOrder) -> rewriting.RewritePreview:
+        return rewriting.rewrite(self._library, order)
 
     def write_sample_seeds(self, number: int) -> int:
         """For the sample library: captions for ``number`` scenes, spread over it, as one step that can be undone."""

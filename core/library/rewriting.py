@@ -54,6 +54,8 @@ class Replace:
         if self.words:
             pattern = rf"(?<!\w)(?:{pattern})(?!\w)"
         try:
+            if self.regex:
+                re.compile(self.find)  # alone, so that places in a complaint are places in what was typed
             compiled = re.compile(pattern, 0 if self.case else re.IGNORECASE)
         except (re.error, OverflowError, RecursionError) as error:
             raise UserError(
