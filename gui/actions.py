@@ -64,12 +64,14 @@ SPECS: tuple[Spec, ...] = (
     Spec("next_uncaptioned", "Next photo without your caption", ("Ctrl+J",), "seed", "Seed"),
     Spec("suggest", "Choose photos for me", ("Ctrl+L",), "suggest", "Seed", "Pick photos that cover the library"),
     Spec("use_suggestion", "Start from the suggestion", ("Ctrl+E",), "edit", "Seed"),
+    Spec("seed_earlier", "Earlier captions of this photo", ("Ctrl+R",), "clock", "Seed"),
     Spec("train", "Train", ("Ctrl+Return",), "train", "Train"),
     Spec("accept", "Accept and go on", ("Ctrl+Return",), "check", "Review"),
     Spec("edit", "Edit", ("Return", "F2"), "edit", "Review"),
     Spec("reject", "Reject", ("Delete",), "trash", "Review", "Reject every suggestion for this photo"),
     Spec("review_previous", "Previous photo", ("Ctrl+Up", "Left"), "previous", "Review"),
     Spec("review_next", "Next photo", ("Ctrl+Down", "Right"), "next", "Review"),
+    Spec("review_earlier", "Earlier captions of this photo", ("Ctrl+R",), "clock", "Review"),
     *(Spec(f"pick_{n}", f"Choose suggestion {n}", (str(n),), "", "Review") for n in range(1, 10)),
 )
 

@@ -62,6 +62,13 @@ class Commands(QObject):
     def edit(self, caption_id: int, text: str, then: Callable[[], None] | None = None) -> None:
         self._run(lambda service: service.edit(caption_id, text), self.tr("Edited and accepted"), then)
 
+    def write(self, image_id: int, text: str, then: Callable[[], None] | None = None) -> None:
+        """A further caption of the person's own for a photo."""
+        self._run(lambda service: service.write_seed(image_id, None, text), self.tr("Caption written"), then)
+
+    def use_again(self, caption_id: int, then: Callable[[], None] | None = None) -> None:
+        self._run(lambda service: service.use_again(caption_id), self.tr("Earlier caption accepted"), then)
+
     def remove(self, caption_id: int, then: Callable[[], None] | None = None) -> None:
         self._run(lambda service: service.remove(caption_id), self.tr("Caption removed"), then)
 

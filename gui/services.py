@@ -23,6 +23,7 @@ from core.training.messages import TrainRequest
 from gui import rewriting
 from gui.filters import Filter
 from gui.tasks import ExportOrder
+from gui.versions import Earlier, earlier_texts
 
 if TYPE_CHECKING:
     from core.library.library import Library
@@ -224,6 +225,12 @@ class LibraryService:
         found = self.photos([image_id])
         return found[0] if found else None
 
+    def earlier(self, image_id: int) -> tuple[Earlier, ...]:
+        """What the captions of a photo said before."""
+        from core.library.history import photo_history
+
+        return earlier_texts(photo_history(self._library, image_id))
+
     def failed(self) -> list[ImageRow]:
         from core.library import queries
 
@@ -296,6 +303,11 @@ class LibraryService:
         from core.library import edits
 
         edits.reject(self._library, caption_ids)
+
+    def use_again(self, caption_id: int) -> int:
+        from core.library import edits
+
+        return edits.use_again(self._library, caption_id)
 
     def rewrite(self, order: rewriting.RewriteOrder) -> rewriting.RewritePreview:
         return rewriting.rewrite(self._library, order)
