@@ -24,7 +24,7 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.sqlite import insert
 
 from core.errors import UserError
-from core.library.backups import sync_folder
+from core.disk import sync_folder
 from core.library.library import Library
 from core.library.tables import Vector
 

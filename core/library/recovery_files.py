@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from core.errors import UserError
-from core.library.backups import sync_file, sync_folder
+from core.disk import sync_file, sync_folder
 from core.library.columns import now
 
 DATABASE = "library.db"

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import UserError
 from core.library import meta
-from core.library.backups import sync_folder
+from core.disk import sync_folder
 from core.library.columns import now
 from core.library.library import Library
 from core.library.records import RunRow

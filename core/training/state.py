@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from core.errors import UserError
-from core.library.backups import sync_file
+from core.disk import sync_file
 
 Weights = dict[str, torch.Tensor]
 
