@@ -21,8 +21,8 @@ from core.captioner.language_model import (
     tokenizer_sha256,
 )
 from core.captioner.mapper import MlpMapper
-from core.errors import UserError
 from core.disk import put_folder_in_place
+from core.errors import UserError
 from core.model_folders import refuse_what_leads_out
 
 SCHEMA_VERSION = 1

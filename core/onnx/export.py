@@ -18,8 +18,8 @@ from torch import nn
 from core.captioner.captioner import Captioner
 from core.captioner.checkpoint import load_captioner, read_info
 from core.captioner.decoding import DecodingOptions
-from core.encoders.open_clip_encoder import OpenClipEncoder, load_encoder
 from core.disk import put_folder_in_place
+from core.encoders.open_clip_encoder import OpenClipEncoder, load_encoder
 from core.errors import UserError
 from core.images.decode import load_image
 from core.jobs import JobContext

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from core import paths
-from core.errors import UserError
 from core.disk import sync_folder
+from core.errors import UserError
 
 STARTER, BEFORE = "starter", "before"
 CONFIG, METRICS, SAMPLES, REPORT = "config.toml", "metrics.jsonl", "samples.jsonl", "report.json"
