@@ -16,6 +16,7 @@ from open_clip.transformer import TextTransformer
 from PIL import Image
 from tokenizers import Tokenizer
 
+from core.captioner.captioner import Captioner
 from core.encoders.open_clip_encoder import load_encoder
 from core.jobs import JobContext
 from core.starter import encoder_folder, joint_space, text_tower
@@ -93,14 +94,14 @@ def gather(data: Path) -> Material:
     rsicd = read_split(data, "rsicd", "train")
     sentences_alone = read_sentences(data, exclude_photos={p.path.name.split("_")[0] for p in held_back})
     parts = (
-        _photo_part("flickr", flickr, views=6, share=0.70),
-        _photo_part("rsicd", rsicd, views=4, share=0.12),
+        photo_part("flickr", flickr, views=6, share=0.70),
+        photo_part("rsicd", rsicd, views=4, share=0.12),
         _scene_part(),
     )
     return Material(parts, tuple(held_back), tuple(sentences_alone))
 
 
-def _photo_part(name: str, photos: Sequence[CaptionedPhoto], *, views: int, share: float) -> Part:
+def photo_part(name: str, photos: Sequence[CaptionedPhoto], *, views: int, share: float) -> Part:
     captions = [p.captions for p in photos]
     return Part(name, [partial(Image.open, p.path) for p in photos], captions, captions, views, True, share)
 
@@ -222,10 +223,9 @@ def photo_vectors(material: Material, domains: Sequence[Domain], model: JointSpa
     return vectors
 
 
-def build_encoder(plan: Plan, ctx: JobContext) -> Prepared:
+def build_encoder(plan: Plan, material: Material, ctx: JobContext) -> Prepared:
     """Everything up to ``out/encoder``, an open_clip folder."""
     plan.work.mkdir(parents=True, exist_ok=True)
-    material = gather(plan.data)
     corpus = Corpus.of(material)
     tokenizer = build_tokenizer(material, plan.work)
     domains, teacher = domains_of(material, corpus, plan.work, ctx)
@@ -243,8 +243,8 @@ def build_encoder(plan: Plan, ctx: JobContext) -> Prepared:
     return Prepared(material, corpus, tokenizer, targets, images)
 
 
-def build_captioner(plan: Plan, prepared: Prepared, ctx: JobContext) -> None:
-    """The language model and the mapper, into ``out/lm`` and ``out/captioner``."""
+def build_captioner(plan: Plan, prepared: Prepared, ctx: JobContext) -> Captioner:
+    """The language model and the mapper, trained."""
     spoken = spoken_rows(prepared.material, prepared.corpus)
     position = np.full(len(prepared.corpus.sentences), -1)
     position[spoken] = np.arange(len(spoken))
@@ -261,7 +261,7 @@ def build_captioner(plan: Plan, prepared: Prepared, ctx: JobContext) -> None:
         train_captioner(model, corpus, photos, plan.captioner, ctx)
         encoder_folder.save_tensors(model, path)
     encoder_folder.load_tensors(model, path)
-    write_captioner(model, plan.out)
+    return model
 
 
 def spoken_rows(material: Material, corpus: Corpus) -> np.ndarray:
@@ -276,4 +276,4 @@ def spoken_rows(material: Material, corpus: Corpus) -> np.ndarray:
 
 def build(plan: Plan, ctx: JobContext) -> None:
     """The whole starter: encoder, language model, mapper."""
-    build_captioner(plan, build_encoder(plan, ctx), ctx)
+    write_captioner(build_captioner(plan, build_encoder(plan, gather(plan.data), ctx), ctx), plan.out)

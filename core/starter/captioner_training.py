@@ -26,6 +26,7 @@ from core.captioner.mapper import MlpMapper
 from core.jobs import JobContext
 from core.starter.joint_space import DIM, warm_cosine
 from core.starter.vocabulary import VOCABULARY_SIZE, wrap_tokenizer
+from core.training.compute import cpu_autocast
 
 IGNORE = -100
 WIDTH, LAYERS, HEADS, POSITIONS = 384, 4, 6, 96
@@ -59,6 +60,7 @@ class CaptionerConfig:
     paired_lr: float = 3e-4
     weight_decay: float = 0.02
     label_smoothing: float = 0.05
+    noise: float | None = None  # variance per coordinate of the warm start; None: as far as the photos are
     image_noise: float = 0.002  # variance per coordinate, so that the mapper does not lean on photos the encoder knows
     seed: int = 0
 
@@ -116,11 +118,14 @@ def train_captioner(
 ) -> None:
     """Train in place. ``model(vectors [B,dim], ids [B,L]) -> logits [B,L,V]`` predicts each of the L tokens.
 
-    The noise of the warm start comes from ``photos``: the mean cosine of a photo and its sentences.
+    The noise of the warm start comes from ``photos``, unless the configuration names it: the mean cosine of a photo
+    and its sentences.
     """
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
-    variance = noise_variance(_mean_cosine(corpus, photos), corpus.vectors.shape[1])
+    variance = config.noise
+    if variance is None:
+        variance = noise_variance(_mean_cosine(corpus, photos), corpus.vectors.shape[1])
     average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99))
     steps = config.warm_steps + config.paired_steps
     optimiser = torch.optim.AdamW(
@@ -161,7 +166,7 @@ def _loss(model: nn.Module, vectors: torch.Tensor, ids: list[np.ndarray], smooth
     for row, tokens in zip(padded, ids, strict=True):
         row[: len(tokens)] = tokens
     target = torch.from_numpy(padded)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with cpu_autocast():
         logits = model(vectors, target.clamp(min=0))
     return F.cross_entropy(
         logits.float().flatten(0, 1), target.flatten(), ignore_index=IGNORE, label_smoothing=smoothing

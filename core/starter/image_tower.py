@@ -22,6 +22,7 @@ from torch import nn
 
 from core.errors import UserError
 from core.jobs import JobContext
+from core.training.compute import cpu_autocast
 
 ARCHITECTURE = "tf_efficientnet_lite2"
 IMAGE_SIZE = 224
@@ -139,7 +140,7 @@ def trunk_features(
         for start, batch in _ahead(pool, load, len(images), group):
             pixels = torch.from_numpy(np.stack([v for image in batch for v in image])).permute(0, 3, 1, 2)
             scaled = pixels.float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            with cpu_autocast():
                 features = trunk(scaled)
             result[start : start + len(batch)] = features.half().contiguous().view(len(batch), *shape[1:]).numpy()
             ctx.progress(start + len(batch), len(images), f"Looking at photos ({out.stem})")

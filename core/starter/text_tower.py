@@ -17,6 +17,7 @@ from core.jobs import JobContext
 from core.starter.joint_space import DIM, contrastive_loss, warm_cosine
 from core.starter.text_teacher import piece_embeddings
 from core.starter.vocabulary import CONTEXT_LENGTH, VOCABULARY_SIZE
+from core.training.compute import cpu_autocast
 
 WIDTH, LAYERS, HEADS = 384, 6, 6
 PROMPT = "A photo depicts "
@@ -72,7 +73,7 @@ def encode(tower: TextTransformer, ids: torch.Tensor) -> torch.Tensor:
     Runs only the L positions that are there; the tower's own ``forward`` wants the whole context.
     """
     length = ids.shape[1]
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with cpu_autocast():
         hidden = tower.token_embedding(ids) + tower.positional_embedding[:length]
         hidden = tower.transformer(hidden, attn_mask=cast(torch.Tensor, tower.attn_mask)[:length, :length])
         pooled = tower.ln_final(hidden)[torch.arange(len(ids)), ids.argmax(-1)]
