@@ -13,7 +13,10 @@ from core.errors import UserError
 
 @dataclass(frozen=True)
 class Measure:
-    """One figure. ``aim`` is a bound it should reach (``beyond``: pass), ``higher_is_better`` on which side of it."""
+    """One figure. ``aim`` is a bound it should reach (``beyond``: pass), ``higher_is_better`` on which side of it.
+
+    ``surely``: the whole interval must lie on that side, not the figure alone.
+    """
 
     name: str
     value: float
@@ -24,18 +27,21 @@ class Measure:
     high: float | None = None
     seeds: int = 1
     beyond: bool = False
+    surely: bool = False
 
     @property
     def met(self) -> bool | None:
         if self.aim is None:
             return None
-        if self.beyond and self.value == self.aim:
+        edge = self.low if self.higher_is_better else self.high
+        value = edge if self.surely and edge is not None else self.value
+        if self.beyond and value == self.aim:
             return False
-        return self.value >= self.aim if self.higher_is_better else self.value <= self.aim
+        return value >= self.aim if self.higher_is_better else value <= self.aim
 
     def to_dict(self) -> dict[str, object]:
         document: dict[str, object] = asdict(self)
-        del document["higher_is_better"], document["beyond"]
+        del document["higher_is_better"], document["beyond"], document["surely"]
         document["met"] = self.met
         return document
 
@@ -62,7 +68,7 @@ class BenchResult:
         rows = [("measure", "value", "aim", "")]
         for m in self.measures:
             sign = (">" if m.higher_is_better else "<") + ("" if m.beyond else "=")
-            aim = "" if m.aim is None else f"{sign} {m.aim:g}"
+            aim = "" if m.aim is None else f"{sign} {m.aim:g}" + (" surely" if m.surely else "")
             verdict = {None: "", True: "met", False: "missed"}[m.met]
             spread = "" if m.low is None or m.high is None else f" [{m.low:.2f}, {m.high:.2f}]"
             rows.append((m.name, f"{m.value:.2f} {m.unit}{spread}".strip(), aim, verdict))

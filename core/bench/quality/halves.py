@@ -51,6 +51,11 @@ def half_b(photos: Sequence[CaptionedPhoto]) -> list[CaptionedPhoto]:
     return list(photos[1::2])
 
 
+def half_b_rows(count: int) -> np.ndarray:
+    """Where the photos of half B are among ``count`` photos sorted by file name."""
+    return np.arange(1, count, 2)
+
+
 def photo_number(photo: CaptionedPhoto) -> str:
     """The Flickr number that the file name begins with."""
     return photo.path.name.split("_")[0]
