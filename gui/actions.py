@@ -67,6 +67,7 @@ SPECS: tuple[Spec, ...] = (
     Spec("seed_earlier", "Earlier captions of this photo", ("Ctrl+R",), "clock", "Seed"),
     Spec("train", "Train", ("Ctrl+Return",), "train", "Train"),
     Spec("accept", "Accept and go on", ("Ctrl+Return",), "check", "Review"),
+    Spec("accept_group", "Accept for all near-duplicates", ("Ctrl+Shift+Return",), "check", "Review"),
     Spec("edit", "Edit", ("Return", "F2"), "edit", "Review"),
     Spec("reject", "Reject", ("Delete",), "trash", "Review", "Reject every suggestion for this photo"),
     Spec("review_previous", "Previous photo", ("Ctrl+Up", "Left"), "previous", "Review"),

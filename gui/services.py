@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -36,10 +36,11 @@ Sort = Literal["path", "score", "weakest", "distinctiveness"]
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo and its captions, the one that stands for it first."""
+    """A photo and its captions, the one that stands for it first. ``changed``: since one of them was written."""
 
     image: ImageRow
     captions: tuple[CaptionRow, ...] = ()
+    changed: bool = False
 
     @property
     def live(self) -> tuple[CaptionRow, ...]:
@@ -89,7 +90,7 @@ class Overview:
     folders: tuple[Path, ...]
     undo: str | None
     redo: str | None
-    to_review: int  # photos with suggestions and no accepted caption
+    to_review: int  # photos with suggestions and no accepted caption, near-duplicates as one
     uncaptioned: int
     run_id: str | None  # the run whose model captions come from; None: the starter's
     run_date: datetime | None  # when that run began
@@ -193,8 +194,11 @@ class LibraryService:
         )
 
     def _number_to_review(self) -> int:
+        from core.library.near_duplicates import number_of_groups
+
         waiting = self.ids(Query(Filter("candidate")))
-        return int((~np.isin(waiting, self.ids(Query(Filter("accepted"))))).sum())
+        waiting = waiting[~np.isin(waiting, self.ids(Query(Filter("accepted"))))]
+        return number_of_groups(self._library, waiting.tolist()) if len(waiting) else 0
 
     def ids(self, query: Query) -> np.ndarray:
         """The photos that a query asks for, in its order."""
@@ -208,8 +212,8 @@ class LibraryService:
         low, high = 0, len(best_first)
         while low < high:
             middle = (low + high) // 2
-            photo = self.photo(int(best_first[middle]))
-            scored = photo is not None and any(caption.score is not None for caption in photo.live)
+            photos = self.photos([int(best_first[middle])])
+            scored = bool(photos) and any(caption.score is not None for caption in photos[0].live)
             low, high = (middle + 1, high) if scored else (low, middle)
         return np.concatenate([best_first[:low][::-1], best_first[low:]])
 
@@ -222,8 +226,12 @@ class LibraryService:
         return [Photo(rows[key], tuple(captions.get(key, ()))) for key in wanted if key in rows]
 
     def photo(self, image_id: int) -> Photo | None:
+        """A photo to look at: it is told whether it has changed since a caption was written."""
+        from core.library import queries
+
         found = self.photos([image_id])
-        return found[0] if found else None
+        changed = len(queries.image_ids(self._library, filter="state:changed", ids=[image_id])) > 0
+        return replace(found[0], changed=changed) if found else None
 
     def earlier(self, image_id: int) -> tuple[Earlier, ...]:
         """What the captions of a photo said before."""
@@ -236,10 +244,26 @@ class LibraryService:
 
         return queries.failed_images(self._library)
 
-    def to_review(self) -> np.ndarray:
-        """Photos with suggestions but no accepted caption yet, the lowest score first."""
+    def to_review(self, here: int | None = None) -> np.ndarray:
+        """Photos with suggestions but no accepted caption yet, the lowest score first.
+
+        Of near-duplicates one: the photo ``here``, where it is among them.
+        """
+        from core.library.near_duplicates import one_of_each
+
         waiting = self.ids(Query(Filter("candidate"), "weakest"))
-        return waiting[~np.isin(waiting, self.ids(Query(Filter("accepted"))))]
+        waiting = waiting[~np.isin(waiting, self.ids(Query(Filter("accepted"))))]
+        order = waiting.tolist()
+        if here is not None and here in order:
+            order.insert(0, here)
+        return waiting[np.isin(waiting, one_of_each(self._library, order))]
+
+    def near_duplicates(self, image_id: int) -> list[Photo]:
+        """The others of a photo's group."""
+        from core.library.near_duplicates import group_of
+
+        group = group_of(self._library, image_id)
+        return self.photos([one for one in group.image_ids if one != image_id]) if group is not None else []
 
     def runs(self) -> list[RunRow]:
         from core.library import queries
@@ -298,6 +322,11 @@ class LibraryService:
         from core.library import edits
 
         edits.accept(self._library, caption_ids)
+
+    def share(self, caption_id: int, image_ids: Sequence[int], text: str | None) -> int:
+        from core.library import edits
+
+        return edits.share_caption(self._library, caption_id, image_ids, text)
 
     def reject(self, caption_ids: Sequence[int]) -> None:
         from core.library import edits
