@@ -73,6 +73,9 @@ SPECS: tuple[Spec, ...] = (
     Spec("review_previous", "Previous photo", ("Ctrl+Up", "Left"), "previous", "Review"),
     Spec("review_next", "Next photo", ("Ctrl+Down", "Right"), "next", "Review"),
     Spec("review_earlier", "Earlier captions of this photo", ("Ctrl+R",), "clock", "Review"),
+    Spec(
+        "undo_export", "Undo last export", ("Ctrl+Alt+Z",), "undo", "Deliver", "Put back what the last export changed"
+    ),
     *(Spec(f"pick_{n}", f"Choose suggestion {n}", (str(n),), "", "Review") for n in range(1, 10)),
 )
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _MARK = re.compile(r"-[0-9a-f]{8}$")  # what makes the name of a library for a folder unique
 
+LOOKED_INTO = 40  # photos, before an export writes into them
+
 Sort = Literal["path", "score", "weakest", "distinctiveness"]
 
 
@@ -121,6 +123,23 @@ class ExportPreview:
     kept: int = 0
     rows: tuple[ExportRow, ...] = ()
     refused: str = ""
+    seen: int = 0  # of the photos; looking into each one takes a while, so that not all are looked at here
+    failed: int = 0  # files that can be neither read nor written
+    first_failed: tuple[Path, str] = (Path(), "")
+    notes: tuple[str, ...] = ()
+
+    @property
+    def unseen(self) -> int:
+        return self.photos - self.seen
+
+
+@dataclass(frozen=True)
+class LastExport:
+    """What undoing the last export would put back: files with their old words, and files that are new and go."""
+
+    when: datetime
+    restored: int
+    removed: int
 
 
 def sample_folder() -> Path:
@@ -274,14 +293,37 @@ class LibraryService:
         """What an export would do, file by file; the first ``limit`` of them."""
         from core.exchange.exports import plan_export
 
+        inside = order.format == "metadata"
         try:
-            plan = plan_export(self._library, order.format, order.target, which=order.which, overwrite=order.overwrite)
+            plan = plan_export(
+                self._library,
+                order.format,
+                order.target,
+                which=order.which,
+                overwrite=order.overwrite,
+                limit=LOOKED_INTO if inside else None,
+            )
         except UserError as error:
-            return ExportPreview(refused=error.message)
+            return ExportPreview(refused=f"{error.message} {error.next_step}".strip())
         numbers = Counter(item.action for item in plan.items)
-        rows = tuple(ExportRow(item.path, item.action, item.preview) for item in plan.items[:limit])
-        writes = numbers["create"] + numbers["merge"] + numbers["replace"]
-        return ExportPreview(plan.photos, plan.without, writes, numbers["same"], numbers["keep"], rows)
+        return ExportPreview(
+            plan.photos,
+            plan.without,
+            numbers["create"] + numbers["merge"] + numbers["replace"],
+            numbers["same"],
+            numbers["keep"],
+            tuple(ExportRow(item.path, item.action, item.preview) for item in plan.items[:limit]),
+            seen=min(plan.photos, LOOKED_INTO) if inside else plan.photos,
+            failed=len(plan.refused),
+            first_failed=plan.refused[0] if plan.refused else (Path(), ""),
+            notes=plan.notes,
+        )
+
+    def last_export(self) -> LastExport | None:
+        from core.exchange.history import describe_last
+
+        found = describe_last(self.path)
+        return LastExport(found.created, found.changed, found.made) if found is not None else None
 
     def preview_rewrite(self, order: rewriting.RewriteOrder, limit: int) -> rewriting.RewritePreview:
         return rewriting.preview(self._library, order, limit)

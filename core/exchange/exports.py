@@ -52,13 +52,15 @@ def plan_export(
     which: Which = "accepted",
     overwrite: bool = False,
     metadata: MetadataOptions | None = None,
+    limit: int | None = None,
 ) -> ExportPlan:
     """What an export would write, nothing being written yet.
 
     ``txt`` and ``xmp``: a file beside each photo, or the same tree below ``out``; ``txt`` a caption a line, best first,
     ``xmp`` merged into what is there. ``jsonl``, ``csv``, ``coco``: one file ``out`` (or in the folder ``out``; by
     default in the photo folder). ``metadata``: into the photos themselves, through ExifTool. ``which``: accepted
-    captions only, or for photos without one the ``best`` candidate. Only with ``overwrite`` are other words replaced.
+    captions only, or for photos without one the ``best`` candidate. Only with ``overwrite`` are other words replaced. ``limit``: look into so many photos only, where that
+    takes long (``metadata``); such a plan is for looking at.
     """
     metadata = metadata or MetadataOptions()
     if format not in FORMATS:
@@ -84,7 +86,7 @@ def plan_export(
 
         if out is not None:
             raise UserError("Captions inside the photos have no file of their own.", "Leave --out away.")
-        items = list(embedded_items(captioned, metadata, overwrite, refused))
+        items = list(embedded_items(captioned[:limit], metadata, overwrite, refused))
     else:
         items = list(_one_file(format, captioned, _single_file(format, out, roots), len(roots) > 1, overwrite, refused))
     notes = tuple(_notes(format, captioned))

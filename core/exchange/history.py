@@ -40,6 +40,17 @@ class UndoReport:
     kept: tuple[tuple[Path, str], ...]
 
 
+@dataclass(frozen=True)
+class LastExport:
+    """The export that undoing would undo: it ``changed`` files and ``made`` new ones."""
+
+    name: str
+    format: str
+    created: datetime
+    changed: int
+    made: int
+
+
 class ExportLog:
     """The journal of one export; the folder is made with the first entry."""
 
@@ -116,6 +127,23 @@ def last_export(library: Path) -> Path | None:
     """The folder of the last export that has not been undone."""
     folders = [folder for folder in _folders(library / "exports") if not (folder / _UNDONE).exists()]
     return folders[-1] if folders else None
+
+
+def describe_last(library: Path) -> LastExport | None:
+    """What the last export did that has not been undone; ``None`` when there is none."""
+    folder = last_export(library)
+    if folder is None:
+        return None
+    with (folder / _JOURNAL).open("rb") as file:
+        first = file.readline()
+    try:
+        header = json.loads(first)
+        format, created = str(header["format"]), datetime.fromisoformat(header["created"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        format, created = "", datetime.fromtimestamp((folder / _JOURNAL).stat().st_mtime, UTC)
+    entries = _entries(folder / _JOURNAL)
+    made = sum(entry["before"] is None for entry in entries)
+    return LastExport(folder.name, format, created, len(entries) - made, made)
 
 
 def undo_last_export(

@@ -549,18 +549,18 @@ def test_what_an_export_would_replace_is_asked_in_the_window(qtbot, open_window,
     window.go("deliver")
     settle(qtbot, window)
     deliver = window.view("deliver")
-    qtbot.waitUntil(lambda: deliver.preview.rowCount() == 1, timeout=WAIT)
-    assert deliver.overwrite.isVisible() and deliver.overwrite.window() is window
-    assert not deliver.export.isEnabled()
-    deliver.overwrite.click()
-    qtbot.waitUntil(lambda: deliver.export.isEnabled(), timeout=WAIT)
+    qtbot.waitUntil(lambda: deliver.exporting.preview.rowCount() == 1, timeout=WAIT)
+    assert deliver.exporting.overwrite.isVisible() and deliver.exporting.overwrite.window() is window
+    assert not deliver.exporting.export.isEnabled()
+    deliver.exporting.overwrite.click()
+    qtbot.waitUntil(lambda: deliver.exporting.export.isEnabled(), timeout=WAIT)
 
 
 def test_an_export_of_nothing_says_what_to_do(qtbot, open_window, photos):
     window = open_window(photos)
     window.go("deliver")
     settle(qtbot, window)
-    assert window.view("deliver").files.currentIndex() == 1
+    assert window.view("deliver").exporting.files.currentIndex() == 1
 
 
 def test_suggestions_of_an_older_model_are_offered_to_the_new_one(qtbot, open_window, photos):
