@@ -27,6 +27,7 @@ from core.library.candidates import add_candidates
 from core.library.library import Library
 from core.library.queries import current_run, image_ids, image_rows, runs
 from core.library.records import ImageRow
+from core.library.unchanged import load_unchanged, stamps
 from core.onnx.providers import usable_cores
 from core.onnx.session import open_bundle
 from core.ranking import rank_library
@@ -148,6 +149,7 @@ class _LibraryRun:
     def _batches(self, rows: Sequence[ImageRow]) -> Generator[list[Prepared[ImageRow]]]:
         """Photos with their pixels, or without where their vector is known already."""
         lacking = set(self._vectors.missing([row.content_hash for row in rows]))
+        known = stamps(self._library, [row.id for row in rows if row.content_hash in lacking])
         size, timers = self._request.options.batch, self._engine.timers
         prepared = prepare_ahead(
             rows,
@@ -155,6 +157,7 @@ class _LibraryRun:
             self._engine.bundle.encoder.preprocess,
             workers=usable_cores(),
             ahead=2 * size,
+            guard=lambda row, load: load_unchanged(row, known, load),
         )
         with closing(prepared):
             batches = in_batches(prepared, size)

@@ -15,6 +15,7 @@ from core.images.decode import ImageError
 from core.images.preprocess import Preprocess, load_pixels
 
 T = TypeVar("T")
+Guard = Callable[[T, Callable[[], np.ndarray]], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -27,19 +28,26 @@ class Prepared(Generic[T]):
 
 
 def prepare_ahead(
-    items: Iterable[T], path_of: Callable[[T], Path | None], spec: Preprocess, *, workers: int, ahead: int
+    items: Iterable[T],
+    path_of: Callable[[T], Path | None],
+    spec: Preprocess,
+    *,
+    workers: int,
+    ahead: int,
+    guard: Guard[T] = lambda item, load: load(),
 ) -> Generator[Prepared[T]]:
     """Decode and preprocess the photos of ``items`` in ``workers`` threads, at most ``ahead`` of them unread.
 
     ``path_of`` gives the photo of an item, or ``None`` for one that needs no pixels. ``items`` is read as slowly as
-    the results are taken. Close the iterator to stop the threads.
+    the results are taken. ``guard`` calls what reads an item's photo, or refuses to. Close the iterator to stop the
+    threads.
     """
 
     def load(item: T, path: Path | None) -> Prepared[T]:
         if path is None:
             return Prepared(item, None)
         try:
-            return Prepared(item, load_pixels(path, spec))
+            return Prepared(item, guard(item, lambda: load_pixels(path, spec)))
         except ImageError as error:
             return Prepared(item, None, error.message)
         except Exception as error:  # noqa: BLE001 - the per-image guard: one photo never stops the others

@@ -161,6 +161,6 @@ class _Bench:
         return turn
 
     def _look(self, name: str, turn: Turn, *, cut: bool = False) -> None:
-        findings = check(self._place, self._expected, turn.said, power_cut=cut)
+        findings = check(self._place, self._expected, turn.said)
         how = "after a power cut" if cut else "after a kill" if turn.killed else "after a whole turn"
         self._tally.found += [Finding(one.kind, f"{one.sentence} ({name}, {how})") for one in findings]

@@ -33,7 +33,7 @@ class Finding:
 @dataclass
 class Expected:
     """What was acknowledged so far. ``files``: by exported file, the contents that it may have; ``written``: those that
-    must be there; ``soft``: those that a power cut may tear, since they were new and are made again."""
+    must be there."""
 
     states: dict[str, str] = field(default_factory=dict)
     steps: tuple[str | None, str | None] | None = None
@@ -41,20 +41,17 @@ class Expected:
     said: dict[str, set[str]] = field(default_factory=dict)
     files: dict[str, set[str]] = field(default_factory=dict)
     written: set[str] = field(default_factory=set)
-    soft: set[str] = field(default_factory=set)
     runs: dict[str, str] = field(default_factory=dict)
     odd: dict[int, int] = field(default_factory=dict)
 
     def take_in(self, said: Iterable[dict[str, Any]]) -> dict[str, Any]:
         """Learn what was acknowledged; returns the step that was announced and not acknowledged, if any."""
         doing: dict[str, Any] = {}
-        self.soft = set()
         for line in said:
             if "doing" in line:
                 doing = line
                 for path, content in line.get("files", {}).items():
                     self.files.setdefault(path, set()).add(content)
-                self.soft |= set(line.get("soft", ()))
                 continue
             doing = {}
             self.states |= line.get("state", {})
@@ -74,7 +71,7 @@ class Expected:
         return doing
 
 
-def check(place: Place, expected: Expected, said: Iterable[dict[str, Any]], *, power_cut: bool) -> list[Finding]:
+def check(place: Place, expected: Expected, said: Iterable[dict[str, Any]]) -> list[Finding]:
     """Everything that does not hold now, given what the process said before it ended."""
     doing = expected.take_in(said)
     found: list[Finding] = []
@@ -87,7 +84,7 @@ def check(place: Place, expected: Expected, said: Iterable[dict[str, Any]], *, p
             found += _runs(library, expected)
     except UserError as error:
         found.append(Finding("damaged", f"the library does not open: {error}"))
-    found += _exports(expected, power_cut=power_cut)
+    found += _exports(expected)
     return found
 
 
@@ -201,15 +198,13 @@ def _checkpoint(run_folder: Path) -> list[Finding]:
     return []
 
 
-def _exports(expected: Expected, *, power_cut: bool) -> list[Finding]:
+def _exports(expected: Expected) -> list[Finding]:
     """Every exported file says one of the things it was meant to say; those acknowledged are there."""
     found = []
     for path in list(expected.files):
         file, contents = Path(path), expected.files[path]
-        if power_cut and path in expected.soft:
-            file.unlink(missing_ok=True)
         content = digest(file.read_bytes()) if file.exists() else None
-        if content in contents or (content is None and (path not in expected.written or path in expected.soft)):
+        if content in contents or (content is None and path not in expected.written):
             continue
         kind, what = ("lost", "is gone") if content is None else ("damaged", "says neither the old nor the new")
         found.append(Finding(kind, f"the exported file {file.name} {what}"))

@@ -174,9 +174,7 @@ def _export(place: Place, rng: random.Random, say: Say) -> None:
             files = {
                 str(item.path): digest(item.content.encode(item.encoding, "surrogateescape")) for item in plan.items
             }
-            # A new text file is not waited for: after a power cut it is written again from the library.
-            soft = [str(item.path) for item in plan.items if format == "txt" and item.action == "create"]
-            say(doing="export", format=format, files=files, soft=soft)
+            say(doing="export", format=format, files=files)
             report = write_export(plan, QuietContext())
             kept = [str(path) for path, _ in report.failed] + [str(path) for path in report.kept]
             say(did="export", format=format, files=files, kept=kept)

@@ -14,15 +14,18 @@ import _sqlite3
 import ctypes
 import os
 import signal
+import stat
 import struct
 import sys
 from ctypes import CFUNCTYPE, POINTER, c_char_p, c_int, c_int64, c_void_p
 from pathlib import Path
 from typing import Any
 
-WRITE, TRUNCATE, SYNC, SYNC_INODE = b"W", b"T", b"S", b"I"
+WRITE, TRUNCATE, SYNC, SYNC_INODE, NAME = b"W", b"T", b"S", b"I", b"N"
 RECORD = struct.Struct("<cHqqII")
-"""Kind, length of the name, offset or inode, size of the file before, length of the old bytes, of the new ones."""
+"""Kind, length of the name, offset or inode, size of the file before, length of the old bytes, of the new ones.
+
+A folder that is synced is followed by a ``NAME`` for each name in it: the inodes of both."""
 _AUDITED = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.copyfile"}
 _OK, _FULL = 0, 13
 
@@ -50,6 +53,10 @@ class FaultPoints:
             fsync(number)
             status = os.fstat(number)
             self._note(SYNC_INODE, "", status.st_ino, status.st_mtime_ns)
+            if self._journal is not None and stat.S_ISDIR(status.st_mode):
+                with os.scandir(number) as inside:
+                    for one in inside:
+                        self._note(NAME, one.name, status.st_ino, one.inode())
 
         os.fsync = seen
         self._vfs = _install_vfs(self)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.bench.fault_points import RECORD, SYNC, SYNC_INODE, TRUNCATE
+from core.bench.fault_points import NAME, RECORD, SYNC, SYNC_INODE, TRUNCATE
 
 _SECTOR = 512
 _IGNORED = ("-wal", "-shm", "-journal", "lock")
@@ -36,10 +36,14 @@ class _Write:
 
 @dataclass
 class Journal:
-    """``pending``: by file, the writes since its last sync; ``synced``: inode to the last time of change synced."""
+    """``pending``: by file, the writes since its last sync; ``synced``: inode to the last time of change synced.
+
+    ``named``: what a name in a folder, given by its inode, stood for when that folder was last synced.
+    """
 
     pending: dict[str, list[_Write]] = field(default_factory=dict)
     synced: dict[int, int] = field(default_factory=dict)
+    named: dict[tuple[int, str], int] = field(default_factory=dict)
 
 
 def read_journal(path: Path) -> Journal:
@@ -60,6 +64,8 @@ def read_journal(path: Path) -> Journal:
             journal.pending[name] = []
         elif kind == SYNC_INODE:
             journal.synced[offset] = size
+        elif kind == NAME:
+            journal.named[offset, name] = size
         else:
             journal.pending.setdefault(name, []).append(_Write(offset, size, old, new, kind == TRUNCATE))
     return journal
@@ -105,13 +111,15 @@ class Snapshot:
         for directory in [folder, *[path for path in _everything(folder) if path.is_dir()]]:
             if not directory.exists():
                 continue
-            known = journal.synced.get(directory.stat().st_ino, 0)
+            inode = directory.stat().st_ino
             now = {path for path in directory.iterdir() if _counts(path)}
             before = {path for path in self._inodes if path.parent == directory}
             for path in sorted(now | before):
                 if path.exists() and path.lstat().st_ino == self._inodes.get(path):
                     continue
-                if (path.exists() and path.lstat().st_ctime_ns <= known) or rng.random() < 0.5:
+                if path.exists() and path.lstat().st_ino == journal.named.get((inode, path.name)):
+                    continue
+                if rng.random() < 0.5:
                     continue
                 lost += 1
                 self._put_back(path)

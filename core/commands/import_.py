@@ -46,7 +46,8 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
     lines = [warning] if warning else []
     lines += [
         f"{report.found:,} photos: {report.added:,} new, {report.changed:,} changed, {report.renamed:,} renamed, "
-        f"{report.missing:,} missing now."
+        f"{report.missing:,} missing now"
+        + (f", {report.returned:,} that were missing are back." if report.returned else ".")
     ]
     lines += _listed("could not be used", [f"{error.path}: {error.reason}" for error in report.errors])
     failed = len(report.errors)

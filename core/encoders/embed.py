@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from core.library.candidates import set_error
 from core.library.library import Library
 from core.library.queries import contents, image_rows
 from core.library.records import ImageRow
+from core.library.unchanged import Stamp, load_unchanged, stamps
 
 _BATCH = 32
 _ROWS_A_SHARD = 256
@@ -37,18 +39,22 @@ class EmbedReport:
 def embed_library(library: Library, encoder: Encoder, ctx: JobContext) -> EmbedReport:
     """Embed every usable photo whose content has no vector of ``encoder`` yet.
 
+    A file that has changed since the last scan is recorded as one that cannot be used, so that no content ever gets the
+    vector of another one; the next scan takes it in again.
+
     Two threads decode ahead while the encoder works. A photo that cannot be read gets its reason recorded and the
     others go on; of several copies of one content, each is tried until one can be read. Whatever was embedded when the
     job is cancelled is kept.
     """
     store = VectorStore(library, encoder.fingerprint, encoder.dim)
     todo = _copies(library, store)
+    known = stamps(library, [row.id for copies in todo for row in copies])
     writer = _Writer(store)
     failed: list[tuple[Path, str]] = []
     done = embedded = 0
     ctx.progress(0, len(todo), "Looking at the photos")
     try:
-        for batch in _decoded(todo, encoder, ctx):
+        for batch in _decoded(todo, known, encoder, ctx):
             hashes: list[str] = []
             pixels: list[np.ndarray] = []
             for found in batch:
@@ -105,14 +111,17 @@ class _Found:
     unreadable: tuple[tuple[ImageRow, str], ...]
 
 
-def _decoded(todo: Sequence[Sequence[ImageRow]], encoder: Encoder, ctx: JobContext) -> Iterator[list[_Found]]:
+def _decoded(
+    todo: Sequence[Sequence[ImageRow]], known: Mapping[int, Stamp], encoder: Encoder, ctx: JobContext
+) -> Iterator[list[_Found]]:
     """Contents with their pixels or the reasons why there are none, in batches, decoded a little ahead."""
 
     def load(copies: Sequence[ImageRow]) -> _Found:
         unreadable: list[tuple[ImageRow, str]] = []
         for photo in copies:
             try:
-                return _Found(photo.content_hash, load_pixels(photo.path, encoder.preprocess), tuple(unreadable))
+                pixels = load_unchanged(photo, known, partial(load_pixels, photo.path, encoder.preprocess))
+                return _Found(photo.content_hash, pixels, tuple(unreadable))
             except ImageError as error:
                 unreadable.append((photo, error.message))
         return _Found(copies[0].content_hash, None, tuple(unreadable))

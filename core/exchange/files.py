@@ -5,10 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path, PurePath
+
+from core.library.backups import sync_file, sync_folder
 
 MAX_COMPARED = 512 * 1024 * 1024
 """A larger file is never compared: it counts as one with other words."""
+
+_SYNCING = 16
+"""Files that are waited for at once: a file system writes its journal once for all that wait."""
 
 
 def is_below(name: str) -> bool:
@@ -36,22 +44,62 @@ def existing_bytes(path: Path) -> bytes | None:
 def write_atomically(path: Path, content: bytes, *, durable: bool) -> None:
     """Write ``content`` through a temporary file in the same folder; ``durable``: wait until the disk has it.
 
-    Raises ``OSError``; then nothing has changed.
+    Raises ``OSError``; then nothing has changed. A new name survives a power cut only after :func:`sync_folders`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = write_temporary(path, content)
+    try:
+        if durable:
+            sync_file(temporary)
+        put_in_place(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_temporary(path: Path, content: bytes) -> Path:
+    """Write ``content`` to a new file in the folder of ``path``. Raises ``OSError``; then there is none."""
     temporary = temporary_beside(path)
     # Opened like any new file, so that the rights are those the person has set for new files.
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        put_in_place(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    return temporary
+
+
+def make_folder(folder: Path) -> set[Path]:
+    """Make ``folder`` and those above it; returns the folders that have a new name in them. Raises ``OSError``."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return {one.parent for one in missing}
+
+
+def sync_files(paths: Sequence[Path]) -> list[OSError | None]:
+    """Wait until the disk has what these files say; for each, what went wrong."""
+    with ThreadPoolExecutor(max(1, min(_SYNCING, len(paths))), thread_name_prefix="sync") as pool:
+        return list(pool.map(_synced, paths))
+
+
+def sync_folders(folders: Iterable[Path]) -> None:
+    """Make the names in these folders survive a power cut, where the file system can do that."""
+    with ThreadPoolExecutor(_SYNCING, thread_name_prefix="sync") as pool:
+        list(pool.map(_try_to_sync, sorted(set(folders))))
+
+
+def _synced(path: Path) -> OSError | None:
+    try:
+        sync_file(path)
+    except OSError as error:
+        return error
+    return None
+
+
+def _try_to_sync(folder: Path) -> None:
+    with suppress(OSError):  # some file systems cannot; the files are written either way
+        sync_folder(folder)
 
 
 def temporary_beside(path: Path) -> Path:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from core.errors import UserError
-from core.exchange.files import digest, write_atomically
+from core.exchange.files import digest, sync_folders, write_atomically
 from core.images.decode import SUFFIXES
 from core.jobs import JobContext
 
@@ -60,6 +60,7 @@ class ExportLog:
         self._folder = library / "exports" / self.name
         self._header = {"version": 1, "format": format, "created": now.isoformat(timespec="seconds")}
         self._file: BinaryIO | None = None
+        self._named = False
 
     @property
     def used(self) -> bool:
@@ -82,6 +83,9 @@ class ExportLog:
         if self._file is not None:
             self._file.flush()
             os.fsync(self._file.fileno())
+            if not self._named:  # a journal whose folder is lost is none
+                sync_folders([self._folder, *list(self._folder.parents)[:2]])
+                self._named = True
 
     def close(self) -> None:
         if self._file is not None:
@@ -179,6 +183,7 @@ def undo_last_export(
             if outcome:
                 restored(path)
     ctx.progress(len(entries), len(entries), "Undoing the export")
+    sync_folders({path.parent for path in back + removed})
     if not again:
         write_atomically(folder / _UNDONE, b"", durable=False)
     return UndoReport(folder.name, tuple(back), tuple(removed), tuple(kept))

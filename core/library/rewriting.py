@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import UserError
 from core.library.edits import MAX_LENGTH, clean_text, counted
+from core.library.expressions import compiled, replace_all
 from core.library.library import Library
 from core.library.queries import among
 from core.library.records import State
@@ -20,6 +21,10 @@ from core.library.tables import Caption
 EMPTY = "Nothing would be left of it."
 TOO_LONG = f"It would have more than {MAX_LENGTH:,} characters."
 TWICE = "Its photo would have the same caption twice."
+
+
+Make = Callable[[Sequence[str]], list[str]]
+"""Texts become new ones, without white space around them."""
 
 
 @dataclass(frozen=True)
@@ -46,32 +51,22 @@ class Replace:
     def label(self) -> str:
         return f"Replace “{_short(self.find)}” by “{_short(self.by)}”"
 
-    def function(self) -> Callable[[str], str]:
-        """What makes the new text of the old one. Raises ``UserError`` for nothing to find or a faulty expression."""
+    def function(self) -> Make:
+        """What makes new texts of old ones. Raises ``UserError`` for nothing to find or a faulty expression; what it
+        gives raises one for an expression that takes too long."""
         if not self.find:
             raise UserError("There is nothing to find.", "Type what shall be replaced.")
         pattern = self.find if self.regex else re.escape(self.find)
         if self.words:
             pattern = rf"(?<!\w)(?:{pattern})(?!\w)"
-        try:
-            if self.regex:
-                re.compile(self.find)  # alone, so that places in a complaint are places in what was typed
-            compiled = re.compile(pattern, 0 if self.case else re.IGNORECASE)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise UserError(
-                f"“{_short(self.find)}” is no regular expression: {error}.",
-                "Mend it, or look for the plain text instead.",
-            ) from None
+        flags = 0 if self.case else re.IGNORECASE
         if not self.regex:
-            return lambda text: compiled.sub(lambda _: self.by, text)
-        try:
-            compiled.sub(self.by, "")  # reads the template, whatever is found
-        except (re.error, IndexError) as error:
-            raise UserError(
-                f"“{_short(self.by)}” cannot be put in: {error}.",
-                r"\1 stands for the first group in round brackets; a backslash itself is written \\.",
-            ) from None
-        return lambda text: compiled.sub(self.by, text)
+            plain = re.compile(pattern, flags)
+            return lambda texts: [plain.sub(lambda _: self.by, text).strip() for text in texts]
+        shown = _short(self.find), _short(self.by)
+        compiled(self.find, self.by, flags, shown)  # alone, so that a complaint tells places in what was typed
+        expression = compiled(pattern, self.by, flags, shown)
+        return lambda texts: replace_all(expression, self.by, texts, MAX_LENGTH + 1, shown[0])
 
 
 @dataclass(frozen=True)
@@ -87,10 +82,10 @@ class Around:
         parts = [f"“{_short(text)}” {place}" for place, text in places if text]
         return f"Put {' and '.join(parts)}"
 
-    def function(self) -> Callable[[str], str]:
+    def function(self) -> Make:
         if not (self.before + self.after).strip():
             raise UserError("There is nothing to put before or after the captions.", "Type some words.")
-        return lambda text: f"{self.before}{text}{self.after}"
+        return lambda texts: [f"{self.before}{text}{self.after}".strip() for text in texts]
 
 
 Change = Replace | Around
@@ -156,11 +151,10 @@ class RewriteCaptions(Command[Preview]):
 def _planned(session: Session, change: Change, scope: Scope) -> list[tuple[Standing, Rewritten]]:
     """Every caption that the change touches, with what it becomes or why it cannot."""
     make = change.function()
-    found: list[tuple[Standing, str]] = []
-    for caption in standing(session, *_conditions(scope)):
-        after = make(caption.text).strip()
-        if after != caption.text:
-            found.append((caption, after))
+    captions = list(standing(session, *_conditions(scope)))
+    texts = list(dict.fromkeys(caption.text for caption in captions))
+    become = dict(zip(texts, make(texts), strict=True))
+    found = [(caption, become[caption.text]) for caption in captions if become[caption.text] != caption.text]
     touched = {caption.id for caption, _ in found}
     taken: dict[int, set[str]] = {}
     for one in standing(session, Caption.image_id.in_(among({caption.image_id for caption, _ in found}))):

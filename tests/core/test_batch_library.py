@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from core.batch import bundles, library_runner, plain
 from core.batch.runner import CaptionOptions, LibraryCaptionRequest, caption_library
+from core.bench.crash_work import ToyEngine
 from core.cli import main
 from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
@@ -210,6 +212,18 @@ def test_failed_photos_and_another_try(library, caption, photos):
     report = caption(resume=True, retry_failed=True)
     assert report.done == 1 and report.failed == () and len(texts(library)) == 14
     assert caption(resume=True, retry_failed=True).done == 0
+
+
+def test_a_photo_that_changed_since_the_scan_is_not_captioned_for_its_former_content(library, photos):
+    changed = sorted(photos.iterdir())[0]
+    (row,) = [row for row in image_rows(library, image_ids(library)) if row.path == changed]
+    changed.write_bytes(sorted(photos.iterdir())[1].read_bytes() + b"\0")
+    request = LibraryCaptionRequest(library.path)
+    report = library_runner.caption_with(QuietContext(), library, request, cast(Any, ToyEngine("first")))
+    assert report.done == 13 and [name for name, _ in report.failed] == [row.relative_path]
+    assert row.id not in texts(library)
+    scan(library, photos, QuietContext())
+    assert library_runner.caption_with(QuietContext(), library, request, cast(Any, ToyEngine("then"))).done == 1
 
 
 def test_gone_on_with_it_still_tells_of_what_failed_before(library, caption, photos):

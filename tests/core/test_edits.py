@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import sys
+
 import pytest
 
 from core.errors import UserError
-from core.library import edits, history, queries, rewriting, steps
+from core.library import edits, expressions, history, queries, rewriting, steps
 from core.library.candidates import add_candidates
 from core.library.library import Library
 from core.library.rewriting import Around, Replace, Scope
@@ -295,6 +298,8 @@ def test_what_is_replaced(library, change, before, after):
         Replace("(", "x", regex=True),
         Replace("a", r"\2", regex=True),
         Replace("a", r"\g<no>", regex=True),
+        Replace("(a)(?P<n>b)", r"\g<m>", regex=True),
+        Replace("a", "x\\", regex=True),
         Around(" ", "\n"),
     ],
 )
@@ -305,6 +310,50 @@ def test_a_change_that_cannot_be_understood_is_refused(library, change):
             action(library, change)
         assert caught.value.next_step
     assert _shown(library)[0][0] == "b"
+
+
+@pytest.mark.parametrize(
+    ("find", "by"),
+    [
+        (r"(a+)+$", "x"),
+        (r"(a|aa)+$", "x"),
+        (r"(\w+\s?)*!", "x"),
+        ("(?:" * 8 + "z?" + "){100}" * 8, "x"),  # also on a text without a letter
+    ],
+)
+def test_an_expression_that_takes_for_ever_is_refused_and_nothing_is_held_up(library, monkeypatch, find, by):
+    monkeypatch.setattr(expressions, "LONGEST_S", 0.3)
+    edits.add_seed(library, 1, "a" * 60 + "b")
+    for action in (rewriting.preview, rewriting.rewrite):
+        with pytest.raises(UserError, match="takes more than") as caught:
+            action(library, Replace(find, by, regex=True))
+        assert "repetition" in caught.value.next_step
+    edits.add_seed(library, 1, "the writer is free")
+    assert [row[0] for row in _shown(library)] == ["a" * 60 + "b", "the writer is free"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
+def test_an_expression_that_takes_too_much_memory_is_refused(library, monkeypatch):
+    monkeypatch.setattr(expressions, "MEMORY", 128 << 20)
+    edits.add_seed(library, 1, "a" * 10_000)
+    with pytest.raises(UserError, match="128 MB"):
+        rewriting.rewrite(library, Replace("a", "b" * 100_000, regex=True))
+    assert edits.can_undo(library) == "Write a caption"
+
+
+def test_an_expression_gives_what_re_gives(library):
+    texts = ["a cat, a dog", "Straße ÉTÉ", "line\none", "\ud83d\ude00 smile", '"q"\\', "tab\there", "x" * 9_990]
+    edits.add_captions(library, {1: texts}, is_seed=True)
+    change = Replace(r"(?P<one>\w)\b(.?)", r"\g<one>\2\n", regex=True)
+    told = {row.before: row.after for row in rewriting.preview(library, change).rows}
+    by_re = {text: re.sub(change.find, change.by, text, flags=re.IGNORECASE).strip() for text in texts}
+    assert told == {text: after for text, after in by_re.items() if after != text}
+
+
+def test_what_an_expression_makes_too_long_is_refused_not_cut_off(library):
+    edits.add_seed(library, 1, "x" * 9_000)
+    (row,) = rewriting.preview(library, Replace("^(x+)$", r"\1" + " " * 1_000 + r"\1", regex=True)).rows
+    assert row.refused == rewriting.TOO_LONG
 
 
 def test_captions_that_cannot_be_changed_stay_and_are_named(library):

@@ -434,14 +434,14 @@ def test_nothing_to_export_is_said(library):
 
 def test_a_file_that_cannot_be_written_is_listed_and_the_others_are_written(library, tmp_path, monkeypatch):
     _label(library)
-    write = files.write_atomically
+    write = files.write_temporary
 
-    def fails_for_one(path, text, **kwargs):
+    def fails_for_one(path, content):
         if path.name == "00.txt":
             raise OSError(30, "Read-only file system")
-        write(path, text, **kwargs)
+        return write(path, content)
 
-    monkeypatch.setattr("core.exchange.writing.write_atomically", fails_for_one)
+    monkeypatch.setattr("core.exchange.writing.write_temporary", fails_for_one)
     report = _export(library, "txt")
     assert report.written == 1
     assert [(path.name, "Read-only" in reason) for path, reason in report.failed] == [("00.txt", True)]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from core.commands import export as export_command
 from core.errors import UserError
-from core.exchange import captions_file, formats, writing
+from core.exchange import captions_file, files, formats, writing
 from core.exchange.captions_file import read_captions
 from core.exchange.evaluation_files import find_photo
 from core.exchange.exports import plan_export, write_export
@@ -266,10 +266,10 @@ def test_a_full_disk_leaves_every_old_file_and_stops(library, tmp_path, monkeypa
     for row in (1, 2):
         edits.edit_caption(library, queries.captions_of(library, [row])[row][0].id, f"other words {row}")
 
-    def full(path, content, **options):
+    def full(path, content):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writing, "write_atomically", full)
+    monkeypatch.setattr(writing, "write_temporary", full)
     report = _export(library, format, overwrite=True)
     assert report.written == 0 and all("No space" in reason for _, reason in report.failed)
     assert {path: path.read_bytes() for path in photos.iterdir()} == before
@@ -339,21 +339,41 @@ def test_undo_leaves_files_that_somebody_has_changed_since(library, tmp_path):
 
 def test_undo_after_a_crash_in_the_middle_of_an_export(library, tmp_path, monkeypatch):
     _write(tmp_path / "photos" / "00.txt", "mine")
-    write, calls = writing.write_atomically, []
+    put, calls = writing.put_in_place, []
 
-    def killed(path, content, **options):
+    def killed(temporary, path):
         calls.append(path)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        write(path, content, **options)
+        put(temporary, path)
 
-    monkeypatch.setattr(writing, "write_atomically", killed)
+    monkeypatch.setattr(writing, "put_in_place", killed)
     with pytest.raises(KeyboardInterrupt):
         _export(library, overwrite=True)
     journal = next((library.path / "exports").glob("*/journal.jsonl"))
     journal.write_bytes(journal.read_bytes() + b'{"path": "/cut o')
     assert [path.name for path in _undo(library).restored] == ["00.txt"]
     assert (tmp_path / "photos" / "00.txt").read_text() == "mine" and not (tmp_path / "photos" / "01.txt").exists()
+    assert not list((tmp_path / "photos").glob(".*"))
+
+
+def test_a_file_that_the_disk_does_not_take_is_not_said_to_be_written(library, tmp_path, monkeypatch):
+    """The sync fails, not the write: that is how a dying drive or a full network share says it."""
+    _write(tmp_path / "photos" / "00.txt", "mine")
+    sync, before = files.sync_file, set((tmp_path / "photos").iterdir())
+
+    def fails_once(path):
+        if path.read_bytes().startswith(b"two"):
+            sync(path)
+            return
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(files, "sync_file", fails_once)
+    report = _export(library, overwrite=True)
+    assert report.written == 1
+    assert [(path.name, "Input/output" in reason) for path, reason in report.failed] == [("00.txt", True)]
+    assert (tmp_path / "photos" / "00.txt").read_text() == "mine"
+    assert set((tmp_path / "photos").iterdir()) - before == {tmp_path / "photos" / "01.txt"}
 
 
 def test_a_journal_of_a_stranger_touches_no_programs_and_no_damaged_backup_is_used(library, tmp_path):

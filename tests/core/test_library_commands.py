@@ -54,6 +54,21 @@ def test_import_lists_what_could_not_be_used_and_says_so_by_its_exit_status(tmp_
     assert "2 could not be used" in out and "The file is empty." in out and "too small" in out
 
 
+def test_import_tells_of_photos_that_came_back(tmp_path, photos, capsys):
+    _run(tmp_path, "import", tmp_path / "lib", photos)
+    away = [(photos / name).rename(tmp_path / name) for name in ("00.png", "01.png", "02.png")]
+    assert _run(tmp_path, "import", tmp_path / "lib", photos)[1]["scan"]["missing"] == 3
+    assert capsys.readouterr().out.count("3 missing now.") == 1
+    for path in away[:2]:
+        path.rename(photos / path.name)
+    (photos / "another name.png").write_bytes(away[2].read_bytes())
+    scanned = _run(tmp_path, "import", tmp_path / "lib", photos)[1]["scan"]
+    assert (scanned["returned"], scanned["renamed"], scanned["missing"]) == (2, 1, 0)
+    assert "1 renamed, 0 missing now, 2 that were missing are back." in capsys.readouterr().out
+    _run(tmp_path, "import", tmp_path / "lib", photos)
+    assert "back" not in capsys.readouterr().out
+
+
 def test_import_candidates(tmp_path, photos):
     (tmp_path / "c.csv").write_text("image,caption\n00.png,a kite\n")
     arguments = ("import", tmp_path / "lib", photos, "--captions", tmp_path / "c.csv", "--as", "candidate")

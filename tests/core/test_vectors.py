@@ -247,6 +247,40 @@ def test_a_photo_that_cannot_be_read_any_more_is_listed_and_the_others_are_embed
         assert embed_library(library, FakeEncoder(), QuietContext()).failed == ()
 
 
+def test_a_file_that_changed_after_the_scan_lends_no_vector_to_its_former_content(tmp_path):
+    with library_with(tmp_path, 4) as library:
+        photos, encoder = tmp_path / "photos", FakeEncoder()
+        former = {row.relative_path: row.content_hash for row in queries.images_of(library)}
+        write_photo(photos / "01.png", seed=80)
+        os.utime(photos / "02.png", ns=(1, 1))  # only touched
+        report = embed_library(library, encoder, QuietContext())
+        assert report.embedded == 3
+        assert [(path.name, "has changed" in reason) for path, reason in report.failed] == [("01.png", True)]
+        store = VectorStore(library, encoder.fingerprint, encoder.dim)
+        assert store.missing(list(former.values())) == [former["01.png"]]
+        look(library, photos)
+        assert embed_library(library, encoder, QuietContext()).embedded == 1
+        assert queries.failed_images(library) == []
+        row = next(row for row in queries.images_of(library) if row.relative_path == "01.png")
+        direct = encoder.encode_images(load_pixels(row.path, encoder.preprocess)[None])
+        np.testing.assert_allclose(store.get([row.content_hash]), direct, atol=1e-6)
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_embedded(tmp_path, monkeypatch):
+    from core.encoders import embed
+
+    def read_and_change(path, spec):
+        pixels = load_pixels(path, spec)
+        if path.name == "00.png":
+            write_photo(path, seed=81)
+        return pixels
+
+    monkeypatch.setattr(embed, "load_pixels", read_and_change)
+    with library_with(tmp_path, 2) as library:
+        report = embed_library(library, FakeEncoder(), QuietContext())
+        assert (report.embedded, [path.name for path, _ in report.failed]) == (1, ["00.png"])
+
+
 @pytest.mark.parametrize("damaged", [{"00.png"}, {"copy.png"}, {"00.png", "copy.png"}])
 def test_of_several_copies_one_that_can_be_read_is_enough_and_those_that_cannot_never_stay_without_a_word(
     tmp_path, damaged
