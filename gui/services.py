@@ -26,12 +26,13 @@ from gui.tasks import ExportOrder
 from gui.versions import Earlier, earlier_texts
 
 if TYPE_CHECKING:
+    from core.exchange.history import LastExport
     from core.library.library import Library
     from core.library.records import CaptionRow, Counts, ImageRow, RunRow
 
 _MARK = re.compile(r"-[0-9a-f]{8}$")  # what makes the name of a library for a folder unique
 
-LOOKED_INTO = 40  # photos, before an export writes into them
+LOOKED_INTO = 40  # photos, for the preview of an export that writes into them
 
 Sort = Literal["path", "score", "weakest", "distinctiveness"]
 
@@ -104,17 +105,20 @@ class Overview:
 
 @dataclass(frozen=True)
 class ExportRow:
-    """One file of an export: what will happen to it (an action of ``core.exchange``), and what it will say."""
+    """One file of an export: what will happen to it (an action of ``core.exchange``), and what it will say; or that it
+    will ``fail``, and why."""
 
     file: Path
-    action: Literal["create", "merge", "same", "replace", "keep"]
+    action: Literal["create", "merge", "same", "replace", "keep", "fail"]
     text: str
 
 
 @dataclass(frozen=True)
 class ExportPreview:
-    """``photos`` with captions and ``without``; how many files would be written, are the ``same`` already, or are
-    ``kept`` since they say something else; the first files as ``rows``. ``refused``: why there is nothing to export."""
+    """``photos`` with captions and ``without``; how many files would be written, are the ``same`` already, are ``kept``
+    since they say something else, or ``failed``: they can be neither read nor written. The first files are ``rows``,
+    failed ones before the others. Looking into photos takes a while: those ``unseen`` are in none of these numbers.
+    ``refused``: why nothing can be exported; ``empty``: since no caption is there to be."""
 
     photos: int = 0
     without: int = 0
@@ -123,23 +127,10 @@ class ExportPreview:
     kept: int = 0
     rows: tuple[ExportRow, ...] = ()
     refused: str = ""
-    seen: int = 0  # of the photos; looking into each one takes a while, so that not all are looked at here
-    failed: int = 0  # files that can be neither read nor written
-    first_failed: tuple[Path, str] = (Path(), "")
+    empty: bool = False
+    unseen: int = 0
+    failed: int = 0
     notes: tuple[str, ...] = ()
-
-    @property
-    def unseen(self) -> int:
-        return self.photos - self.seen
-
-
-@dataclass(frozen=True)
-class LastExport:
-    """What undoing the last export would put back: files with their old words, and files that are new and go."""
-
-    when: datetime
-    restored: int
-    removed: int
 
 
 def sample_folder() -> Path:
@@ -291,9 +282,9 @@ class LibraryService:
 
     def preview_export(self, order: ExportOrder, limit: int) -> ExportPreview:
         """What an export would do, file by file; the first ``limit`` of them."""
-        from core.exchange.exports import plan_export
+        from core.exchange.exports import NO_CAPTIONS, ONLY_ACCEPTED, MetadataOptions, plan_export
 
-        inside = order.format == "metadata"
+        looked_into = MetadataOptions(first=LOOKED_INTO)
         try:
             plan = plan_export(
                 self._library,
@@ -301,29 +292,30 @@ class LibraryService:
                 order.target,
                 which=order.which,
                 overwrite=order.overwrite,
-                limit=LOOKED_INTO if inside else None,
+                metadata=looked_into,
             )
         except UserError as error:
-            return ExportPreview(refused=f"{error.message} {error.next_step}".strip())
+            return ExportPreview(refused=str(error), empty=error.topic in (ONLY_ACCEPTED, NO_CAPTIONS))
         numbers = Counter(item.action for item in plan.items)
+        rows = [ExportRow(path, "fail", reason) for path, reason in plan.refused[:limit]]
+        rows += [ExportRow(item.path, item.action, item.preview) for item in plan.items[: limit - len(rows)]]
         return ExportPreview(
             plan.photos,
             plan.without,
             numbers["create"] + numbers["merge"] + numbers["replace"],
             numbers["same"],
             numbers["keep"],
-            tuple(ExportRow(item.path, item.action, item.preview) for item in plan.items[:limit]),
-            seen=min(plan.photos, LOOKED_INTO) if inside else plan.photos,
+            tuple(rows),
+            unseen=max(0, plan.photos - LOOKED_INTO) if order.format == "metadata" else 0,
             failed=len(plan.refused),
-            first_failed=plan.refused[0] if plan.refused else (Path(), ""),
             notes=plan.notes,
         )
 
     def last_export(self) -> LastExport | None:
+        """What undoing the last export would take back."""
         from core.exchange.history import describe_last
 
-        found = describe_last(self.path)
-        return LastExport(found.created, found.changed, found.made) if found is not None else None
+        return describe_last(self.path)
 
     def preview_rewrite(self, order: rewriting.RewriteOrder, limit: int) -> rewriting.RewritePreview:
         return rewriting.preview(self._library, order, limit)

@@ -261,7 +261,8 @@ class Session(QObject):
         for runner in self.runners:
             runner.release()
         ended = not self.busy and not any(runner.ending for runner in self.runners)
-        return ended and self.opening is None  # a library that is half open could not be closed
+        # A library that is half open could not be closed, and a slow look would be waited for with the window frozen.
+        return ended and self.opening is None and self.lookups.drain(0.0)
 
     def close(self) -> None:
         """When all work has wound down: finish writing, then let go of everything."""

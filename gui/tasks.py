@@ -244,21 +244,14 @@ def export_captions(ctx: JobContext, order: ExportOrder) -> ExportResult:
     )
 
 
-@needs("core.exchange.history")
-def undo_export(ctx: JobContext, order: UndoExportOrder) -> UndoExportResult:
+@needs("core.exchange.exports")
+def undo_last_export(ctx: JobContext, order: UndoExportOrder) -> UndoExportResult:
     """Put back what the last export changed."""
-    from core.exchange.history import undo_last_export
-    from core.images.decode import SUFFIXES
+    from core.exchange.exports import undo_export
     from core.library.library import Library
-    from core.library.rewritten import same_pixels
 
     with Library.open(order.library) as library:
-
-        def restored(path: Path) -> None:
-            if path.suffix.lower() in SUFFIXES:
-                same_pixels(library, path)
-
-        report = undo_last_export(library.path, ctx, restored=restored)
+        report = undo_export(library, ctx)
     kept = tuple((str(path), reason) for path, reason in report.kept)
     return UndoExportResult(len(report.restored), len(report.removed), kept)
 

@@ -42,13 +42,13 @@ class UndoReport:
 
 @dataclass(frozen=True)
 class LastExport:
-    """The export that undoing would undo: it ``changed`` files and ``made`` new ones."""
+    """The export that undoing takes back: when it was ``made``, how many files it ``changed`` and how many are
+    ``new``. Those that somebody has changed since are among them."""
 
     name: str
-    format: str
-    created: datetime
+    made: datetime
     changed: int
-    made: int
+    new: int
 
 
 class ExportLog:
@@ -134,20 +134,24 @@ def last_export(library: Path) -> Path | None:
 
 
 def describe_last(library: Path) -> LastExport | None:
-    """What the last export did that has not been undone; ``None`` when there is none."""
+    """What :func:`undo_last_export` would take back; ``None`` when there is nothing to undo. Raises ``OSError``."""
     folder = last_export(library)
     if folder is None:
         return None
-    with (folder / _JOURNAL).open("rb") as file:
-        first = file.readline()
+    journal = folder / _JOURNAL
+    entries = _entries(journal)
+    new = sum(entry["before"] is None for entry in entries)
+    return LastExport(folder.name, _made(journal), len(entries) - new, new)
+
+
+def _made(journal: Path) -> datetime:
+    """As the journal says; a cut-off or strange one is as old as its file."""
+    with journal.open("rb") as file:
+        header = file.readline()
     try:
-        header = json.loads(first)
-        format, created = str(header["format"]), datetime.fromisoformat(header["created"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        format, created = "", datetime.fromtimestamp((folder / _JOURNAL).stat().st_mtime, UTC)
-    entries = _entries(folder / _JOURNAL)
-    made = sum(entry["before"] is None for entry in entries)
-    return LastExport(folder.name, format, created, len(entries) - made, made)
+        return datetime.fromisoformat(json.loads(header)["created"]).astimezone(UTC)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return datetime.fromtimestamp(journal.stat().st_mtime, UTC)
 
 
 def undo_last_export(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QShowEvent
@@ -10,7 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QFrame, QHeaderView, QStackedWidget, 
 
 from gui import theme, words
 from gui.actions import Actions
-from gui.services import ExportPreview, LastExport
+from gui.services import ExportPreview
 from gui.session import Session
 from gui.tasks import (
     ExportOrder,
@@ -18,10 +20,13 @@ from gui.tasks import (
     UndoExportOrder,
     UndoExportResult,
     export_captions,
-    undo_export,
+    undo_last_export,
 )
 from gui.widgets.basics import CheckBox, ComboBox, EmptyState, action_button, button, column, label, relabel, row
 from gui.worker import Failure
+
+if TYPE_CHECKING:
+    from core.exchange.history import LastExport
 
 PREVIEW_ROWS = 200
 FILE_NAMES = {"jsonl": "metadata.jsonl", "csv": "captions.csv", "coco": "captions_coco.json"}
@@ -38,7 +43,7 @@ class ExportPanel(QFrame):
         self._build()
         session.data_changed.connect(self._preview)
         session.opened.connect(self._new_library)
-        actions["undo_export"].triggered.connect(lambda: self.undo_last())
+        actions["undo_export"].triggered.connect(lambda _checked=False: self.undo_last())
 
     # -- building ---------------------------------------------------------------------------------------------------
 
@@ -69,7 +74,9 @@ class ExportPanel(QFrame):
         self.format.currentIndexChanged.connect(lambda _index: self._format_changed())
         self.which.currentIndexChanged.connect(lambda _index: self._preview())
         self.overwrite.toggled.connect(lambda _on: self._preview())
-        choices = row(self.format, self.which, self.choose, None, self.show_target, self.export)
+        for box in (self.format, self.which):
+            box.setMinimumWidth(130)  # in a small window, so that no button is cut off
+        choices = row(self.format, self.which, self.choose, None, self.export)
         self.files = QStackedWidget()
         self.files.addWidget(self.preview)
         self.nothing = EmptyState("deliver", self.tr("Nothing to write yet"), "")
@@ -91,7 +98,7 @@ class ExportPanel(QFrame):
     def _undo_line(self) -> QWidget:
         self.undo = action_button(self._actions["undo_export"], text=self.tr("Undo last export"), icon_name="undo")
         self.last = label("", "muted", wrap=True)
-        line = row(self.last, self.undo, spacing=theme.M)
+        line = row(self.last, self.show_target, self.undo, spacing=theme.M)
         line.setStretch(0, 1)
         self.undo_line = QWidget()
         self.undo_line.setLayout(line)
@@ -130,6 +137,12 @@ class ExportPanel(QFrame):
         self._target = None
         self.choose.setVisible(not self._inside)
         self.show_target.hide()
+        self.overwrite.setChecked(False)  # whoever lets text files be replaced has not spoken of photos
+        self.overwrite.setText(
+            self.tr("Replace descriptions that say something else")
+            if self._inside
+            else self.tr("Replace files that say something else")
+        )
         self._preview()
 
     def choose_target(self) -> None:
@@ -170,14 +183,16 @@ class ExportPanel(QFrame):
 
     def show_preview(self, preview: ExportPreview) -> None:
         self.summary.setText(self._summary(preview))
-        self.nothing.say(
-            self.tr("Nothing to write yet"),
-            preview.refused
-            or self.tr("Accept captions in Review, or choose to write the best suggestion where none is accepted."),
-        )
-        self.export.setEnabled(preview.files > 0 or preview.unseen > 0)
+        if preview.refused and not preview.empty:
+            self.nothing.say(self.tr("This cannot be written yet"), preview.refused)
+        else:
+            self.nothing.say(
+                self.tr("Nothing to write yet"),
+                self.tr("Accept captions in Review, or choose to write the best suggestion where none is accepted."),
+            )
+        self.export.setEnabled(preview.files + preview.unseen > 0)
         relabel(self.export, self._export_text(preview))
-        self.overwrite.setVisible(preview.kept > 0 or self.overwrite.isChecked())
+        self.overwrite.setVisible(preview.kept + preview.unseen > 0 or self.overwrite.isChecked())
         self.files.setCurrentIndex(0 if preview.rows else 1)
         self.preview.setRowCount(len(preview.rows))
         for at, line in enumerate(preview.rows):
@@ -186,38 +201,39 @@ class ExportPanel(QFrame):
                 item.setToolTip(str(line.file) if place == 0 else text)
                 self.preview.setItem(at, place, item)
 
+    def _files(self, number: int) -> str:
+        if self._inside:
+            return words.counted(number, self.tr("photo"), self.tr("photos"))
+        return words.counted(number, self.tr("file"), self.tr("files"))
+
     def _export_text(self, preview: ExportPreview) -> str:
         if preview.unseen:
             return self.tr("Write into the photos")
         if not preview.files:
             return self.tr("Export")
-        if self._inside:
-            photos = words.counted(preview.files, self.tr("photo"), self.tr("photos"))
-            return self.tr("Write into {photos}").format(photos=photos)
-        return self.tr("Write {files}").format(files=words.counted(preview.files, self.tr("file"), self.tr("files")))
+        text = self.tr("Write into {files}") if self._inside else self.tr("Write {files}")
+        return text.format(files=self._files(preview.files))
 
     def _summary(self, preview: ExportPreview) -> str:
         if preview.refused:
             return ""
         photos = words.counted(preview.photos, self.tr("photo"), self.tr("photos"))
+        place = self.tr("written beside the photos")
         if self._inside:
-            parts = [self.tr("Captions of {photos}, written into the photos; no pixel changes").format(photos=photos)]
-        elif self._target is None:
-            parts = [self.tr("Captions of {photos}, written beside the photos").format(photos=photos)]
-        else:
-            parts = [self.tr("Captions of {photos}, written to {place}").format(photos=photos, place=self._target)]
+            place = self.tr("written into them as description and alt text; the pictures stay as they are")
+        elif self._target is not None:
+            place = self.tr("written to {place}").format(place=self._target)
+        parts = [self.tr("Captions of {photos}, {place}").format(photos=photos, place=place)]
         if preview.without:
             parts.append(self.tr("{n} without one are left out").format(n=words.count(preview.without)))
         if preview.same:
-            parts.append(self.tr("{n} files are up to date").format(n=words.count(preview.same)))
-        if preview.unseen:
-            parts.append(self.tr("the first {n} are looked at here").format(n=words.count(preview.seen)))
-        text = "; ".join(parts) + "."
+            parts.append(self.tr("{files} up to date").format(files=self._files(preview.same)))
         if preview.failed:
-            text += " " + self.tr("{n} cannot be written; the first is {name}: {reason}").format(
-                n=words.count(preview.failed), name=preview.first_failed[0].name, reason=preview.first_failed[1]
-            )
-        return " ".join((text, *preview.notes))
+            parts.append(self.tr("{files} cannot be written").format(files=self._files(preview.failed)))
+        if preview.unseen:
+            seen = words.count(preview.photos - preview.unseen)
+            parts.append(self.tr("the first {n} are looked at here").format(n=seen))
+        return " ".join(("; ".join(parts) + ".", *preview.notes))
 
     def run_export(self) -> None:
         order = self._order()
@@ -233,21 +249,26 @@ class ExportPanel(QFrame):
     def show_exported(self, result: ExportResult) -> None:
         self._exported_to = result.folder
         self.show_target.show()
-        files = words.counted(result.written, self.tr("file"), self.tr("files"))
-        text = self.tr("{files} written to {folder}.").format(files=files, folder=result.folder)
-        if self._inside:
-            photos = words.counted(result.written, self.tr("photo"), self.tr("photos"))
-            text = self.tr("Captions written into {photos}.").format(photos=photos)
+        text = self.tr("Captions written into {files}.") if self._inside else self.tr("{files} written to {folder}.")
+        if not result.written:
+            text = self.tr("No file had to be written.")
+        text = text.format(files=self._files(result.written), folder=result.folder)
         if result.kept:
             text += " " + self.tr("{n} say something else and were kept.").format(n=words.count(len(result.kept)))
-        if result.failed:
-            path, reason = result.failed[0]
-            step = self.tr("{n} could not be written; the first is {path}: {reason}").format(
-                n=words.count(len(result.failed)), path=path, reason=reason
-            )
-            self._session.failed.emit(Failure(text, step))
-        else:
+        self._tell(text, self.tr("could not be written"), result.failed)
+
+    def _tell(self, text: str, trouble: str, files: Sequence[tuple[str, str]]) -> None:
+        """Good news; or what went wrong with how many ``files``, and with the first of them."""
+        if not files:
             self._session.said.emit(text)
+            return
+        path, reason = files[0]
+        step = self.tr("{files} {trouble}: {name}: {reason}")
+        if len(files) > 1:
+            step = self.tr("{files} {trouble}; the first is {name}: {reason}")
+        number = words.counted(len(files), self.tr("file"), self.tr("files"))
+        step = step.format(files=number, trouble=trouble, name=Path(path).name, reason=reason)
+        self._session.failed.emit(Failure(text, step))
 
     def _open_target(self) -> None:
         if self._exported_to is not None:
@@ -256,21 +277,22 @@ class ExportPanel(QFrame):
     # -- and back again ---------------------------------------------------------------------------------------------
 
     def show_last(self, last: LastExport | None) -> None:
-        """Say what undoing the last export would put back, and offer it."""
+        """Say what undoing the last export would take back, and offer it."""
         self.undo_line.setVisible(last is not None)
         self._actions["undo_export"].setEnabled(last is not None and self._session.light.current is None)
         if last is None:
             return
         parts = []
-        if last.restored:
-            files = words.counted(last.restored, self.tr("file says"), self.tr("files say"))
-            parts.append(self.tr("{files} again what was there before").format(files=files))
-        if last.removed:
-            files = words.counted(last.removed, self.tr("new file is"), self.tr("new files are"))
-            parts.append(self.tr("{files} removed").format(files=files))
+        if last.changed:
+            files = words.counted(last.changed, self.tr("file back as it was"), self.tr("files back as they were"))
+            parts.append(self.tr("puts {files}").format(files=files))
+        if last.new:
+            files = words.counted(last.new, self.tr("new file"), self.tr("new files"))
+            parts.append(self.tr("removes {files}").format(files=files))
+        what = self.tr(" and ").join(parts) or self.tr("changes no file")
         self.last.setText(
-            self.tr("Undoing the export of {date}: {what}. Whatever has changed since stays as it is.").format(
-                date=words.moment(last.when), what=self.tr(" and ").join(parts) or self.tr("nothing is left to do")
+            self.tr("Undoing the last export, of {date}, {what}. What was changed after it stays as it is.").format(
+                date=words.moment(last.made), what=what
             )
         )
 
@@ -279,7 +301,7 @@ class ExportPanel(QFrame):
         if service is None:
             return
         order, title = UndoExportOrder(service.path), self.tr("Undoing the export")
-        job = self._session.start(self._session.light, undo_export, order, title=title, kind="export")
+        job = self._session.start(self._session.light, undo_last_export, order, title=title, kind="export")
         if job is not None:
             self._actions["undo_export"].setEnabled(False)
             job.finished.connect(self.show_undone)
@@ -291,12 +313,5 @@ class ExportPanel(QFrame):
             parts.append(words.counted(result.restored, self.tr("file put back"), self.tr("files put back")))
         if result.removed:
             parts.append(words.counted(result.removed, self.tr("file removed"), self.tr("files removed")))
-        text = (", ".join(parts) or self.tr("Nothing had to be put back")) + "."
-        if result.kept:
-            path, reason = result.kept[0]
-            step = self.tr("{n} were left as they are; the first is {path}: {reason}").format(
-                n=words.count(len(result.kept)), path=path, reason=reason
-            )
-            self._session.failed.emit(Failure(text, step))
-        else:
-            self._session.said.emit(text)
+        text = (", ".join(parts) or self.tr("No file was put back")) + "."
+        self._tell(text, self.tr("left alone"), result.kept)
