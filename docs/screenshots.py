@@ -149,7 +149,7 @@ def delivering(at: Photographer) -> None:
     at.settle()
     deliver.begin()
     at.wait(lambda: at.window.session.heavy.current is None, 600)
-    deliver.which.setCurrentIndex(1)
+    deliver.exporting.which.setCurrentIndex(1)
     at.settle()
     at.rest(1.0)
     at.take("deliver")

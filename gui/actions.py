@@ -67,11 +67,15 @@ SPECS: tuple[Spec, ...] = (
     Spec("seed_earlier", "Earlier captions of this photo", ("Ctrl+R",), "clock", "Seed"),
     Spec("train", "Train", ("Ctrl+Return",), "train", "Train"),
     Spec("accept", "Accept and go on", ("Ctrl+Return",), "check", "Review"),
+    Spec("accept_group", "Accept for all near-duplicates", ("Ctrl+Shift+Return",), "check", "Review"),
     Spec("edit", "Edit", ("Return", "F2"), "edit", "Review"),
     Spec("reject", "Reject", ("Delete",), "trash", "Review", "Reject every suggestion for this photo"),
     Spec("review_previous", "Previous photo", ("Ctrl+Up", "Left"), "previous", "Review"),
     Spec("review_next", "Next photo", ("Ctrl+Down", "Right"), "next", "Review"),
     Spec("review_earlier", "Earlier captions of this photo", ("Ctrl+R",), "clock", "Review"),
+    Spec(
+        "undo_export", "Undo last export", ("Ctrl+Alt+Z",), "undo", "Deliver", "Put back what the last export changed"
+    ),
     *(Spec(f"pick_{n}", f"Choose suggestion {n}", (str(n),), "", "Review") for n in range(1, 10)),
 )
 

@@ -56,6 +56,16 @@ class Commands(QObject):
     def accept(self, caption_ids: Sequence[int], then: Callable[[], None] | None = None) -> None:
         self._run(lambda service: service.accept(caption_ids), self.tr("Accepted"), then)
 
+    def share(self, caption_id: int, image_ids: Sequence[int], text: str | None = None) -> None:
+        """Accept a caption, or what was made of it, for its photo and for these: one step."""
+
+        def said(photos: int) -> str:
+            return self.tr("Accepted for {photos}").format(
+                photos=words.counted(photos, self.tr("photo"), self.tr("photos"))
+            )
+
+        self._run(lambda service: service.share(caption_id, image_ids, text), said)
+
     def reject(self, caption_ids: Sequence[int], then: Callable[[], None] | None = None) -> None:
         self._run(lambda service: service.reject(caption_ids), self.tr("Rejected"), then)
 

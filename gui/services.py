@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -26,20 +26,24 @@ from gui.tasks import ExportOrder
 from gui.versions import Earlier, earlier_texts
 
 if TYPE_CHECKING:
+    from core.exchange.history import LastExport
     from core.library.library import Library
     from core.library.records import CaptionRow, Counts, ImageRow, RunRow
 
 _MARK = re.compile(r"-[0-9a-f]{8}$")  # what makes the name of a library for a folder unique
+
+LOOKED_INTO = 40  # photos, for the preview of an export that writes into them
 
 Sort = Literal["path", "score", "weakest", "distinctiveness"]
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo and its captions, the one that stands for it first."""
+    """A photo and its captions, the one that stands for it first. ``changed``: since one of them was written."""
 
     image: ImageRow
     captions: tuple[CaptionRow, ...] = ()
+    changed: bool = False
 
     @property
     def live(self) -> tuple[CaptionRow, ...]:
@@ -89,7 +93,7 @@ class Overview:
     folders: tuple[Path, ...]
     undo: str | None
     redo: str | None
-    to_review: int  # photos with suggestions and no accepted caption
+    to_review: int  # photos with suggestions and no accepted caption, near-duplicates as one
     uncaptioned: int
     run_id: str | None  # the run whose model captions come from; None: the starter's
     run_date: datetime | None  # when that run began
@@ -101,17 +105,20 @@ class Overview:
 
 @dataclass(frozen=True)
 class ExportRow:
-    """One file of an export: what will happen to it (an action of ``core.exchange``), and what it will say."""
+    """One file of an export: what will happen to it (an action of ``core.exchange``), and what it will say; or that it
+    will ``fail``, and why."""
 
     file: Path
-    action: Literal["create", "merge", "same", "replace", "keep"]
+    action: Literal["create", "merge", "same", "replace", "keep", "fail"]
     text: str
 
 
 @dataclass(frozen=True)
 class ExportPreview:
-    """``photos`` with captions and ``without``; how many files would be written, are the ``same`` already, or are
-    ``kept`` since they say something else; the first files as ``rows``. ``refused``: why there is nothing to export."""
+    """``photos`` with captions and ``without``; how many files would be written, are the ``same`` already, are ``kept``
+    since they say something else, or ``failed``: they can be neither read nor written. The first files are ``rows``,
+    failed ones before the others. Looking into photos takes a while: those ``unseen`` are in none of these numbers.
+    ``refused``: why nothing can be exported; ``empty``: since no caption is there to be."""
 
     photos: int = 0
     without: int = 0
@@ -120,6 +127,10 @@ class ExportPreview:
     kept: int = 0
     rows: tuple[ExportRow, ...] = ()
     refused: str = ""
+    empty: bool = False
+    unseen: int = 0
+    failed: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def sample_folder() -> Path:
@@ -193,8 +204,11 @@ class LibraryService:
         )
 
     def _number_to_review(self) -> int:
+        from core.library.near_duplicates import number_of_groups
+
         waiting = self.ids(Query(Filter("candidate")))
-        return int((~np.isin(waiting, self.ids(Query(Filter("accepted"))))).sum())
+        waiting = waiting[~np.isin(waiting, self.ids(Query(Filter("accepted"))))]
+        return number_of_groups(self._library, waiting.tolist()) if len(waiting) else 0
 
     def ids(self, query: Query) -> np.ndarray:
         """The photos that a query asks for, in its order."""
@@ -208,8 +222,8 @@ class LibraryService:
         low, high = 0, len(best_first)
         while low < high:
             middle = (low + high) // 2
-            photo = self.photo(int(best_first[middle]))
-            scored = photo is not None and any(caption.score is not None for caption in photo.live)
+            photos = self.photos([int(best_first[middle])])
+            scored = bool(photos) and any(caption.score is not None for caption in photos[0].live)
             low, high = (middle + 1, high) if scored else (low, middle)
         return np.concatenate([best_first[:low][::-1], best_first[low:]])
 
@@ -222,8 +236,12 @@ class LibraryService:
         return [Photo(rows[key], tuple(captions.get(key, ()))) for key in wanted if key in rows]
 
     def photo(self, image_id: int) -> Photo | None:
+        """A photo to look at: it is told whether it has changed since a caption was written."""
+        from core.library import queries
+
         found = self.photos([image_id])
-        return found[0] if found else None
+        changed = len(queries.image_ids(self._library, filter="state:changed", ids=[image_id])) > 0
+        return replace(found[0], changed=changed) if found else None
 
     def earlier(self, image_id: int) -> tuple[Earlier, ...]:
         """What the captions of a photo said before."""
@@ -236,10 +254,26 @@ class LibraryService:
 
         return queries.failed_images(self._library)
 
-    def to_review(self) -> np.ndarray:
-        """Photos with suggestions but no accepted caption yet, the lowest score first."""
+    def to_review(self, here: int | None = None) -> np.ndarray:
+        """Photos with suggestions but no accepted caption yet, the lowest score first.
+
+        Of near-duplicates one: the photo ``here``, where it is among them.
+        """
+        from core.library.near_duplicates import one_of_each
+
         waiting = self.ids(Query(Filter("candidate"), "weakest"))
-        return waiting[~np.isin(waiting, self.ids(Query(Filter("accepted"))))]
+        waiting = waiting[~np.isin(waiting, self.ids(Query(Filter("accepted"))))]
+        order = waiting.tolist()
+        if here is not None and here in order:
+            order.insert(0, here)
+        return waiting[np.isin(waiting, one_of_each(self._library, order))]
+
+    def near_duplicates(self, image_id: int) -> list[Photo]:
+        """The others of a photo's group."""
+        from core.library.near_duplicates import group_of
+
+        group = group_of(self._library, image_id)
+        return self.photos([one for one in group.image_ids if one != image_id]) if group is not None else []
 
     def runs(self) -> list[RunRow]:
         from core.library import queries
@@ -248,16 +282,40 @@ class LibraryService:
 
     def preview_export(self, order: ExportOrder, limit: int) -> ExportPreview:
         """What an export would do, file by file; the first ``limit`` of them."""
-        from core.exchange.exports import plan_export
+        from core.exchange.exports import NO_CAPTIONS, ONLY_ACCEPTED, MetadataOptions, plan_export
 
+        looked_into = MetadataOptions(first=LOOKED_INTO)
         try:
-            plan = plan_export(self._library, order.format, order.target, which=order.which, overwrite=order.overwrite)
+            plan = plan_export(
+                self._library,
+                order.format,
+                order.target,
+                which=order.which,
+                overwrite=order.overwrite,
+                metadata=looked_into,
+            )
         except UserError as error:
-            return ExportPreview(refused=error.message)
+            return ExportPreview(refused=str(error), empty=error.topic in (ONLY_ACCEPTED, NO_CAPTIONS))
         numbers = Counter(item.action for item in plan.items)
-        rows = tuple(ExportRow(item.path, item.action, item.preview) for item in plan.items[:limit])
-        writes = numbers["create"] + numbers["merge"] + numbers["replace"]
-        return ExportPreview(plan.photos, plan.without, writes, numbers["same"], numbers["keep"], rows)
+        rows = [ExportRow(path, "fail", reason) for path, reason in plan.refused[:limit]]
+        rows += [ExportRow(item.path, item.action, item.preview) for item in plan.items[: limit - len(rows)]]
+        return ExportPreview(
+            plan.photos,
+            plan.without,
+            numbers["create"] + numbers["merge"] + numbers["replace"],
+            numbers["same"],
+            numbers["keep"],
+            tuple(rows),
+            unseen=max(0, plan.photos - LOOKED_INTO) if order.format == "metadata" else 0,
+            failed=len(plan.refused),
+            notes=plan.notes,
+        )
+
+    def last_export(self) -> LastExport | None:
+        """What undoing the last export would take back."""
+        from core.exchange.history import describe_last
+
+        return describe_last(self.path)
 
     def preview_rewrite(self, order: rewriting.RewriteOrder, limit: int) -> rewriting.RewritePreview:
         return rewriting.preview(self._library, order, limit)
@@ -298,6 +356,11 @@ class LibraryService:
         from core.library import edits
 
         edits.accept(self._library, caption_ids)
+
+    def share(self, caption_id: int, image_ids: Sequence[int], text: str | None) -> int:
+        from core.library import edits
+
+        return edits.share_caption(self._library, caption_id, image_ids, text)
 
     def reject(self, caption_ids: Sequence[int]) -> None:
         from core.library import edits

@@ -11,6 +11,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from core.errors import UserError
 from core.library.lock import IN_USE
 from gui.bridge import JobRunner, RunningJob
+from gui.checking import DailyCheck
 from gui.commands import Commands
 from gui.lane import Lane
 from gui.services import LibraryService, Overview, Photo, Query
@@ -40,6 +41,7 @@ class Session(QObject):
         self.thumbnails = Thumbnails(self)
         self.commands = Commands(self.writes, self)
         self.watcher = Watcher(self)
+        self.check = DailyCheck(self)
         self.heavy = JobRunner(self, in_process=in_process)  # training, captioning: one at a time
         self.light = JobRunner(self, in_process=in_process)  # scanning
         self.words = JobRunner(
@@ -68,7 +70,7 @@ class Session(QObject):
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
-        return self.reads, self.writes, self.pictures, self.lookups, self.watcher.lane
+        return self.reads, self.writes, self.pictures, self.lookups, self.watcher.lane, self.check.lane
 
     # -- the library ------------------------------------------------------------------------------------------------
 
@@ -144,6 +146,7 @@ class Session(QObject):
         self.commands.use(service)
         self.thumbnails.clear()
         self.watcher.begin()
+        self.check.begin(service.path)
         if before is not None and before is not service:
             self.writes.submit(before.close)
         self.overview = None
@@ -257,16 +260,19 @@ class Session(QObject):
         """Begin nothing more, ask all work to stop, and tell whether it has. Never waits: ask again until it has."""
         self.closing = True
         self.watcher.stop()
+        self.check.stop()
         self.cancel_all()
         for runner in self.runners:
             runner.release()
         ended = not self.busy and not any(runner.ending for runner in self.runners)
-        return ended and self.opening is None  # a library that is half open could not be closed
+        # A library that is half open could not be closed, and a slow look would be waited for with the window frozen.
+        return ended and self.opening is None and self.lookups.drain(0.0) and self.check.lane.drain(0.0)
 
     def close(self) -> None:
         """When all work has wound down: finish writing, then let go of everything."""
         self._refresh.stop()
         self.watcher.stop()
+        self.check.stop()
         self.writes.stop()  # first: what was typed
         for lane in self.lanes:
             lane.stop()

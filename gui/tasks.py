@@ -97,7 +97,7 @@ class ExportOrder:
     """``target``: a folder or a file, None for beside the photos. ``overwrite`` files that say something else."""
 
     library: Path
-    format: Literal["txt", "jsonl", "csv", "coco", "xmp"]
+    format: Literal["txt", "jsonl", "csv", "coco", "xmp", "metadata"]
     which: Literal["accepted", "best"] = "accepted"
     target: Path | None = None
     overwrite: bool = False
@@ -110,6 +110,20 @@ class ExportResult:
     same: int
     kept: tuple[str, ...]
     failed: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class UndoExportOrder:
+    library: Path
+
+
+@dataclass(frozen=True)
+class UndoExportResult:
+    """``kept``: files that were left as they are, and why."""
+
+    restored: int
+    removed: int
+    kept: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -228,6 +242,18 @@ def export_captions(ctx: JobContext, order: ExportOrder) -> ExportResult:
         tuple(str(path) for path in report.kept),
         tuple((str(path), reason) for path, reason in report.failed),
     )
+
+
+@needs("core.exchange.exports")
+def undo_last_export(ctx: JobContext, order: UndoExportOrder) -> UndoExportResult:
+    """Put back what the last export changed."""
+    from core.exchange.exports import undo_export
+    from core.library.library import Library
+
+    with Library.open(order.library) as library:
+        report = undo_export(library, ctx)
+    kept = tuple((str(path), reason) for path, reason in report.kept)
+    return UndoExportResult(len(report.restored), len(report.removed), kept)
 
 
 @needs("core.starter.scenes_library")

@@ -121,4 +121,5 @@ def export_action(action: str) -> str:
         "same": tr("Up to date"),
         "replace": tr("Its words are replaced"),
         "keep": tr("Kept: it says something else"),
+        "fail": tr("Cannot be written"),
     }[action]

@@ -138,15 +138,9 @@ def _listed(items: list[str]) -> list[str]:
 
 
 def _undo(library, ctx: JobContext) -> CommandResult:  # noqa: ANN001 - a Library, imported where it is needed
-    from core.exchange.history import undo_last_export
-    from core.images.decode import SUFFIXES
-    from core.library.rewritten import same_pixels
+    from core.exchange.exports import undo_export
 
-    def restored(path: Path) -> None:
-        if path.suffix.lower() in SUFFIXES:
-            same_pixels(library, path)
-
-    report = undo_last_export(library.path, ctx, restored=restored)
+    report = undo_export(library, ctx)
     lines = [f"{len(report.restored):,} files say again what they said, {len(report.removed):,} were removed."]
     lines += _listed([f"{path}: {reason}" for path, reason in report.kept])
     data = {"undone": report.name, "restored": report.restored, "removed": report.removed, "kept": report.kept}

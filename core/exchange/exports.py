@@ -11,6 +11,7 @@ from core.exchange import formats
 from core.exchange.captions_file import read_captions
 from core.exchange.files import digest, existing_bytes
 from core.exchange.formats import Captioned
+from core.exchange.history import UndoReport, undo_last_export
 from core.exchange.plan import (
     FIELDS,
     FORMATS,
@@ -27,14 +28,20 @@ from core.exchange.plan import (
 from core.exchange.sidecars import SidecarNames, place_below, safe_relative
 from core.exchange.text import decode_text
 from core.exchange.writing import write_export
+from core.images.decode import SUFFIXES
+from core.jobs import JobContext
 from core.library.library import Library
 from core.library.queries import all_captions, folders, images_of
 from core.library.records import CaptionRow, ImageRow
+from core.library.rewritten import same_pixels
 
 __all__ = [
-    "FORMATS", "ExportItem", "ExportPlan", "ExportReport", "MetadataOptions", "plan_export", "write_export",
+    "FORMATS", "ExportItem", "ExportPlan", "ExportReport", "MetadataOptions", "plan_export", "undo_export",
+    "write_export",
 ]  # fmt: skip
 
+ONLY_ACCEPTED, NO_CAPTIONS = "only accepted", "no captions"
+"""Topics of the errors that there is nothing to export."""
 _FILE_NAMES = {"jsonl": "metadata.jsonl", "csv": "captions.csv", "coco": "captions_coco.json"}
 _TEXTS: dict[str, Callable[[Captioned, bool], str]] = {
     "jsonl": formats.jsonl,
@@ -84,12 +91,25 @@ def plan_export(
 
         if out is not None:
             raise UserError("Captions inside the photos have no file of their own.", "Leave --out away.")
-        items = list(embedded_items(captioned, metadata, overwrite, refused))
+        items = list(embedded_items(captioned[: metadata.first], metadata, overwrite, refused))
     else:
         items = list(_one_file(format, captioned, _single_file(format, out, roots), len(roots) > 1, overwrite, refused))
     notes = tuple(_notes(format, captioned))
     without = len(usable) - len(captioned)
     return ExportPlan(format, tuple(items), len(captioned), without, library.path, tuple(refused), notes)
+
+
+def undo_export(library: Library, ctx: JobContext) -> UndoReport:
+    """Put back what the last export changed; a photo that has its old bytes again stays the photo it is.
+
+    Raises ``UserError`` when there is nothing to undo.
+    """
+
+    def restored(path: Path) -> None:
+        if path.suffix.lower() in SUFFIXES:
+            same_pixels(library, path)
+
+    return undo_last_export(library.path, ctx, restored=restored)
 
 
 def _captioned(library: Library, photos: Sequence[ImageRow], which: Which) -> list[tuple[ImageRow, list[CaptionRow]]]:
@@ -101,9 +121,11 @@ def _captioned(library: Library, photos: Sequence[ImageRow], which: Which) -> li
     captioned = [(photo, chosen[photo.id]) for photo in photos if photo.id in chosen]
     if not captioned:
         if which == "best":
-            raise UserError("No photo has a caption yet.", "Write some, or let the model suggest some.")
+            raise UserError(
+                "No photo has a caption yet.", "Write some, or let the model suggest some.", topic=NO_CAPTIONS
+            )
         hint = "Accept some in Review, or export the best candidates too."
-        raise UserError("No photo has an accepted caption yet.", hint, topic="only accepted")
+        raise UserError("No photo has an accepted caption yet.", hint, topic=ONLY_ACCEPTED)
     return captioned
 
 

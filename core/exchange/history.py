@@ -40,6 +40,17 @@ class UndoReport:
     kept: tuple[tuple[Path, str], ...]
 
 
+@dataclass(frozen=True)
+class LastExport:
+    """The export that undoing takes back: when it was ``made``, how many files it ``changed`` and how many are
+    ``new``. Those that somebody has changed since are among them."""
+
+    name: str
+    made: datetime
+    changed: int
+    new: int
+
+
 class ExportLog:
     """The journal of one export; the folder is made with the first entry."""
 
@@ -120,6 +131,27 @@ def last_export(library: Path) -> Path | None:
     """The folder of the last export that has not been undone."""
     folders = [folder for folder in _folders(library / "exports") if not (folder / _UNDONE).exists()]
     return folders[-1] if folders else None
+
+
+def describe_last(library: Path) -> LastExport | None:
+    """What :func:`undo_last_export` would take back; ``None`` when there is nothing to undo. Raises ``OSError``."""
+    folder = last_export(library)
+    if folder is None:
+        return None
+    journal = folder / _JOURNAL
+    entries = _entries(journal)
+    new = sum(entry["before"] is None for entry in entries)
+    return LastExport(folder.name, _made(journal), len(entries) - new, new)
+
+
+def _made(journal: Path) -> datetime:
+    """As the journal says; a cut-off or strange one is as old as its file."""
+    with journal.open("rb") as file:
+        header = file.readline()
+    try:
+        return datetime.fromisoformat(json.loads(header)["created"]).astimezone(UTC)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return datetime.fromtimestamp(journal.stat().st_mtime, UTC)
 
 
 def undo_last_export(

@@ -18,10 +18,12 @@ FORMATS: tuple[Format, ...] = ("txt", "jsonl", "csv", "coco", "xmp", "metadata")
 class MetadataOptions:
     """For ``xmp`` and ``metadata``. ``sidecars``: new XMP files are called ``a.jpg.xmp`` (full: darktable, digiKam) or
     ``a.xmp`` (stem: Lightroom, Capture One); one that is there already is used, whatever it is called. ``fields``: of
-    :data:`FIELDS`, which get the first caption."""
+    :data:`FIELDS`, which get the first caption. ``first``: how many photos ``metadata`` looks into, ``None`` for all:
+    that takes a while, and a plan to be looked at need not wait for the last one."""
 
     sidecars: SidecarName = "full"
     fields: tuple[str, ...] = FIELDS
+    first: int | None = None
 
 
 @dataclass(frozen=True)

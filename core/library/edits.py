@@ -162,16 +162,24 @@ class ShareCaption(Command[int]):
     """A caption is accepted for its own photo and for others that show the same (near-duplicates).
 
     The others get a copy with its author; it is a seed only where it already is one. Photos that have the text
-    already have it accepted.
+    already have it accepted. ``text``: what a person made of the caption before sharing it.
     """
 
     kind: ClassVar[str] = "share"
     caption_id: int
     image_ids: tuple[int, ...]
+    text: str | None = None
 
     def do(self, step: Step) -> int:
         shared = _live(step.session, self.caption_id)
-        step.change(shared, state="accepted", is_seed=shared.status.is_seed or shared.author == "human")
+        text = shared.text if self.text is None else clean_text(self.text)
+        if text == shared.text:
+            step.change(shared, state="accepted", is_seed=shared.status.is_seed or shared.author == "human")
+        else:
+            step.change(shared, live=False)
+            status = Status("accepted", True, True)
+            made = step.add(shared.image_id, text, status, supersedes=shared.id)
+            shared = Standing(made, shared.image_id, text, "human", None, status)
         photos = [one for one in dict.fromkeys(int(one) for one in self.image_ids) if one != shared.image_id]
         known = set(step.session.scalars(select(Image.id).where(Image.id.in_(among(photos)))))
         same = standing(step.session, Caption.image_id.in_(among(photos)), Caption.text == shared.text)
@@ -244,9 +252,9 @@ def remove_caption(library: Library, caption_id: int) -> None:
     perform(library, RemoveCaptions((int(caption_id),)))
 
 
-def share_caption(library: Library, caption_id: int, image_ids: Iterable[int]) -> int:
+def share_caption(library: Library, caption_id: int, image_ids: Iterable[int], text: str | None = None) -> int:
     """See :class:`ShareCaption`; one step. Returns for how many photos the caption is accepted now."""
-    return perform(library, ShareCaption(int(caption_id), _ids(image_ids)))
+    return perform(library, ShareCaption(int(caption_id), _ids(image_ids), text))
 
 
 def use_again(library: Library, caption_id: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ KNOWN_OBJECTS: frozenset[str] = frozenset({
 })  # fmt: skip
 """Marks of the triggers, views and virtual tables that our migrations make; a test says when it must be renewed."""
 _MOST = 20
+_STEPS = 20_000  # of SQLite's machine, between two questions: some milliseconds
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,14 @@ def require_sound(path: Path, name: str) -> None:
         raise db.damaged(path.parent, name, problems[0])
 
 
-def check_pages(path: Path, *, thorough: bool = False) -> list[str]:
-    """What does not fit together in the file. ``thorough``: indexes are compared with their tables too."""
+def check_pages(path: Path, *, thorough: bool = False, stopped: Callable[[], bool] | None = None) -> list[str]:
+    """What does not fit together in the file. ``thorough``: indexes are compared with their tables too.
+
+    ``stopped`` is asked now and then; once it says yes, this ends with ``sqlite3.OperationalError``.
+    """
     with closing(db.connect(path, read_only=True)) as connection:
+        if stopped is not None:
+            connection.set_progress_handler(stopped, _STEPS)
         pragma = "integrity_check" if thorough else "quick_check"
         try:
             found = [str(row[0]) for row in connection.execute(f"PRAGMA {pragma}({_MOST})")]

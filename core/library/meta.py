@@ -12,6 +12,7 @@ CURRENT_RUN = "current_run"
 SHOWN_GALLERY = "shown_gallery"
 GROUPS_ENCODER = "groups_encoder"
 NEXT_GROUP = "next_group"
+LOOKED_OVER = "looked_over"
 
 
 def get(session: Session, key: str) -> str | None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import func, select, text, update
+from sqlalchemy import String, cast, func, literal, select, text, update
 from sqlalchemy.orm import Session
 
 from core.encoders.search import NEAR_DUPLICATE
@@ -89,6 +89,21 @@ def one_of_each(library: Library, image_ids: Iterable[int]) -> np.ndarray:
             seen.add(key)
             kept.append(one)
     return np.array(kept, np.int64)
+
+
+def number_of_groups(library: Library, image_ids: Iterable[int]) -> int:
+    """How many photos :func:`one_of_each` would leave."""
+    with library.session() as session:
+        encoder = meta.get(session, meta.GROUPS_ENCODER) or ""
+        content = func.nullif(Image.content_hash, "")
+        alone = literal("#").concat(cast(Image.id, String))
+        query = (
+            select(func.count(func.coalesce(func.nullif(Vector.group_id, 0), content, alone).distinct()))
+            .select_from(Image)
+            .outerjoin(Vector, (Vector.content_hash == Image.content_hash) & (Vector.encoder == encoder))
+            .where(Image.id.in_(among(image_ids)))
+        )
+        return session.scalar(query) or 0
 
 
 def group_of(library: Library, image_id: int) -> Group | None:

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QTimer, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QShowEvent
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import (
     QButtonGroup,
-    QFileDialog,
-    QHeaderView,
     QListWidget,
     QProgressBar,
     QRadioButton,
     QScrollArea,
     QStackedWidget,
-    QTableWidget,
-    QTableWidgetItem,
     QWidget,
 )
 
@@ -25,11 +20,11 @@ from core.batch.progress import BatchProgress
 from gui import theme, words
 from gui.actions import Actions
 from gui.bridge import RunningJob
-from gui.services import ExportPreview, Overview
+from gui.services import Overview
 from gui.session import Session
-from gui.tasks import CaptionOrder, CaptionResult, Existing, ExportOrder, ExportResult, caption_photos, export_captions
+from gui.tasks import CaptionOrder, CaptionResult, Existing, caption_photos
+from gui.views.export_panel import ExportPanel
 from gui.widgets.basics import (
-    CheckBox,
     ComboBox,
     Disclosure,
     ElidedLabel,
@@ -44,11 +39,9 @@ from gui.widgets.basics import (
 )
 from gui.worker import Failure, Progress
 
-PREVIEW_ROWS = 200
 MOST_SUGGESTIONS = 9
 FAILURES_SHOWN = 5
 GROW_MS = 3_000
-FILE_NAMES = {"jsonl": "metadata.jsonl", "csv": "captions.csv", "coco": "captions_coco.json"}
 
 
 class DeliverView(QWidget):
@@ -59,22 +52,21 @@ class DeliverView(QWidget):
         self._session = session
         self._actions = actions
         self._job: RunningJob | None = None
-        self._target: Path | None = None
-        self._exported_to: Path | None = None
         self._build()
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         session.overview_changed.connect(self._apply_overview)
-        session.data_changed.connect(self._preview)
         session.opened.connect(self._new_library)
         self._apply_overview(session.overview)
         self._show_running(False)
         self.outcome.hide()
+        self.addAction(actions["undo_export"])
 
     # -- building ---------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
         inner = QWidget()
-        content = column(self._caption_card(), self._export_card(), spacing=theme.M)
+        self.exporting = ExportPanel(self._session, self._actions)
+        content = column(self._caption_card(), self.exporting, spacing=theme.M)
         content.setStretch(1, 1)
         content.setContentsMargins(0, 0, theme.L, theme.L)
         inner.setLayout(content)
@@ -159,73 +151,6 @@ class DeliverView(QWidget):
         top = row(text, self.go_on, self.caption, spacing=theme.L)
         top.setStretch(0, 1)
         return card(column(top, self.running, self.outcome, self.more, spacing=theme.M))
-
-    def _export_card(self) -> QWidget:
-        self.format = ComboBox()
-        self.format.setAccessibleName(self.tr("Format"))
-        for key, text in (
-            ("txt", self.tr("Text files (.txt)")),
-            ("jsonl", self.tr("JSON Lines (.jsonl)")),
-            ("csv", self.tr("Table (.csv)")),
-            ("coco", self.tr("COCO (.json)")),
-            ("xmp", self.tr("XMP beside the photos (.xmp)")),
-        ):
-            self.format.addItem(text, key)
-        self.which = ComboBox()
-        self.which.setAccessibleName(self.tr("Which captions"))
-        self.which.addItem(self.tr("Accepted captions"), "accepted")
-        self.which.addItem(self.tr("Accepted, else best suggestion"), "best")
-        self.overwrite = CheckBox(self.tr("Replace files that say something else"))
-        self.choose = button(self.tr("Where…"), self.choose_target, icon_name="folder")
-        self.summary = label("", "muted", wrap=True)
-        self.export = button(self.tr("Export"), self.run_export, role="primary", icon_name="deliver")
-        self.show_target = button(self.tr("Show it"), self._open_target, icon_name="folder")
-        self.show_target.hide()
-        self.preview = self._preview_table()
-        self.overwrite.hide()
-        self.format.currentIndexChanged.connect(lambda _index: self._format_changed())
-        self.which.currentIndexChanged.connect(lambda _index: self._preview())
-        self.overwrite.toggled.connect(lambda _on: self._preview())
-        choices = row(self.format, self.which, self.choose, None, self.show_target, self.export)
-        self.files = QStackedWidget()
-        self.files.addWidget(self.preview)
-        self.files.addWidget(
-            EmptyState(
-                "deliver",
-                self.tr("Nothing to write yet"),
-                self.tr("Accept captions in Review, or choose to write the best suggestion where none is accepted."),
-            )
-        )
-        told = row(self.summary, self.overwrite)
-        told.setStretch(0, 1)
-        layout = column(
-            label(self.tr("Take the captions with you"), "heading"),
-            choices,
-            told,
-            self.files,
-            spacing=theme.S,
-        )
-        layout.setStretch(3, 1)
-        return card(layout)
-
-    def _preview_table(self) -> QTableWidget:
-        table = QTableWidget(0, 3)
-        table.setHorizontalHeaderLabels([self.tr("File"), self.tr("What will happen"), self.tr("Caption")])
-        table.verticalHeader().hide()
-        table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-        table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
-        table.setShowGrid(False)
-        table.setWordWrap(False)
-        table.setMinimumHeight(150)
-        table.setAccessibleName(self.tr("What the export will do"))
-        header = table.horizontalHeader()
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)
-        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Interactive)
-        header.setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
-        header.resizeSection(0, 250)
-        header.resizeSection(1, 200)
-        return table
 
     # -- captioning -------------------------------------------------------------------------------------------------
 
@@ -383,102 +308,3 @@ class DeliverView(QWidget):
 
     def _new_library(self) -> None:
         self.outcome.hide()
-        self.show_target.hide()
-        self._target = None
-        self._preview()
-
-    # -- export -----------------------------------------------------------------------------------------------------
-
-    def _format_changed(self) -> None:
-        self._target = None
-        self.show_target.hide()
-        self._preview()
-
-    def choose_target(self) -> None:
-        kind = self.format.currentData()
-        if kind in FILE_NAMES:
-            chosen, _ = QFileDialog.getSaveFileName(self, self.tr("Export to"), FILE_NAMES[kind])
-        else:
-            chosen = QFileDialog.getExistingDirectory(self, self.tr("Export into a folder"))
-        if chosen:
-            self.set_target(Path(chosen))
-
-    def set_target(self, target: Path | None) -> None:
-        self._target = target
-        self._preview()
-
-    def _order(self) -> ExportOrder | None:
-        service = self._session.service
-        if service is None:
-            return None
-        kind, which = self.format.currentData(), self.which.currentData()
-        return ExportOrder(service.path, kind, which, self._target, self.overwrite.isChecked())
-
-    def showEvent(self, event: QShowEvent) -> None:
-        super().showEvent(event)
-        self._preview()
-
-    def _preview(self) -> None:
-        """Read again what an export would do; only while it can be seen, since it looks at every file."""
-        order = self._order()
-        if order is not None and self.isVisible():
-            self._session.look_up(lambda service: service.preview_export(order, PREVIEW_ROWS), self.show_preview)
-
-    def show_preview(self, preview: ExportPreview) -> None:
-        self.summary.setText(self._summary(preview))
-        self.export.setEnabled(preview.files > 0)
-        files = words.counted(preview.files, self.tr("file"), self.tr("files"))
-        relabel(self.export, self.tr("Write {files}").format(files=files) if preview.files else self.tr("Export"))
-        self.overwrite.setVisible(preview.kept > 0 or self.overwrite.isChecked())
-        self.files.setCurrentIndex(0 if preview.rows else 1)
-        self.preview.setRowCount(len(preview.rows))
-        for at, line in enumerate(preview.rows):
-            for place, text in enumerate((line.file.name, words.export_action(line.action), line.text)):
-                item = QTableWidgetItem(text)
-                item.setToolTip(str(line.file) if place == 0 else text)
-                self.preview.setItem(at, place, item)
-
-    def _summary(self, preview: ExportPreview) -> str:
-        if preview.refused:
-            return preview.refused
-        photos = words.counted(preview.photos, self.tr("photo"), self.tr("photos"))
-        if self._target is None:
-            parts = [self.tr("Captions of {photos}, written beside the photos").format(photos=photos)]
-        else:
-            parts = [self.tr("Captions of {photos}, written to {place}").format(photos=photos, place=self._target)]
-        if preview.without:
-            parts.append(self.tr("{n} without one are left out").format(n=words.count(preview.without)))
-        if preview.same:
-            parts.append(self.tr("{n} files are up to date").format(n=words.count(preview.same)))
-        return "; ".join(parts) + "."
-
-    def run_export(self) -> None:
-        order = self._order()
-        if order is None:
-            return
-        title = self.tr("Exporting")
-        job = self._session.start(self._session.light, export_captions, order, title=title, kind="export")
-        if job is not None:
-            self.export.setEnabled(False)
-            job.finished.connect(self.show_exported)
-            job.ended.connect(self._preview)
-
-    def show_exported(self, result: ExportResult) -> None:
-        self._exported_to = result.folder
-        self.show_target.show()
-        files = words.counted(result.written, self.tr("file"), self.tr("files"))
-        text = self.tr("{files} written to {folder}.").format(files=files, folder=result.folder)
-        if result.kept:
-            text += " " + self.tr("{n} say something else and were kept.").format(n=words.count(len(result.kept)))
-        if result.failed:
-            path, reason = result.failed[0]
-            step = self.tr("{n} could not be written; the first is {path}: {reason}").format(
-                n=words.count(len(result.failed)), path=path, reason=reason
-            )
-            self._session.failed.emit(Failure(text, step))
-        else:
-            self._session.said.emit(text)
-
-    def _open_target(self) -> None:
-        if self._exported_to is not None:
-            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._exported_to)))

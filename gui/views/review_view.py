@@ -13,10 +13,11 @@ from gui.models.candidate_model import CandidateModel
 from gui.services import Photo
 from gui.session import Session
 from gui.versions import Earlier
-from gui.widgets.basics import ElidedLabel, EmptyState, action_button, button, column, label, row, tool_button
+from gui.widgets.basics import ElidedLabel, EmptyState, action_button, button, column, label, relabel, row, tool_button
 from gui.widgets.candidate_list import CandidateList
 from gui.widgets.caption_edit import CaptionEdit
 from gui.widgets.earlier_texts import EarlierTexts
+from gui.widgets.near_duplicates import NearDuplicates
 from gui.widgets.photo_view import PhotoView
 
 
@@ -54,15 +55,21 @@ class ReviewView(QWidget):
         following = tool_button("next", self.tr("Next photo"), self._actions["review_next"].trigger)
         head = row(previous, following, self.name, self.left, spacing=theme.XS)
         head.setStretch(2, 1)
-        photo = column(head, self.picture, spacing=theme.S)
-        photo.setStretch(1, 1)
+        self.alike = NearDuplicates(self._session)
+        self.changed = label(self.tr("The photo changed after this caption was written."), "warn", wrap=True)
+        self.changed.hide()
+        photo = column(head, self.alike, self.picture, self.changed, spacing=theme.S)
+        photo.setStretch(2, 1)
         self.accept_button = action_button(self._actions["accept"], role="primary", text=self.tr("Accept and next"))
         self.edit_button = action_button(self._actions["edit"], text=self.tr("Edit"), icon_name="edit")
         self.reject_button = action_button(self._actions["reject"], text=self.tr("Reject all"), icon_name="trash")
+        self.accept_all_button = action_button(self._actions["accept_group"], text="", icon_name="check")
+        self.accept_all_button.hide()
         buttons = row(self.reject_button, self.edit_button, None, self.accept_button)
         self.earlier = EarlierTexts(self._session, self._actions["review_earlier"])
         heading = row(label(self.tr("Suggestions"), "heading"), None, self.earlier.toggle)
-        right = column(heading, self.list, self.earlier, self.editor, buttons, self.keys, spacing=theme.S)
+        group = row(None, self.accept_all_button)
+        right = column(heading, self.list, self.earlier, self.editor, buttons, group, self.keys, spacing=theme.S)
         right.setStretch(1, 1)
         panel = QWidget()
         panel.setLayout(right)
@@ -97,10 +104,12 @@ class ReviewView(QWidget):
         self._session.opened.connect(self._new_library)
         self.editor.submitted.connect(self._finish_edit)
         self.editor.escaped.connect(self._leave_edit)
+        self.alike.changed.connect(self._show_group)
         self.earlier.chosen.connect(self._use_again)
         self.list.doubleClicked.connect(lambda _index: self.edit())
         for name, handler in (
             ("accept", self.accept),
+            ("accept_group", self.accept_group),
             ("edit", self.edit),
             ("reject", self.reject),
             ("review_previous", lambda: self.step(-1)),
@@ -118,9 +127,11 @@ class ReviewView(QWidget):
         return self._photo.image.id if self._photo is not None else None
 
     def reload(self) -> None:
-        self._session.after_writes(
-            lambda: self._session.read(lambda service: service.to_review(), self._set_queue, key="review-queue")
-        )
+        def read() -> None:
+            here = self.current_id
+            self._session.read(lambda service: service.to_review(here), self._set_queue, key="review-queue")
+
+        self._session.after_writes(read)
 
     def show_id(self, image_id: int) -> None:
         """Review this photo now; the queue goes on from it."""
@@ -163,6 +174,7 @@ class ReviewView(QWidget):
             self._photo = None
             self.picture.clear()
             self.earlier.show_for(None)
+            self.alike.show_for(None)
             self._say_nothing()
         self.left.setText(words.counted(len(queue), self.tr("photo left"), self.tr("photos left")))
 
@@ -195,6 +207,8 @@ class ReviewView(QWidget):
         self.picture.show_photo(photo.image, self._session.thumbnails.pixmap(photo.image))
         self.name.set_text(str(photo.image.relative_path))
         self.earlier.show_for(photo.image.id)
+        self.alike.show_for(photo.image.id)
+        self.changed.setVisible(photo.changed)
         shown = photo.live
         self.model.set_captions(shown)
         if other:
@@ -204,6 +218,15 @@ class ReviewView(QWidget):
         enabled = bool(shown)
         for name in ("accept", "edit", "reject"):
             self._actions[name].setEnabled(enabled)
+        self._show_group()
+
+    def _show_group(self) -> None:
+        """Offer to accept for all, where there are others that have no caption yet."""
+        photos = 1 + len(self.alike.waiting)
+        offered = photos > 1 and self.model.rowCount() > 0
+        self._actions["accept_group"].setEnabled(offered)
+        self.accept_all_button.setVisible(offered)
+        relabel(self.accept_all_button, self.tr("Accept for all {n}").format(n=words.count(photos)))
 
     # -- deciding ---------------------------------------------------------------------------------------------------
 
@@ -224,6 +247,17 @@ class ReviewView(QWidget):
             return
         if caption.state == "candidate":
             self._session.commands.accept([caption.id])
+        self._go_on()
+
+    def accept_group(self) -> None:
+        """The same for its near-duplicates too, except those that have an accepted caption: one step."""
+        caption = self.model.caption(self.list.currentIndex().row())
+        editing = self._editing is not None
+        if caption is None or not self.alike.waiting or (editing and not self.editor.text):
+            return
+        chosen = caption.id if self._editing is None else self._editing
+        self._session.commands.share(chosen, self.alike.waiting, self.editor.text if editing else None)
+        self._leave_edit()
         self._go_on()
 
     def reject(self) -> None:

@@ -84,8 +84,10 @@ class SeedView(QWidget):
         keys = self.tr("Enter saves and goes on · Ctrl+↑ ↓ other photos · F1 all keys")
         foot = row(ElidedLabel(keys, "small", cut=Qt.TextElideMode.ElideRight), another, save, spacing=theme.S)
         foot.setStretch(0, 1)
+        self.changed = label("", "warn", wrap=True)
+        self.changed.hide()
         below = column(self.others, self.suggestion, self.earlier, foot, spacing=theme.S)
-        main = column(head, self.picture, self.editor, below, spacing=theme.S)
+        main = column(head, self.picture, self.changed, self.editor, below, spacing=theme.S)
         main.setStretch(1, 1)
         body = row(main, self._side_panel(), spacing=theme.L)
         body.setStretch(0, 1)
@@ -185,6 +187,7 @@ class SeedView(QWidget):
         self._show_others(None)
         self._show_suggestion()
         self.earlier.show_for(None)
+        self.changed.hide()
         self._load(image_id)
         self._slow.start()
 
@@ -283,6 +286,9 @@ class SeedView(QWidget):
         self._show_others(self._draft.caption_id if self._draft else None)
         self._show_suggestion()
         self.earlier.show_for(photo.image.id)
+        mine = self.tr("The photo changed after this caption was written.")
+        self.changed.setText(mine if photo.own else self.tr("The photo changed after this suggestion was made."))
+        self.changed.setVisible(photo.changed)
         if self.strip.photos.row_of(photo.image.id) is not None:
             self.strip.select_id(photo.image.id)
 
@@ -347,6 +353,7 @@ class SeedView(QWidget):
             self._session.commands.save_draft(draft, self.editor.text)
 
     def _kept(self) -> None:
+        self.changed.hide()  # what is written now is of the photo as it is
         if self._draft is not None and self.editor.text == self._draft.saved:
             self.saved.setText(self.tr("Saved") if self._draft.saved else "")
         self._read_captioned()

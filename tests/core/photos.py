@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from core.jobs import QuietContext
@@ -79,3 +80,16 @@ class FakeEncoder:
 
 def _unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _tool_is_there() -> bool:
+    try:
+        import exiftool  # noqa: F401
+    except ImportError:
+        return False
+    return shutil.which("exiftool") is not None
+
+
+needs_exiftool = pytest.mark.skipif(
+    not _tool_is_there(), reason="ExifTool (libimage-exiftool-perl) or PyExifTool (the extra 'metadata') is missing"
+)

@@ -225,6 +225,18 @@ def test_what_the_model_said_is_used_again_as_its_own(library):
         edits.use_again(library, 999)
 
 
+def test_what_a_person_made_of_a_caption_is_shared_in_one_step(library):
+    add_candidates(library, None, {1: ["by the model"], 2: ["another"]}, "add")
+    (candidate,) = [caption.id for caption in queries.captions_of(library, [1])[1]]
+    assert edits.share_caption(library, candidate, [1, 2], "by the model and me ") == 2
+    assert _shown(library) == [("by the model and me", "human", "accepted", True)]
+    shared = ("by the model and me", "human", "accepted", False)
+    assert sorted(_shown(library, 2)) == [("another", "run", "candidate", False), shared]
+    assert edits.undo(library) == "Accept a caption for 2 photos"
+    assert _shown(library) == [("by the model", "run", "candidate", False)]
+    assert _shown(library, 2) == [("another", "run", "candidate", False)]
+
+
 def test_the_log_says_what_was_done(library):
     edits.add_seed(library, 1, "a")
     edits.add_captions(library, {1: ["b"], 2: ["c"]}, is_seed=True, label="Import")

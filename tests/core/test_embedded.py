@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -22,22 +21,9 @@ from core.library import edits, queries
 from core.library.library import Library
 from core.library.rewritten import same_pixels
 from core.library.tables import Split, Vector
-from tests.core.photos import look, write_photo
+from tests.core.photos import look, needs_exiftool, write_photo
 
 TRICKY = 'a "red" kite,\nhigh up & far 👍 שלום'
-
-
-def _tool_is_there() -> bool:
-    try:
-        import exiftool  # noqa: F401
-    except ImportError:
-        return False
-    return shutil.which("exiftool") is not None
-
-
-needs_exiftool = pytest.mark.skipif(
-    not _tool_is_there(), reason="ExifTool (libimage-exiftool-perl) or PyExifTool (the extra 'metadata') is missing"
-)
 
 
 def _pixels(path: Path) -> np.ndarray:

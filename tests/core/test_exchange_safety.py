@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from core.exchange.captions_file import read_captions
 from core.exchange.evaluation_files import find_photo
 from core.exchange.exports import plan_export, write_export
 from core.exchange.files import digest, is_below
-from core.exchange.history import KEPT_EXPORTS, undo_last_export
+from core.exchange.history import KEPT_EXPORTS, describe_last, undo_last_export
 from core.exchange.imports import import_captions
 from core.exchange.text import decode
 from core.jobs import QuietContext
@@ -326,6 +327,21 @@ def test_undo_brings_back_what_files_said_and_removes_new_ones(library, tmp_path
     assert _undo(library).removed and {path.suffix for path in photos.iterdir()} == {".png"}
     with pytest.raises(UserError, match="no export to undo"):
         _undo(library)
+
+
+def test_what_undo_would_take_back_is_told_beforehand(library, tmp_path):
+    assert describe_last(library.path) is None
+    _write(tmp_path / "photos" / "00.txt", "mine")
+    _export(library, overwrite=True)
+    last = describe_last(library.path)
+    assert (last.changed, last.new) == (1, 1) and abs(last.made - datetime.now(UTC)) < timedelta(days=1)
+    journal = next((library.path / "exports").glob("*/journal.jsonl"))
+    header, *entries = journal.read_bytes().splitlines(keepends=True)
+    for strange in (b"{\n", b"[]\n", b'{"created": 7}\n', b'{"created": "0001-01-01T00:00:00+23:00"}\n'):
+        journal.write_bytes(strange + b"".join(entries))
+        assert abs(describe_last(library.path).made - datetime.now(UTC)) < timedelta(days=1)
+    journal.write_bytes(header + b"".join(entries))
+    assert len(_undo(library).restored) == 1 and describe_last(library.path) is None
 
 
 def test_undo_leaves_files_that_somebody_has_changed_since(library, tmp_path):

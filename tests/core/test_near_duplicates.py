@@ -14,7 +14,14 @@ from core.encoders.store import VectorStore
 from core.jobs import Cancelled, QuietContext
 from core.library import edits, near_duplicates, queries
 from core.library.library import Library
-from core.library.near_duplicates import group_numbers, group_of, groups, one_of_each, update_groups
+from core.library.near_duplicates import (
+    group_numbers,
+    group_of,
+    groups,
+    number_of_groups,
+    one_of_each,
+    update_groups,
+)
 from core.library.tables import Folder, Image
 from tests.core.photos import FakeEncoder, copy_of_library, library_with
 
@@ -118,6 +125,8 @@ def test_groups_are_listed_and_looked_at_as_one(chain):
     assert group_of(chain, 4) is None and group_of(chain, 99) is None
     assert one_of_each(chain, [6, 4, 3, 1, 5]).tolist() == [6, 4, 3]
     assert one_of_each(chain, queries.image_ids(chain)).tolist() == [1, 4, 5]
+    for ids in ([6, 4, 3, 1, 5], [], [4], [1, 2, 3, 4, 5, 6]):
+        assert number_of_groups(chain, ids) == len(one_of_each(chain, ids))
     edits.share_caption(chain, edits.add_seed(chain, 2, "a pier"), group_of(chain, 2).image_ids)
     assert len(queries.image_ids(chain, filter="pier")) == 3
 

@@ -10,7 +10,7 @@ from PySide6.QtTest import QTest
 from core.errors import UserError
 from core.library import queries
 from core.library.library import Library
-from gui import bridge
+from gui import bridge, watching
 from gui.bridge import RunningJob
 from gui.services import LibraryService
 from tests.gui import toy_jobs
@@ -47,6 +47,7 @@ def test_closing_waits_for_a_kept_worker_without_freezing(qtbot, open_window, ph
         close_worker(worker, *args)
 
     monkeypatch.setattr(bridge.WorkerProcess, "close", close)
+    monkeypatch.setattr(watching, "LOOK_EVERY_MS", 10**7)  # a second look at the new photos would have a worker, too
     window = open_window(photos, in_process=False)
     words, closers[:] = window.session.words, []
     job = window.session.start(words, toy_jobs.count, 1, title="Searching", kind="search")

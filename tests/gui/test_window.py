@@ -540,29 +540,6 @@ def test_the_demo_is_one_press_away_from_training(qtbot, open_window, samples):
     assert window.view("train").start.isEnabled()
 
 
-def test_what_an_export_would_replace_is_asked_in_the_window(qtbot, open_window, photos):
-    window = open_window(photos)
-    first = int(window.view("library").grid.photos.ids[0])
-    window.session.write(lambda service: service.write_seed(first, None, "my words"), lambda _: None)
-    settle(qtbot, window)
-    (photos / "photo0.txt").write_text("somebody else's words", encoding="utf-8")
-    window.go("deliver")
-    settle(qtbot, window)
-    deliver = window.view("deliver")
-    qtbot.waitUntil(lambda: deliver.preview.rowCount() == 1, timeout=WAIT)
-    assert deliver.overwrite.isVisible() and deliver.overwrite.window() is window
-    assert not deliver.export.isEnabled()
-    deliver.overwrite.click()
-    qtbot.waitUntil(lambda: deliver.export.isEnabled(), timeout=WAIT)
-
-
-def test_an_export_of_nothing_says_what_to_do(qtbot, open_window, photos):
-    window = open_window(photos)
-    window.go("deliver")
-    settle(qtbot, window)
-    assert window.view("deliver").files.currentIndex() == 1
-
-
 def test_suggestions_of_an_older_model_are_offered_to_the_new_one(qtbot, open_window, photos):
     window = open_window(photos)
     ids = window.view("library").grid.photos.ids.tolist()

@@ -1,0 +1,153 @@
+"""Taking captions along in the real window: what is told before, what is written, and undoing it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+
+from core.library import queries
+from core.library.library import Library
+from gui import services
+from gui.views.export_panel import ExportPanel
+from tests.core.photos import needs_exiftool
+from tests.gui.conftest import WAIT, close, settle
+
+CTRL, ALT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.AltModifier
+
+
+@pytest.fixture
+def deliver(qtbot, open_window, photos):
+    """Opens Deliver on the photos, with captions for the first ``captions`` of them."""
+
+    def open_one(captions: int = 0):
+        window = open_window(photos)
+        ids = [int(one) for one in window.view("library").grid.photos.ids[:captions]]
+        window.session.write(lambda service: [service.write_seed(one, None, f"words {one}") for one in ids], len)
+        settle(qtbot, window)
+        window.go("deliver")
+        settle(qtbot, window)
+        return window, window.view("deliver").exporting
+
+    return open_one
+
+
+def choose(qtbot, window, panel: ExportPanel, format: str) -> None:
+    panel.format.setCurrentIndex(panel.format.findData(format))
+    settle(qtbot, window)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def pixels(folder: Path) -> dict[str, np.ndarray]:
+    return {path.name: np.asarray(Image.open(path)) for path in folder.glob("*.png")}
+
+
+def table(panel: ExportPanel) -> list[tuple[str, str]]:
+    cells = panel.preview
+    return [(cells.item(at, 0).text(), cells.item(at, 1).text()) for at in range(cells.rowCount())]
+
+
+def test_what_an_export_would_replace_is_asked_in_the_window(qtbot, open_window, photos):
+    window = open_window(photos)
+    first = int(window.view("library").grid.photos.ids[0])
+    window.session.write(lambda service: service.write_seed(first, None, "my words"), lambda _: None)
+    settle(qtbot, window)
+    (photos / "photo0.txt").write_text("somebody else's words", encoding="utf-8")
+    window.go("deliver")
+    settle(qtbot, window)
+    deliver = window.view("deliver")
+    qtbot.waitUntil(lambda: deliver.exporting.preview.rowCount() == 1, timeout=WAIT)
+    assert deliver.exporting.overwrite.isVisible() and deliver.exporting.overwrite.window() is window
+    assert not deliver.exporting.export.isEnabled()
+    deliver.exporting.overwrite.click()
+    qtbot.waitUntil(lambda: deliver.exporting.export.isEnabled(), timeout=WAIT)
+
+
+def test_an_export_of_nothing_says_what_to_do(qtbot, open_window, photos):
+    window = open_window(photos)
+    window.go("deliver")
+    settle(qtbot, window)
+    assert window.view("deliver").exporting.files.currentIndex() == 1
+
+
+def test_the_last_export_is_undone_by_keyboard_after_a_restart_but_for_what_changed_since(qtbot, deliver, photos):
+    (photos / "photo0.txt").write_text("somebody else's words", encoding="utf-8")
+    window, panel = deliver(3)
+    assert not panel.undo_line.isVisible() and not window.actions_table["undo_export"].isEnabled()
+    panel.overwrite.click()
+    settle(qtbot, window)
+    panel.export.click()
+    settle(qtbot, window)
+    assert (photos / "photo0.txt").read_text(encoding="utf-8").startswith("words")
+    close(qtbot, window)
+    (photos / "photo1.txt").write_text("better words", encoding="utf-8")
+    window, panel = deliver()
+    assert panel.undo.isVisible() and panel.undo.isEnabled()
+    assert "puts 1 file back as it was and removes 2 new files" in panel.last.text()
+    QTest.keyClick(
+        window.view("deliver"), Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier
+    )
+    settle(qtbot, window)
+    said = {path.name: path.read_text(encoding="utf-8") for path in photos.glob("*.txt")}
+    assert said == {"photo0.txt": "somebody else's words", "photo1.txt": "better words"}
+    assert "1 file put back, 1 file removed. 1 file left alone: photo1.txt: It has changed" in window.messages.message
+    assert not panel.undo_line.isVisible() and not window.actions_table["undo_export"].isEnabled()
+
+
+@needs_exiftool
+def test_captions_go_into_the_photos_and_back_out_and_no_photo_counts_as_changed(qtbot, deliver, photos):
+    window, panel = deliver(3)
+    before, pictures = contents(photos), pixels(photos)
+    choose(qtbot, window, panel, "metadata")
+    assert "3 photos" in panel.export.text() and not panel.choose.isVisible()
+    assert table(panel) == [(f"photo{at}.png", "Added; all else in it stays") for at in range(3)]
+
+    def nothing_has_changed() -> bool:
+        window.view("library").scan()
+        settle(qtbot, window)
+        same = all(np.array_equal(found, pictures[name]) for name, found in pixels(photos).items())
+        with Library.open(window.session.service.path) as library:
+            changed = queries.image_ids(library, filter="state:changed")
+        return same and not len(changed) and "Nothing has changed" in window.toast.text()
+
+    panel.export.click()
+    settle(qtbot, window)
+    now = contents(photos)
+    assert sorted(name for name in now if now[name] != before[name]) == ["photo0.png", "photo1.png", "photo2.png"]
+    assert b"words 1" in now["photo0.png"] and nothing_has_changed()
+    assert not panel.export.isEnabled()
+    panel.undo.click()
+    settle(qtbot, window)
+    assert contents(photos) == before and nothing_has_changed()
+
+
+@needs_exiftool
+def test_looking_into_photos_stops_after_some_and_writing_does_not(qtbot, deliver, photos, monkeypatch):
+    monkeypatch.setattr(services, "LOOKED_INTO", 2)
+    (photos / "photo0.png").rename(photos.parent / "elsewhere.png")
+    (photos / "photo0.png").symlink_to(photos.parent / "elsewhere.png")
+    window, panel = deliver(4)
+    choose(qtbot, window, panel, "metadata")
+    assert table(panel) == [("photo0.png", "Cannot be written"), ("photo1.png", "Added; all else in it stays")]
+    assert "first 2" in panel.summary.text() and "photos" in panel.export.text()
+    panel.export.click()
+    settle(qtbot, window)
+    assert all(b"words" in (photos / f"photo{at}.png").read_bytes() for at in (1, 2, 3))
+    assert "3 photos" in window.messages.message and "link" in window.messages.message
+
+
+def test_without_exiftool_the_preview_says_what_is_missing(qtbot, deliver, monkeypatch, tmp_path):
+    window, panel = deliver(1)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    choose(qtbot, window, panel, "metadata")
+    assert panel.files.currentIndex() == 1 and "Writing captions into photos needs" in panel.nothing.text.text()
+    assert not panel.export.isEnabled() and window.messages.kind != "bad"
+    choose(qtbot, window, panel, "txt")
+    assert panel.export.isEnabled() and panel.files.currentIndex() == 0
