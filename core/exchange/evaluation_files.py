@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from core.errors import UserError
 from core.exchange.captions_file import read_captions
@@ -17,32 +18,40 @@ from core.exchange.text import decode_text, read_bytes
 
 @dataclass(frozen=True)
 class Predictions:
-    """``captions``: by file name as the file has it; ``errors``: photos that have none, with the reason."""
+    """``captions``: by file name as the file has it; ``errors``: photos that have none, with the reason;
+    ``candidates``: all captions offered for a photo, where there are several."""
 
     captions: dict[str, str]
     errors: dict[str, str]
+    candidates: dict[str, tuple[str, ...]]
 
 
 def read_predictions(source: Path) -> Predictions:
-    """One JSON object a line with ``file`` and ``caption``, or ``error``. The last line of a file counts."""
+    """One JSON object a line with ``file`` and ``caption``, or ``error``; ``candidates`` may have more captions of the
+    photo, as objects with ``caption`` or as texts. The last line of a file counts."""
     captions: dict[str, str] = {}
     errors: dict[str, str] = {}
+    candidates: dict[str, tuple[str, ...]] = {}
     for number, line in enumerate(_read(source).split("\n"), start=1):
         if not line.strip():
             continue
-        name, caption, error = _prediction(source, number, line)
-        captions.pop(name, None)
-        errors.pop(name, None)
-        if caption is not None:
-            captions[name] = caption
-        else:
-            errors[name] = error or "no caption"
+        value = _prediction(source, number, line)
+        name = value["file"]
+        for table in (captions, errors, candidates):
+            table.pop(name, None)
+        if value.get("caption") is None:
+            errors[name] = str(value.get("error") or "no caption")
+            continue
+        captions[name] = value["caption"]
+        offered = _candidates(source, number, value.get("candidates") or [])
+        if len(offered) > 1:
+            candidates[name] = offered
     if not captions and not errors:
         raise UserError(f"{source} holds no predictions.", "Make it with 'seedcap caption DIR --out FILE.jsonl'.")
-    return Predictions(captions, errors)
+    return Predictions(captions, errors, candidates)
 
 
-def _prediction(source: Path, number: int, line: str) -> tuple[str, str | None, str | None]:
+def _prediction(source: Path, number: int, line: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -54,10 +63,18 @@ def _prediction(source: Path, number: int, line: str) -> tuple[str, str | None, 
             f'{source}, line {number}, has no "file".',
             'Each line needs "file" and "caption", as \'seedcap caption\' writes.',
         )
-    caption, error = value.get("caption"), value.get("error")
-    if caption is not None and not isinstance(caption, str):
+    if not isinstance(value.get("caption"), str | None):
         raise UserError(f'{source}, line {number}: "caption" is not a text.', "Mend that line.")
-    return value["file"], caption, str(error) if error else None
+    return value
+
+
+def _candidates(source: Path, number: int, values: Any) -> tuple[str, ...]:
+    if isinstance(values, list):
+        texts = [one.get("caption") if isinstance(one, dict) else one for one in values]
+        found = tuple(text for text in texts if isinstance(text, str))
+        if len(found) == len(values):
+            return found
+    raise UserError(f'{source}, line {number}: "candidates" is not a list of captions.', "Mend that line.")
 
 
 def read_references(source: Path, split: str | None = None) -> dict[str, list[str]]:

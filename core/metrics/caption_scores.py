@@ -15,7 +15,8 @@ from core.metrics.rouge import rouge_l
 
 @dataclass(frozen=True)
 class ReferenceScores:
-    """All times 100, as papers print them. ``cider`` is CIDEr-D, ``cider_original`` the first definition."""
+    """All times 100, as papers print them. ``cider`` is CIDEr-D, ``cider_original`` the first definition, both with the
+    document frequencies of the references scored."""
 
     bleu1: float
     bleu2: float

@@ -2,7 +2,7 @@
 
 g_n is the tf-idf vector of a sentence's n-grams, with raw counts as term frequency and
 idf = log(number of photos) - log(max(1, photos one of whose references has the n-gram)). The document frequencies are
-those of the references scored, so values from different sets of photos must not be compared.
+those of the references scored unless others are given; values with different frequencies must not be compared.
 
 CIDEr-D(c) = 10/m · sum_r exp(-(l_c - l_r)^2 / (2 · 6^2))
              · 1/4 · sum_{n=1..4} min(g_n(c), g_n(r))·g_n(r) / (|g_n(c)| |g_n(r)|)
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.metrics.document_frequencies import DocumentFrequencies, frequencies_of
 from core.metrics.ngrams import MAX_N, Ngram, count_ngrams, require_pairs
 from core.metrics.tokenize import tokenize
 
@@ -28,81 +29,106 @@ SCALE = 10.0
 
 
 @dataclass(frozen=True)
-class _Vector:
-    """The tf-idf weights of a sentence, over n = 1..4 in one table, and the norm for each n."""
+class TfIdf:
+    """The weights of a sentence's n-grams, n = 1..4 in one table, the norm for each n, and its words."""
 
     weights: dict[Ngram, float]
     norms: tuple[float, ...]
     length: int
 
 
+class NgramSpace:
+    """Where sentences are vectors of weighted n-grams; one space for all that are compared."""
+
+    def __init__(self, frequencies: DocumentFrequencies) -> None:
+        self.label = frequencies.label
+        self._unseen = frequencies.log_photos
+        self._idf = frequencies.idf()
+
+    def vector(self, sentence: str) -> TfIdf:
+        return self.weigh(*_count(sentence))
+
+    def weigh(self, counts: Counter[Ngram], length: int) -> TfIdf:
+        """The vector of a sentence of ``length`` words with these n-grams."""
+        weights = {ngram: count * self._idf.get(ngram, self._unseen) for ngram, count in counts.items()}
+        squares = [0.0] * MAX_N
+        for ngram, weight in weights.items():
+            squares[len(ngram) - 1] += weight * weight
+        return TfIdf(weights, tuple(math.sqrt(square) for square in squares), length)
+
+
+def similarity(caption: TfIdf, reference: TfIdf, *, clip_and_penalise: bool) -> float:
+    """Mean cosine over n = 1..4, 0..1; ``clip_and_penalise``: as CIDEr-D, which is not symmetric."""
+    products = [0.0] * MAX_N
+    for ngram, weight in caption.weights.items():
+        other = reference.weights.get(ngram)
+        if other is not None:
+            products[len(ngram) - 1] += (min(weight, other) if clip_and_penalise else weight) * other
+    total = 0.0
+    for product, norm, other_norm in zip(products, caption.norms, reference.norms, strict=True):
+        if norm and other_norm:
+            total += product / (norm * other_norm)
+    if clip_and_penalise:
+        total *= math.exp(-((caption.length - reference.length) ** 2) / (2 * SIGMA**2))
+    return total / MAX_N
+
+
 class CiderD:
     """Scores captions against fixed references; built once, then cheap enough to be a reward.
 
-    ``references[i]`` holds the references of photo ``i``. ``clip_and_penalise=False`` makes it the original CIDEr.
+    ``references[i]`` holds the references of photo ``i``; ``frequencies`` are those of the references where none are
+    given. ``clip_and_penalise=False`` makes it the original CIDEr.
     """
 
-    def __init__(self, references: Sequence[Sequence[str]], *, clip_and_penalise: bool = True) -> None:
+    def __init__(
+        self,
+        references: Sequence[Sequence[str]],
+        *,
+        frequencies: DocumentFrequencies | None = None,
+        clip_and_penalise: bool = True,
+    ) -> None:
         if any(len(group) == 0 for group in references):
             raise ValueError("every photo needs at least one reference")
         counted = [[_count(sentence) for sentence in group] for group in references]
-        frequency: Counter[Ngram] = Counter()
-        for group in counted:
-            frequency.update({ngram for counts, _ in group for ngram in counts})
+        self._space = NgramSpace(frequencies or frequencies_of([counts for counts, _ in group] for group in counted))
         self._clip = clip_and_penalise
-        self._log_photos = math.log(max(1, len(references)))
-        self._idf = {ngram: self._log_photos - math.log(photos) for ngram, photos in frequency.items()}
-        self._references = [[self._vector(counts, length) for counts, length in group] for group in counted]
+        self._references = [[self._space.weigh(counts, length) for counts, length in group] for group in counted]
 
     def __len__(self) -> int:
         return len(self._references)
+
+    @property
+    def label(self) -> str:
+        """Where the document frequencies come from."""
+        return self._space.label
 
     def score(self, captions: Sequence[str], photos: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """``[n]`` scores in 0..10. ``photos[j]`` is the photo that ``captions[j]`` is about (default: photo ``j``)."""
         owners = range(len(captions)) if photos is None else [int(photo) for photo in photos]
         if len(captions) != len(owners):
             raise ValueError(f"{len(captions)} captions but {len(owners)} photos")
-        known: dict[str, _Vector] = {}
-        for caption in captions:
-            if caption not in known:
-                known[caption] = self._vector(*_count(caption))
+        known = {caption: self._space.vector(caption) for caption in set(captions)}
         return np.array([self._one(known[c], self._references[p]) for c, p in zip(captions, owners, strict=True)])
 
-    def _vector(self, counts: Counter[Ngram], length: int) -> _Vector:
-        weights = {ngram: count * self._idf.get(ngram, self._log_photos) for ngram, count in counts.items()}
-        squares = [0.0] * MAX_N
-        for ngram, weight in weights.items():
-            squares[len(ngram) - 1] += weight * weight
-        return _Vector(weights, tuple(math.sqrt(square) for square in squares), length)
-
-    def _one(self, caption: _Vector, references: list[_Vector]) -> float:
-        return SCALE * sum(self._similarity(caption, reference) for reference in references) / len(references)
-
-    def _similarity(self, caption: _Vector, reference: _Vector) -> float:
-        products = [0.0] * MAX_N
-        for ngram, weight in caption.weights.items():
-            other = reference.weights.get(ngram)
-            if other is not None:
-                products[len(ngram) - 1] += (min(weight, other) if self._clip else weight) * other
-        total = 0.0
-        for product, norm, other_norm in zip(products, caption.norms, reference.norms, strict=True):
-            if norm and other_norm:
-                total += product / (norm * other_norm)
-        if self._clip:
-            total *= math.exp(-((caption.length - reference.length) ** 2) / (2 * SIGMA**2))
-        return total / MAX_N
+    def _one(self, caption: TfIdf, references: list[TfIdf]) -> float:
+        values = [similarity(caption, reference, clip_and_penalise=self._clip) for reference in references]
+        return SCALE * sum(values) / len(values)
 
 
-def cider_d(captions: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
+def cider_d(
+    captions: Sequence[str], references: Sequence[Sequence[str]], frequencies: DocumentFrequencies | None = None
+) -> np.ndarray:
     """CIDEr-D of each caption, ``[n]``, in 0..10; ``references[i]`` belongs to ``captions[i]``."""
     require_pairs(captions, references)
-    return CiderD(references).score(captions)
+    return CiderD(references, frequencies=frequencies).score(captions)
 
 
-def cider(captions: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
+def cider(
+    captions: Sequence[str], references: Sequence[Sequence[str]], frequencies: DocumentFrequencies | None = None
+) -> np.ndarray:
     """The original CIDEr of each caption, ``[n]``, in 0..10: no clipping, no length penalty."""
     require_pairs(captions, references)
-    return CiderD(references, clip_and_penalise=False).score(captions)
+    return CiderD(references, frequencies=frequencies, clip_and_penalise=False).score(captions)
 
 
 def _count(sentence: str) -> tuple[Counter[Ngram], int]:

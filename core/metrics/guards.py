@@ -30,6 +30,17 @@ def ends_badly(words: Sequence[str]) -> bool:
     return not words or words[-1] in BAD_ENDINGS
 
 
+def no_end_rate(finished: Sequence[bool]) -> float:
+    """Share of captions that reached the token cap without an end token; ``finished[i]``: it came to its own end."""
+    return float(1.0 - np.mean(finished)) if len(finished) else 0.0
+
+
+def length_ratio(captions: Sequence[str], seeds: Sequence[str]) -> float:
+    """Mean words of the captions over mean words of the seeds; outside 0.6..1.4 the length has drifted."""
+    mean, wanted = (float(np.mean([len(tokenize(text)) for text in texts] or [0])) for texts in (captions, seeds))
+    return mean / wanted if wanted else 0.0
+
+
 def rep_n(captions: Sequence[str], n: int) -> np.ndarray:
     """``[captions]``: the share of a caption's n-grams that repeat an earlier one, 0..1; 0 where it has none."""
     rows = [tokenize(caption) for caption in captions]

@@ -71,3 +71,19 @@ def best_own_ranks(similarities: np.ndarray, owner: np.ndarray) -> Ranks:
     target = np.where(own, similarities, -np.inf).max(axis=1, keepdims=True)
     others = np.where(own, -np.inf, similarities)
     return Ranks((others > target + TIE).sum(axis=1), (np.abs(others - target) <= TIE).sum(axis=1))
+
+
+def bag_ranks(captions: np.ndarray, images: np.ndarray, bags: np.ndarray) -> Ranks:
+    """Ranks of each caption's own photo among its look-alikes only; ``recall(1)`` is the bag accuracy in percent.
+
+    ``captions`` and ``images`` are matching unit rows ``[n, dim]``; ``bags`` ``[n, k]`` the photo's nearest others by
+    index, -1 where there are fewer. Chance is 1/(1 + others).
+    """
+    target = np.einsum("nd,nd->n", captions, images)
+    better, tied = np.zeros(len(bags), np.int64), np.zeros(len(bags), np.int64)
+    for column in bags.T:  # one at a time: all bags at once would hold every photo's vector k times
+        there = column >= 0
+        other = np.einsum("nd,nd->n", captions, images[np.maximum(column, 0)])
+        better += there & (other > target + TIE)
+        tied += there & (np.abs(other - target) <= TIE)
+    return Ranks(better, tied)

@@ -1,6 +1,7 @@
 """A folder of rendered scenes as a person's photo folder would be, with what is true of each photo beside it.
 
-``scene-0001.jpg`` …, ``captions.csv`` (``image,caption``, the same columns as any captions file) and ``truth.json``.
+``scene-0001.jpg`` …, ``captions.csv`` (``image,caption``, the same columns as any captions file), ``truth.json``, and
+``fine_cap_eval.csv`` (what there is to say, in FineCapEval's columns).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
+from core.exchange.fine_cap_eval_file import write_fine_cap_eval
 from core.starter.scenes import (
     COLOURS,
     GROUNDS,
@@ -29,11 +31,12 @@ from core.starter.scenes import (
     Thing,
     sample_scene,
 )
+from core.starter.scenes_fine_cap_eval import fine_rows
 from core.starter.scenes_render import render
 from core.starter.scenes_words import STANDARD, Dialect, sentences
 
 SCHEMA = 1
-TRUTH_FILE, CAPTIONS_FILE = "truth.json", "captions.csv"
+TRUTH_FILE, CAPTIONS_FILE, FINE_FILE = "truth.json", "captions.csv", "fine_cap_eval.csv"
 SEEDS_APART = 1_000_000
 """Sample libraries of different seeds share no scene while they hold fewer than this many."""
 
@@ -72,6 +75,8 @@ def write_sample_library(
     writer.writerow(("image", "caption"))
     writer.writerows((sample.file, caption) for sample in samples for caption in sample.captions)
     _write(folder / CAPTIONS_FILE, table.getvalue().encode())
+    rows = [row for sample in samples for row in fine_rows(sample.file, sample.scene, sample.captions, dialect)]
+    write_fine_cap_eval(folder / FINE_FILE, rows)
     told = {"schema": SCHEMA, "dialect": dialect.name, "samples": [asdict(sample) for sample in samples]}
     _write(folder / TRUTH_FILE, (json.dumps(told, indent=1) + "\n").encode())
     return samples

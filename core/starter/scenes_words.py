@@ -230,6 +230,11 @@ def sentences(scene: Scene, dialect: Dialect = STANDARD, n: int = 5, seed: int =
     return told[:n]
 
 
+def noun_phrase(kind: Kind, dialect: Dialect = STANDARD) -> str:
+    """Everything that can be said of these things: "two small shiny red cubes"."""
+    return _noun_phrase(kind, dialect, random.Random(), full=True)
+
+
 def _sentence(scene: Scene, dialect: Dialect, draw: random.Random, *, full: bool) -> str:
     kinds = scene.kinds
     a, b = kinds[0], kinds[1] if len(kinds) > 1 else None

@@ -15,7 +15,7 @@ from core.encoders.encoder import Encoder
 from core.jobs import JobContext
 from core.metrics.cider import CiderD
 from core.metrics.clip_score import clip_s
-from core.metrics.guards import guard_summary
+from core.metrics.guards import guard_summary, no_end_rate
 from core.metrics.retrieval import ranks
 from core.training.data import CaptionedVectors, TrainingData
 from core.training.texts import text_vectors
@@ -72,7 +72,7 @@ class Judge:
             "clip_s": float(scores.mean()),
             **{name: value for name, value in place.summary().items() if name in ("r1", "r5", "mrr")},
             **guard_summary(captions),
-            "no_end": float(np.mean([not one.finished for one in found])),
+            "no_end": no_end_rate([one.finished for one in found]),
             "fluency_nll": self._fluency(captions),
         }
         if len(cider):

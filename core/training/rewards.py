@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.metrics.clip_score import clip_s, row_cosines
+from core.metrics.contrastive import log_sum_exp
 from core.metrics.guards import ends_badly, immediate_repeats, repeats
 from core.metrics.tokenize import tokenize
 from core.training.presets import RewardWeights
@@ -47,8 +48,8 @@ def contrastive(captions: Sequence[str], context: RewardContext) -> np.ndarray:
     photos, samples = len(context.images), context.samples
     scores = context.contrastive_scale * (context.texts @ context.images.T).reshape(photos, samples, photos)
     own = np.arange(photos)
-    to_image = scores - _log_sum_exp(scores, axis=2)
-    to_text = scores - _log_sum_exp(scores, axis=0)
+    to_image = scores - log_sum_exp(scores, axis=2)
+    to_text = scores - log_sum_exp(scores, axis=0)
     both = (to_image[own, :, own] + to_text[own, :, own]) / 2
     return np.clip(both.reshape(-1), -4.0, 0.0)
 
@@ -113,8 +114,3 @@ def leave_one_out(rewards: np.ndarray, samples: int) -> np.ndarray:
     if samples == 1:
         return np.zeros_like(rewards)
     return ((grouped - grouped.mean(axis=1, keepdims=True)) * samples / (samples - 1)).reshape(-1)
-
-
-def _log_sum_exp(values: np.ndarray, axis: int) -> np.ndarray:
-    top = values.max(axis=axis, keepdims=True)
-    return top + np.log(np.exp(values - top).sum(axis=axis, keepdims=True))

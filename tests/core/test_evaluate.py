@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ from PIL import Image
 
 from core import cli, evaluation
 from core.errors import UserError
-from core.evaluation import EvaluateRequest, evaluate_job
+from core.evaluation import EvaluateRequest, evaluate_job, save_frequencies_job
 from core.exchange.evaluation_files import pair, read_predictions, read_references
 from core.images.preprocess import Preprocess
 from core.jobs import QuietContext
+from core.starter.scenes_library import write_sample_library
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 
@@ -205,3 +207,141 @@ def test_the_command_names_a_missing_file(files, capsys):
     predictions, _, _ = files
     assert cli.main(["evaluate", "--predictions", str(predictions), "--references", "nowhere.csv"]) == 2
     assert "nowhere.csv" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------ what can be given besides
+
+
+FINE_HEAD = "image,caption,background,object,relation\n"
+
+
+class PictureEncoder(ColourEncoder):
+    """A photo is its pixels, a sentence a direction of its own: no two are near-duplicates."""
+
+    dim = 192
+
+    def encode_images(self, pixels):
+        rows = pixels.reshape(len(pixels), -1)
+        return self._unit(rows - rows.mean(axis=1, keepdims=True))
+
+    def encode_texts(self, texts, prompt=True):
+        return self._unit(np.array([np.random.default_rng(zlib.crc32(t.encode())).normal(size=192) for t in texts]))
+
+
+@pytest.fixture
+def scenes(tmp_path):
+    """A rendered library, and predictions made of its own sentences, several a photo."""
+    samples = write_sample_library(tmp_path / "scenes", 6, seed=4, size=32, captions=4)
+    lines = [
+        {**prediction(s.file, s.captions[0]), "candidates": [{"caption": c, "score": 1.0} for c in s.captions[:3]]}
+        for s in samples
+    ]
+    return tmp_path / "scenes", write_lines(tmp_path / "scenes.jsonl", lines)
+
+
+def test_everything_at_once_on_rendered_scenes(scenes, tmp_path):
+    folder, predictions = scenes
+    request = EvaluateRequest(
+        predictions, folder / "captions.csv", None, folder, "colours", folder / "fine_cap_eval.csv", "flickr8k"
+    )
+    report = evaluate_job(QuietContext(), request, lambda name: PictureEncoder())
+    for name in (
+        "cider", "cider_fixed", "cider_original_fixed", "clip_s", "bag_accuracy", "cider_between", "contrastive",
+        "contrastive_both", "div1", "mbleu4", "mcider", "self_cider", "gdiv1", "self_bleu", "noun_list", "length_ratio",
+        "fine_background_token", "fine_object_published", "fine_relation_substring", "fine_overall_cider",
+        "fine_precision", "fine_length", "unsupported", "median_rank_t2i", "mean_rank_i2t",
+    ):  # fmt: skip
+        assert np.isfinite(report.metrics[name]), name
+    assert report.metrics["fine_overall_bleu4"] == pytest.approx(100), "the captions are among the annotators'"
+    assert report.metrics["fine_precision"] == 100
+    assert report.metrics["unsupported"] == 0, "no word that the references do not have"
+    assert report.metrics["bag_chance"] == pytest.approx(100 / 6), "six photos: five others"
+    assert report.labels["cider"] == "the references scored, 6 photos"
+    assert report.labels["cider_fixed"] == report.labels["mcider"] == "Flickr8k train, 5,997 photos"
+    assert set(report.left_out) == {"no-end", "too long"}
+
+
+def test_what_was_not_given_is_told_and_not_measured(files):
+    predictions, references, _ = files
+    report = evaluate_job(QuietContext(), EvaluateRequest(predictions, references))
+    assert set(report.left_out) == {"no-end", "fixed frequencies", "candidates", "FineCapEval", "photos"}
+    assert not [name for name in report.metrics if name.startswith(("fine_", "clip", "div", "cider_fixed"))]
+
+
+def test_fixed_frequencies_leave_the_usual_cider_alone(files, tmp_path):
+    predictions, references, _ = files
+    plain = evaluate_job(QuietContext(), EvaluateRequest(predictions, references)).metrics
+    own = tmp_path / "own.df.gz"
+    saved = save_frequencies_job(QuietContext(), references, "dev", own)
+    assert saved.photos == 3
+    request = EvaluateRequest(predictions, references, document_frequencies=str(own))
+    fixed = evaluate_job(QuietContext(), request)
+    assert fixed.metrics["cider"] == plain["cider"]
+    assert fixed.metrics["cider_fixed"] == pytest.approx(plain["cider"]), "the same three photos were counted"
+    assert fixed.labels["cider_fixed"] == "captions.csv, split dev, 3 photos"
+
+
+def test_words_that_neither_seeds_nor_photo_support_are_listed(files, tmp_path):
+    _, references, photos = files
+    said = {"red": "a red thing", "green": "a blueish green thing", "blue": "a dragon near blue"}
+    predictions = write_lines(tmp_path / "p.jsonl", [prediction(f"{n}.png", text) for n, text in said.items()])
+    report = evaluate_job(
+        QuietContext(), EvaluateRequest(predictions, references, images=photos), lambda name: ColourEncoder()
+    )
+    found = {name: [word.word for word in words] for name, words in report.review.items()}
+    assert found == {"green.png": ["blueish"], "blue.png": ["dragon"]}, "grey words fit no photo better than another"
+    assert report.metrics["unsupported"] == pytest.approx(2 / 3)
+
+
+def test_a_fine_cap_eval_file_of_other_photos_is_told(files, tmp_path):
+    predictions, references, _ = files
+    fine = tmp_path / "fine.csv"
+    fine.write_text(FINE_HEAD + "other.jpg,aa,bb,cc,dd\n")
+    report = evaluate_job(QuietContext(), EvaluateRequest(predictions, references, fine_cap_eval=fine))
+    assert "none of its photos" in report.left_out["FineCapEval"]
+    fine.write_text("image,caption\n")
+    with pytest.raises(UserError, match="lacks the columns background, object, relation"):
+        evaluate_job(QuietContext(), EvaluateRequest(predictions, references, fine_cap_eval=fine))
+
+
+@pytest.mark.parametrize("candidates", [[{"score": 1}], "text", [3], {"caption": "x"}])
+def test_candidates_that_are_no_captions_are_refused(tmp_path, candidates):
+    path = write_lines(tmp_path / "p.jsonl", [{"file": "a.png", "caption": "x", "candidates": candidates}])
+    with pytest.raises(UserError, match='line 1: "candidates"'):
+        read_predictions(path)
+
+
+def test_a_later_line_replaces_the_candidates_too(tmp_path):
+    lines = [{"file": "a", "caption": "x", "candidates": ["x", "y"]}, {"file": "a", "caption": "z"}]
+    assert read_predictions(write_lines(tmp_path / "p.jsonl", lines)).candidates == {}
+
+
+def test_a_long_caption_is_counted_where_the_encoder_can(files):
+    predictions, references, photos = files
+
+    class Counting(ColourEncoder):
+        def count_too_long(self, texts):
+            return sum("red" in text for text in texts)
+
+    report = evaluate_job(
+        QuietContext(), EvaluateRequest(predictions, references, images=photos), lambda name: Counting()
+    )
+    assert report.metrics["too_long"] == pytest.approx(1 / 3)
+
+
+def test_the_command_prints_labels_and_what_is_missing_and_saves_frequencies(files, tmp_path, capsys):
+    predictions, references, _ = files
+    out, own = tmp_path / "scores.json", tmp_path / "own.df.gz"
+    arguments = ["evaluate", "--references", str(references), "--save-document-frequencies", str(own)]
+    assert cli.main(arguments) == 0
+    assert "n-grams of captions.csv, 4 photos" in capsys.readouterr().out
+    again = ["evaluate", "--references", str(references), "--predictions", str(predictions), "--json", str(out)]
+    assert cli.main([*again, "--document-frequencies", str(own)]) == 0
+    printed = capsys.readouterr().out
+    assert "cider, cider_original: the references scored, 3 photos" in printed
+    assert "cider_fixed, cider_original_fixed: captions.csv, 4 photos" in printed
+    assert "(--fine-cap-eval FILE)" in printed
+    data = json.loads(out.read_text())
+    assert data["document_frequencies"]["cider_fixed"] == "captions.csv, 4 photos"
+    assert {"rows", "give"} == set(data["left_out"][0])
+    assert cli.main(arguments[:3]) == 2, "neither predictions nor a file to save"

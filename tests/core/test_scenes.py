@@ -314,7 +314,8 @@ def test_sentences_are_as_long_as_captions():
 def test_sample_library_is_written_and_read_again(tmp_path):
     samples = write_sample_library(tmp_path / "photos", 3, DEMO, seed=2, size=64)
     names = sorted(p.name for p in (tmp_path / "photos").iterdir())
-    assert names == ["captions.csv", "scene-0001.jpg", "scene-0002.jpg", "scene-0003.jpg", "truth.json"]
+    pictures = ["scene-0001.jpg", "scene-0002.jpg", "scene-0003.jpg"]
+    assert names == ["captions.csv", "fine_cap_eval.csv", *pictures, "truth.json"]
     with Image.open(tmp_path / "photos" / "scene-0002.jpg") as picture:
         assert picture.size == (64, 64)
         drawn = np.asarray(render(samples[1].scene, 64)).astype(int)
