@@ -25,7 +25,7 @@ from typing import Literal
 
 import numpy as np
 
-from core.metrics.english import FUNCTION_WORDS
+from core.metrics.english import content_words
 from core.metrics.stemming import stem
 from core.metrics.tokenize import tokenize
 
@@ -107,7 +107,7 @@ def stems(text: str) -> list[str]:
 
 
 def _precision(caption: str, rows: Sequence[FineRow]) -> float:
-    said = {word for word in stems(caption) if word not in FUNCTION_WORDS}
+    said = set(stems(" ".join(content_words(caption))))
     known: set[str] = set()
     for row in rows:
         known.update(stems(row.caption))

@@ -137,10 +137,10 @@ def test_the_three_readings_differ_where_they_are_said_to():
 
 def test_scores_pool_the_rows_of_a_photo_and_average_photos():
     rows = [row(object_=("dog",)), row(object_=("cat", "bird", "cow")), row("2.jpg", object_=("sun",)), row("3.jpg")]
-    found = fine_scores({"1.jpg": "a dog", "2.jpg": "the sun over a mountain"}, rows)
+    found = fine_scores({"1.jpg": "a dog", "2.jpg": "the sun beside this mountain"}, rows)
     assert found.recall["token"]["object"] == pytest.approx(100 * (1 / 4 + 1) / 2)
     assert (found.photos, found.rows) == (2, 3)
-    assert found.precision == pytest.approx(100 * (1 + 1 / 2) / 2), "mountain is in no annotation"
+    assert found.precision == pytest.approx(100 * (1 + 1 / 2) / 2), "beside and this are no content"
     assert (found.length, found.annotated_length) == (3.5, 3)
     with pytest.raises(ValueError, match="no photo"):
         fine_scores({"9.jpg": "x"}, rows)
