@@ -465,7 +465,7 @@ def test_the_name_index_follows_every_change(empty_library):
     def found(word: str) -> list[int]:
         """By the index alone: what it says and the names do not have would not be seen otherwise."""
         with empty_library.session() as session:
-            (hits,) = (compiler.question(item, compiler.context(session)) for item in leaves(parse(word)))
+            (hits,) = (compiler.question(item, compiler.Context(session)) for item in leaves(parse(word)))
             assert set(session.scalars(hits.ids)) == set(session.scalars(hits.probe))
             return sorted(session.scalars(hits.probe))
 

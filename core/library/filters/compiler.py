@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, islice
 from math import inf, prod
 from operator import eq, ge, gt, le, lt
@@ -77,29 +78,33 @@ class Question:
     member: ColumnElement[bool] | None = None
 
 
-@dataclass(frozen=True)
 class Context:
-    """What a filter's meaning depends on besides the photos."""
+    """What a filter's meaning depends on besides the photos; each part is read when a condition first needs it."""
 
-    gallery: int
-    folders: tuple[tuple[int, str], ...]
-    runs: tuple[str, ...]
-    current_run: str | None
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
+    @cached_property
+    def gallery(self) -> int:
+        return meta.shown_gallery(self._session)
 
-def context(session: Session) -> Context:
-    current = meta.get(session, meta.CURRENT_RUN)
-    return Context(
-        meta.shown_gallery(session),
-        tuple((one, path) for one, path in session.execute(select(Folder.id, Folder.path))),
-        tuple(session.scalars(select(Run.id))),
-        current if current and session.get(Run, current) is not None else None,
-    )
+    @cached_property
+    def folders(self) -> list[tuple[int, str]]:
+        return [(one, path) for one, path in self._session.execute(select(Folder.id, Folder.path))]
+
+    @cached_property
+    def runs(self) -> list[str]:
+        return list(self._session.scalars(select(Run.id)))
+
+    @cached_property
+    def current_run(self) -> str | None:
+        current = meta.get(self._session, meta.CURRENT_RUN)
+        return current if current and self._session.get(Run, current) is not None else None
 
 
 def where(node: Filter, session: Session) -> ColumnElement[bool]:
     """The filter as a condition on ``image``, with the photos that are meant at all."""
-    condition = _where(node, session, context(session))
+    condition = _where(node, session, Context(session))
     return condition if nodes.wants_unusable(node) else and_(USABLE, condition)
 
 
@@ -161,7 +166,7 @@ def _as_set(asked: Question, walk: _Walk) -> ColumnElement[bool]:
 
 def mask(node: Filter, ids: np.ndarray, session: Session, known: Context | None = None) -> np.ndarray:
     """For which of the photos ``ids`` the filter holds: boolean ``[n]``. Which are meant at all is for the caller."""
-    known = known or context(session)
+    known = known or Context(session)
     if isinstance(node, nodes.Not):
         return ~mask(node.item, ids, session, known)
     if isinstance(node, nodes.And):
