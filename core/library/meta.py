@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, delete
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
 
@@ -16,8 +16,7 @@ LOOKED_OVER = "looked_over"
 
 
 def get(session: Session, key: str) -> str | None:
-    row = session.get(Meta, key)
-    return None if row is None else row.value
+    return session.scalar(select(Meta.value).where(Meta.key == key))
 
 
 def put(session: Session, key: str, value: str | None) -> None:

@@ -149,11 +149,10 @@ def _images(session: Session, condition: ColumnElement[bool]) -> list[ImageRow]:
         Image.error,
     )  # fmt: skip
     query = select(*columns).join(Folder).where(condition).order_by(Image.folder_id, Image.relative_path)
-    rows = []
-    for one, root, relative, content_hash, width, height, missing, error in session.execute(query):
-        path = Path(f"{root}/{relative}")
-        rows.append(ImageRow(one, path, relative, content_hash, width, height, missing is not None, error))
-    return rows
+    return [
+        ImageRow(one, root, relative, content_hash, width, height, missing is not None, error)
+        for one, root, relative, content_hash, width, height, missing, error in session.connection().execute(query)
+    ]
 
 
 def captions_of(library: Library, image_ids: Iterable[int]) -> dict[int, list[CaptionRow]]:
@@ -191,9 +190,9 @@ def _captions(session: Session, condition: ColumnElement[bool]) -> list[CaptionR
         .order_by(Caption.image_id, place, Score.clip_s.desc().nulls_last(), Caption.id)
     )  # fmt: skip
     result: list[CaptionRow] = []
-    for row in session.execute(query):
+    for row in session.connection().execute(query):
         values: tuple[Any, ...] = tuple(row)
-        result.append(CaptionRow(*values[:8], score=None if row.clip_s is None else ScoreRow(*values[8:])))
+        result.append(CaptionRow(*values[:8], score=None if values[8] is None else ScoreRow(*values[8:])))
     return result
 
 

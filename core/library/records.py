@@ -13,16 +13,22 @@ State = Literal["candidate", "accepted", "rejected"]
 
 @dataclass(frozen=True)
 class ImageRow:
-    """A photo. ``width`` and ``height`` in pixels, orientation applied; ``error``: why it cannot be used, in words."""
+    """A photo: ``relative_path`` below the folder ``root``. ``width`` and ``height`` in pixels, orientation applied;
+    ``error``: why it cannot be used, in words."""
 
     id: int
-    path: Path
+    root: str
     relative_path: str
     content_hash: str
     width: int
     height: int
     missing: bool
     error: str | None
+
+    @property
+    def path(self) -> Path:
+        """Where the file is. Made when it is asked for: for a page of rows it took as long as reading them."""
+        return Path(f"{self.root}/{self.relative_path}")
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,10 @@ class Folder(Base):
 
 
 class Image(Base):
-    """A file found in a folder. ``error`` says in words why it cannot be used; such a row has no size."""
+    """A file found in a folder. ``error`` says in words why it cannot be used; such a row has no size.
+
+    Triggers keep the index ``name_fts`` (FTS5: three characters in a row) in step with the names of all rows.
+    """
 
     __tablename__ = "image"
     __table_args__ = (

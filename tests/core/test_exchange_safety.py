@@ -147,7 +147,7 @@ _CAPTION = st.one_of(
 
 
 def _rows(texts: list[str]) -> list[tuple[ImageRow, list[CaptionRow]]]:
-    photo = ImageRow(1, Path("/p/a b,c.jpg"), "a b,c.jpg", "", 4, 3, False, None)
+    photo = ImageRow(1, "/p", "a b,c.jpg", "", 4, 3, False, None)
     made = [CaptionRow(at, 1, text, "human", None, "accepted", True, None, None) for at, text in enumerate(texts)]
     return [(photo, made)]
 

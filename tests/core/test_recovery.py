@@ -141,10 +141,14 @@ def test_values_that_make_no_sense_are_damage_and_no_crash(folder, statement, er
 # -- getting it back --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("which", ["a leaf of captions", "an inner page of captions", "an index", "photos", "edits"])
+DAMAGED = ("a leaf of captions", "an inner page of captions", "an index", "names", "photos", "edits")
+
+
+@pytest.mark.parametrize("which", DAMAGED)
 def test_everything_that_the_damage_did_not_reach_is_kept(folder, which):
     database = folder / "library.db"
-    table = {"an index": "ix_caption_state_live", "photos": "image", "edits": "edit"}.get(which, "caption")
+    tables = {"an index": "ix_caption_state_live", "names": "name_fts_data", "photos": "image", "edits": "edit"}
+    table = tables.get(which, "caption")
     pages = pages_of(database, table)
     spoil(database, pages[0] if which == "an inner page of captions" else pages[-1])
     damaged, expected = database.read_bytes(), texts_of_template(folder)
@@ -161,6 +165,8 @@ def test_everything_that_the_damage_did_not_reach_is_kept(folder, which):
         edits.add_seed(library, 1, "and on it goes")
         assert runs.current_run(library) is not None
         assert edits.undo(library) == "Write a caption"
+        named = [queries.image_ids(library, filter=row.relative_path) for row in queries.images_of(library)]
+        assert [one.tolist() for one in named] == [[one] for one in queries.image_ids(library).tolist()]
     assert integrity.examine(folder).problems == ()
     assert db.read_version(folder / "library.db") == db.SCHEMA_VERSION
 

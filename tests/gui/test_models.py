@@ -18,9 +18,7 @@ N = 100_000
 
 
 def photo(image_id: int) -> Photo:
-    return Photo(
-        ImageRow(int(image_id), Path(f"/p/{image_id}.jpg"), f"{image_id}.jpg", f"h{image_id}", 4, 3, False, None)
-    )
+    return Photo(ImageRow(int(image_id), "/p", f"{image_id}.jpg", f"h{image_id}", 4, 3, False, None))
 
 
 class Source:
@@ -129,7 +127,7 @@ def thumbnails(qapp):
 def picture(folder: Path, number: int) -> ImageRow:
     path = folder / f"{number}.png"
     Image.new("RGB", (400, 300), (number * 40 % 256, 90, 120)).save(path)
-    return ImageRow(number, path, path.name, f"{number:064d}", 400, 300, False, None)
+    return ImageRow(number, str(path.parent), path.name, f"{number:064d}", 400, 300, False, None)
 
 
 def test_thumbnails_arrive_later_and_then_at_once(qtbot, thumbnails, tmp_path):
@@ -144,7 +142,7 @@ def test_thumbnails_arrive_later_and_then_at_once(qtbot, thumbnails, tmp_path):
 def test_a_photo_that_cannot_be_read_is_asked_for_once(qtbot, thumbnails, tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff\xe0 nothing")
-    row = ImageRow(2, broken, broken.name, "f" * 64, 1, 1, False, None)
+    row = ImageRow(2, str(broken.parent), broken.name, "f" * 64, 1, 1, False, None)
     with qtbot.waitSignal(thumbnails.ready, timeout=20_000):
         thumbnails.pixmap(row)
     with qtbot.assertNotEmitted(thumbnails.ready, wait=100):
@@ -161,8 +159,8 @@ def test_what_is_cleared_is_not_delivered(qtbot, thumbnails, tmp_path):
 
 
 def test_missing_and_failed_photos_are_not_asked_for(qtbot, thumbnails, tmp_path):
-    missing = ImageRow(1, tmp_path / "a.jpg", "a.jpg", "a" * 64, 1, 1, True, None)
-    failed = ImageRow(2, tmp_path / "b.jpg", "b.jpg", "b" * 64, 0, 0, False, "It is empty.")
+    missing = ImageRow(1, str(tmp_path), "a.jpg", "a" * 64, 1, 1, True, None)
+    failed = ImageRow(2, str(tmp_path), "b.jpg", "b" * 64, 0, 0, False, "It is empty.")
     with qtbot.assertNotEmitted(thumbnails.ready, wait=100):
         assert thumbnails.pixmap(missing) is None
         assert thumbnails.pixmap(failed) is None

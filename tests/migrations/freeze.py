@@ -53,24 +53,24 @@ def fill(folder: Path) -> Path:
 
 
 def dump(database: Path) -> str:
-    """The database as SQL. The word index is left out, as its own tables are; the last line makes it anew."""
+    """The database as SQL. The FTS5 indexes are left out, as their own tables are; the last lines make them anew."""
     connection = sqlite3.connect(database)
     try:
         lines = [line for line in connection.iterdump() if not _OF_THE_INDEX.match(line)]
-        row = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'caption_fts'").fetchone()
-        if row is not None:
-            view = next(at for at, line in enumerate(lines) if line.startswith("CREATE VIEW caption_words"))
-            # Triggers come after it, so that restoring the rows does not fill an index which is not there yet.
-            lines = [*lines[:-1], f"{row[0]};", "INSERT INTO caption_fts(caption_fts) VALUES ('rebuild');", lines[-1]]
-            lines.insert(len(lines) - 3, lines.pop(view))
-        return "\n".join(lines) + "\n"
+        indexes = "SELECT name, sql FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%' ORDER BY name"
+        last = lines.pop()
+        # The view that one of them reads comes before it.
+        lines.sort(key=lambda line: line.startswith("CREATE VIEW caption_words"))
+        for name, sql in connection.execute(indexes):
+            lines += [f"{sql};", f"INSERT INTO {name}({name}) VALUES ('rebuild');"]
+        return "\n".join([*lines, last]) + "\n"
     finally:
         connection.close()
 
 
 _OF_THE_INDEX = re.compile(
-    r"""(CREATE (VIRTUAL )?TABLE|INSERT INTO) ['"]?caption_fts"""
-    r"""|INSERT INTO sqlite_master\(.*'caption_fts'|PRAGMA writable"""
+    r"""(CREATE (VIRTUAL )?TABLE|INSERT INTO) ['"]?(caption|name)_fts"""
+    r"""|INSERT INTO sqlite_master\(.*'(caption|name)_fts'|PRAGMA writable"""
 )
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import cached_property
+from itertools import chain, islice
 from math import inf, prod
 from operator import eq, ge, gt, le, lt
 from typing import Any
@@ -36,6 +37,7 @@ from sqlalchemy import (
     true,
     type_coerce,
     union,
+    union_all,
 )
 from sqlalchemy.orm import Session, aliased
 
@@ -58,13 +60,17 @@ one, in photos walked past."""
 USABLE = and_(Image.error.is_(None), Image.missing_since.is_(None))
 
 _FTS = table("caption_fts", column("rowid"), column("caption_fts"))
+_NAMES = table("name_fts", column("rowid"), column("name_fts"))
+_MOST_TRIGRAMS = 40
+"""So many of a long text are asked for; what they find is compared with all of it."""
 
 
 @dataclass(frozen=True)
 class Question:
     """``check``: a condition on ``image``. ``ids``: the same as a SELECT of the photos' ids. ``probe``: a SELECT with
     at least as many rows as ``ids`` would visit; ``None`` where ``ids`` has to look at every photo anyway.
-    ``member``: the same once more, as looking photos up in a set, where ``ids`` has to scan all names."""
+    ``member``: the same once more, as looking photos up in a set, where ``ids`` has to scan all names: the index of
+    names knows three characters in a row, not fewer."""
 
     check: ColumnElement[bool]
     ids: Any
@@ -72,29 +78,33 @@ class Question:
     member: ColumnElement[bool] | None = None
 
 
-@dataclass(frozen=True)
 class Context:
-    """What a filter's meaning depends on besides the photos."""
+    """What a filter's meaning depends on besides the photos; each part is read when a condition first needs it."""
 
-    gallery: int
-    folders: tuple[tuple[int, str], ...]
-    runs: tuple[str, ...]
-    current_run: str | None
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
+    @cached_property
+    def gallery(self) -> int:
+        return meta.shown_gallery(self._session)
 
-def context(session: Session) -> Context:
-    current = meta.get(session, meta.CURRENT_RUN)
-    return Context(
-        meta.shown_gallery(session),
-        tuple((one, path) for one, path in session.execute(select(Folder.id, Folder.path))),
-        tuple(session.scalars(select(Run.id))),
-        current if current and session.get(Run, current) is not None else None,
-    )
+    @cached_property
+    def folders(self) -> list[tuple[int, str]]:
+        return [(one, path) for one, path in self._session.execute(select(Folder.id, Folder.path))]
+
+    @cached_property
+    def runs(self) -> list[str]:
+        return list(self._session.scalars(select(Run.id)))
+
+    @cached_property
+    def current_run(self) -> str | None:
+        current = meta.get(self._session, meta.CURRENT_RUN)
+        return current if current and self._session.get(Run, current) is not None else None
 
 
 def where(node: Filter, session: Session) -> ColumnElement[bool]:
     """The filter as a condition on ``image``, with the photos that are meant at all."""
-    condition = _where(node, session, context(session))
+    condition = _where(node, session, Context(session))
     return condition if nodes.wants_unusable(node) else and_(USABLE, condition)
 
 
@@ -156,7 +166,7 @@ def _as_set(asked: Question, walk: _Walk) -> ColumnElement[bool]:
 
 def mask(node: Filter, ids: np.ndarray, session: Session, known: Context | None = None) -> np.ndarray:
     """For which of the photos ``ids`` the filter holds: boolean ``[n]``. Which are meant at all is for the caller."""
-    known = known or context(session)
+    known = known or Context(session)
     if isinstance(node, nodes.Not):
         return ~mask(node.item, ids, session, known)
     if isinstance(node, nodes.And):
@@ -192,7 +202,7 @@ def question(leaf: Leaf, known: Context) -> Question:
         case nodes.Number():
             return _number(leaf, known)
         case nodes.InFolder(text):
-            return _of_image(or_(false(), *(_in_folder(one, path, text) for one, path in known.folders)))
+            return _folder(text, known)
         case nodes.Author(value):
             return _of_captions(Caption.author == value)
         case nodes.ByRun(text):
@@ -201,9 +211,10 @@ def question(leaf: Leaf, known: Context) -> Question:
             return _date(leaf)
 
 
-def _of_image(condition: ColumnElement[bool], *, indexed: bool = False) -> Question:
+def _of_image(condition: ColumnElement[bool]) -> Question:
+    """Photos with something that few have and an index lists."""
     ids = _images(condition)
-    return Question(condition, ids, ids if indexed else None)
+    return Question(condition, ids, ids)
 
 
 def _of_captions(condition: ColumnElement[bool]) -> Question:
@@ -223,29 +234,32 @@ def _has_caption(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     return exists().where(Caption.image_id == Image.id, Caption.live, condition).correlate(Image)
 
 
-def _images(condition: ColumnElement[bool]) -> Any:
-    return select(Image.id).where(condition).correlate(None)
+def _images(condition: ColumnElement[bool], hits: Any | None = None) -> Any:
+    """Photos for which the condition holds; ``hits``: it holds for none but these (:func:`_name_hits`)."""
+    query = select(Image.id).where(condition)
+    if hits is not None:  # plus nothing: each hit is looked up among the photos, never the other way about
+        found = hits.subquery()
+        query = query.join_from(found, Image, Image.id == found.c.rowid + 0)
+    return query.correlate(None)
 
 
 # --- words ---
 
 
 def _words(node: nodes.Words) -> Question:
-    in_name = _name_has(node.text)
+    in_name, name_hits = _name_has(node.text), _name_hits([node.text])
     wanted = words(node.text)
     if not wanted:  # signs alone, an emoji: no index knows them
         said = func.instr(Caption.text, node.text) > 0
-        ids = union(_captioned(said), _images(in_name))
+        ids = union(_captioned(said), _images(in_name, name_hits))
         return Question(Image.id.in_(ids), ids, None)
     phrase = '"' + " ".join(wanted) + '"' + ("" if node.exact else " *")
     hits = select(_FTS.c.rowid).where(_FTS.c.caption_fts.op("MATCH")(phrase)).correlate(None)
     said = select(Caption.image_id).where(Caption.id.in_(hits)).correlate(None)
-    return Question(
-        or_(in_name, _has_caption(_says(wanted, exact=node.exact))),
-        union(said, _images(in_name)),
-        probe=hits,
-        member=or_((Image.id + 0).in_(said), in_name),
-    )
+    check, ids = or_(in_name, _has_caption(_says(wanted, exact=node.exact))), union(said, _images(in_name, name_hits))
+    if name_hits is None:
+        return Question(check, ids, hits, member=or_((Image.id + 0).in_(said), in_name))
+    return Question(check, ids, union_all(hits, name_hits))
 
 
 def _says(wanted: list[str], *, exact: bool) -> ColumnElement[bool]:
@@ -275,25 +289,53 @@ def _name_like(pattern: str) -> ColumnElement[bool]:
     return or_(type_coerce(name, String).like(pattern, escape="\\"), in_bytes)
 
 
+def _name_hits(texts: Sequence[str]) -> Any | None:
+    """A SELECT of the photos in whose names all three-character parts of one of ``texts`` stand: those with the text,
+    and a few more. ``None`` where the index cannot tell: nothing shorter is in it, and it folds other scripts its way.
+    """
+    if not texts or any(len(text) < 3 or not text.isascii() or "\x00" in text for text in texts):
+        return None
+    phrases = " OR ".join(f"({' AND '.join(_trigrams(text))})" for text in texts)
+    return select(_NAMES.c.rowid).where(_NAMES.c.name_fts.op("MATCH")(phrases)).correlate(None)
+
+
+def _trigrams(text: str) -> list[str]:
+    """As the index is asked for them."""
+    parts = dict.fromkeys(text[at : at + 3] for at in range(len(text) - 2))
+    return ['"' + part.replace('"', '""') + '"' for part in islice(parts, _MOST_TRIGRAMS)]
+
+
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-def _in_folder(folder_id: int, path: str, text: str) -> ColumnElement[bool]:
-    """The photos of one folder of the library for which :func:`evaluator.folder_has` holds."""
-    root = path.replace(os.sep, "/").rstrip("/")
-    here = Image.folder_id + 0 == folder_id  # plus nothing: the photos stay in their order
-    if not text.isascii():
-        return and_(here, getattr(func, functions.FOLDER_HAS)(root, Image.relative_path, text).is_(True))
+def _folder(text: str, known: Context) -> Question:
+    """The photos for which :func:`evaluator.folder_has` holds."""
+    conditions: list[ColumnElement[bool]] = [false()]
+    parts: list[str] = []
+    for folder_id, path in known.folders:
+        root = path.replace(os.sep, "/").rstrip("/")
+        here = Image.folder_id + 0 == folder_id  # plus nothing: the photos stay in their order
+        if not text.isascii():
+            below = getattr(func, functions.FOLDER_HAS)(root, Image.relative_path, text).is_(True)
+            conditions.append(and_(here, below))
+            parts.append(text)
+        elif text.lower() in ascii_lower(root):
+            conditions.append(here)
+            parts.append("")  # whatever a photo's own name is
+        else:
+            begins = _begins_below(root, text)
+            below = [f"%{_escaped(text)}%/%", *(f"{_escaped(begin)}%/%" for begin in begins)]
+            conditions.append(and_(here, or_(*map(_name_like, below))))
+            parts += [text, *begins]
+    condition, hits = or_(*conditions), _name_hits(list(dict.fromkeys(parts)))
+    return Question(condition, _images(condition, hits), hits)
+
+
+def _begins_below(root: str, text: str) -> list[str]:
+    """With what a photo's name below ``root`` begins where ``text`` begins in the folder's own name and goes on."""
     small, text = ascii_lower(f"{root}/"), text.lower()
-    if text in small[:-1]:
-        return here
-    inside = [_name_like(f"%{_escaped(text)}%/%")]
-    # The text may begin in the folder's own name and go on below it.
-    for at in range(1, len(text)):
-        if text[at - 1] == "/" and small.endswith(text[:at]):
-            inside.append(_name_like(f"{_escaped(text[at:])}%/%"))
-    return and_(here, or_(*inside))
+    return [text[at:] for at in range(1, len(text)) if text[at - 1] == "/" and small.endswith(text[:at])]
 
 
 # --- states, authors, runs ---
@@ -301,15 +343,15 @@ def _in_folder(folder_id: int, path: str, text: str) -> ColumnElement[bool]:
 
 def _state(value: str) -> Question:
     if value == "failed":
-        return _of_image(Image.error.is_not(None), indexed=True)
+        return _of_image(Image.error.is_not(None))
     if value == "missing":
-        return _of_image(Image.missing_since.is_not(None), indexed=True)
+        return _of_image(Image.missing_since.is_not(None))
     kept = Caption.state.in_(("accepted", "candidate"))
     if value == "none":
         return Question(not_(_has_caption(kept)), _images(Image.id.not_in(_captioned(kept))), None)
     if value == "changed":
         older = _has_caption(and_(kept, Caption.created_at < Image.changed_at))
-        return _of_image(and_(Image.changed_at.is_not(None), older), indexed=True)
+        return _of_image(and_(Image.changed_at.is_not(None), older))
     if value == "seed":
         return _of_captions(and_(Caption.state == "accepted", Caption.is_seed))
     return _of_captions(Caption.state == value)
