@@ -34,6 +34,9 @@ SPECS: tuple[Spec, ...] = (
     Spec("quit", "&Quit", ("Ctrl+Q",)),
     Spec("undo", "&Undo", ("Ctrl+Z",), "undo"),
     Spec("redo", "&Redo", ("Ctrl+Shift+Z", "Ctrl+Y"), "redo"),
+    Spec(
+        "rewrite", "&Change many captions…", ("Ctrl+H",), "edit", tip="Find and replace, or put words before or after"
+    ),
     Spec("go_library", "&Library", ("Ctrl+1",), "library", tip="All photos and their captions"),
     Spec("go_seed", "&Seed", ("Ctrl+2",), "seed", tip="Write captions for a handful of photos"),
     Spec("go_train", "&Train", ("Ctrl+3",), "train", tip="Teach Seedcap your wording"),
@@ -61,12 +64,14 @@ SPECS: tuple[Spec, ...] = (
     Spec("next_uncaptioned", "Next photo without your caption", ("Ctrl+J",), "seed", "Seed"),
     Spec("suggest", "Choose photos for me", ("Ctrl+L",), "suggest", "Seed", "Pick photos that cover the library"),
     Spec("use_suggestion", "Start from the suggestion", ("Ctrl+E",), "edit", "Seed"),
+    Spec("seed_earlier", "Earlier captions of this photo", ("Ctrl+R",), "clock", "Seed"),
     Spec("train", "Train", ("Ctrl+Return",), "train", "Train"),
     Spec("accept", "Accept and go on", ("Ctrl+Return",), "check", "Review"),
     Spec("edit", "Edit", ("Return", "F2"), "edit", "Review"),
     Spec("reject", "Reject", ("Delete",), "trash", "Review", "Reject every suggestion for this photo"),
     Spec("review_previous", "Previous photo", ("Ctrl+Up", "Left"), "previous", "Review"),
     Spec("review_next", "Next photo", ("Ctrl+Down", "Right"), "next", "Review"),
+    Spec("review_earlier", "Earlier captions of this photo", ("Ctrl+R",), "clock", "Review"),
     *(Spec(f"pick_{n}", f"Choose suggestion {n}", (str(n),), "", "Review") for n in range(1, 10)),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
 
-from PySide6.QtCore import QCoreApplication, QSettings, QtMsgType, qInstallMessageHandler
+from PySide6.QtCore import QCoreApplication, QSettings, Qt, QtMsgType, qInstallMessageHandler
 from PySide6.QtWidgets import QApplication
 
 import core.cli
@@ -37,6 +38,9 @@ def main(argv: Sequence[str]) -> int:
     sys.excepthook = crash_hook(window)
     log_qt_messages()
     remove_old_logs(log_dir())
+    # What is imported by the first library stays: looking at all of it again, a full collection of garbage takes tens
+    # of milliseconds in the midst of scrolling or of a search.
+    window.session.opened.connect(gc.freeze, Qt.ConnectionType.SingleShotConnection)
     window.show()
     show_first(window, arguments, settings.value("last_library"))
     return app.exec()

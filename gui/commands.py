@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
+from gui import words
 from gui.lane import Lane
+from gui.rewriting import RewriteOrder, RewritePreview
 from gui.services import LibraryService
 
 
@@ -59,12 +62,32 @@ class Commands(QObject):
     def edit(self, caption_id: int, text: str, then: Callable[[], None] | None = None) -> None:
         self._run(lambda service: service.edit(caption_id, text), self.tr("Edited and accepted"), then)
 
+    def write(self, image_id: int, text: str, then: Callable[[], None] | None = None) -> None:
+        """A further caption of the person's own for a photo."""
+        self._run(lambda service: service.write_seed(image_id, None, text), self.tr("Caption written"), then)
+
+    def use_again(self, caption_id: int, then: Callable[[], None] | None = None) -> None:
+        self._run(lambda service: service.use_again(caption_id), self.tr("Earlier caption accepted"), then)
+
     def remove(self, caption_id: int, then: Callable[[], None] | None = None) -> None:
         self._run(lambda service: service.remove(caption_id), self.tr("Caption removed"), then)
 
     def write_sample_seeds(self, number: int, then: Callable[[], None] | None = None) -> None:
         said = self.tr("Captions written for {n} scenes").format(n=number)
         self._run(lambda service: service.write_sample_seeds(number), said, then)
+
+    def rewrite(self, order: RewriteOrder, then: Callable[[RewritePreview], None] | None = None) -> None:
+        """Change many captions as one step; ``then`` is told what was done."""
+
+        def write(service: LibraryService) -> RewritePreview:
+            return service.rewrite(order)
+
+        def say(done: RewritePreview) -> str:
+            if then is not None:
+                then(done)
+            return words.counted(done.captions, self.tr("caption changed"), self.tr("captions changed"))
+
+        self._run(write, say)
 
     def undo(self) -> None:
         self._step(lambda service: service.undo(), self.tr("Undone: {label}"), self.tr("Nothing to undo."))
@@ -73,17 +96,21 @@ class Commands(QObject):
         self._step(lambda service: service.redo(), self.tr("Done again: {label}"), self.tr("Nothing to redo."))
 
     def _run(
-        self, call: Callable[[LibraryService], object], label: str, then: Callable[[], None] | None = None
+        self,
+        call: Callable[[LibraryService], Any],
+        label: str | Callable[[Any], str],
+        then: Callable[[], None] | None = None,
     ) -> None:
+        """``label``: what to say when it is done; or what makes that of the result."""
         service = self._service
         if service is None:
             return
 
-        def done(_result: object) -> None:
+        def done(result: object) -> None:
             if service is self._service:
                 if then is not None:
                     then()
-                self.changed.emit(label)
+                self.changed.emit(label if isinstance(label, str) else label(result))
 
         self._lane.submit(lambda: call(service), done)
 

@@ -23,7 +23,9 @@ from gui.icons import icon
 from gui.widgets.basics import button, column, label, row, search_box
 
 
-class _Beside(QDialog):
+class Beside(QDialog):
+    """Stays beside the window, which goes on working; Esc and Ctrl+W close it."""
+
     def __init__(self, title: str, parent: QWidget | None) -> None:
         super().__init__(parent)
         self.setWindowTitle(title)
@@ -32,7 +34,7 @@ class _Beside(QDialog):
         QShortcut(QKeySequence("Ctrl+W"), self, self.close)
 
 
-class ShortcutsDialog(_Beside):
+class ShortcutsDialog(Beside):
     """Every key, searchable."""
 
     def __init__(self, actions: Actions, parent: QWidget | None = None) -> None:
@@ -65,7 +67,7 @@ class ShortcutsDialog(_Beside):
             self.table.setRowHidden(at, not all(word in line for word in wanted))
 
 
-class AboutDialog(_Beside):
+class AboutDialog(Beside):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(self.tr("About Seedcap"), parent)
         picture = label("")
@@ -86,7 +88,7 @@ class AboutDialog(_Beside):
         self.setLayout(column(body, theme.M, row(None, copy, close), spacing=theme.S, margin=theme.XL))
 
 
-class CrashDialog(_Beside):
+class CrashDialog(Beside):
     """A bug: what happened, that the captions are safe, and the details to copy."""
 
     def __init__(self, summary: str, details: str, parent: QWidget | None = None) -> None:

@@ -120,7 +120,7 @@ class MainWindow(QMainWindow):
         bar = self.menuBar()
         menus = {
             self.tr("&File"): ("open", "add_folder", "rescan", "", "sample", "", "quit"),
-            self.tr("&Edit"): ("undo", "redo"),
+            self.tr("&Edit"): ("undo", "redo", "", "rewrite"),
             self.tr("&Go"): tuple(f"go_{name}" for name in PLACES),
             self.tr("&View"): ("theme_system", "theme_light", "theme_dark"),
             self.tr("&Help"): ("shortcuts", "about"),
@@ -152,6 +152,7 @@ class MainWindow(QMainWindow):
             "quit": self.close,
             "undo": self.undo,
             "redo": self.redo,
+            "rewrite": self.rewrite,
             "next_theme": self._next_theme,
             "cancel_job": self.session.cancel_all,
             "shortcuts": lambda: self._show_dialog(ShortcutsDialog(self.actions_table, self)),
@@ -161,7 +162,7 @@ class MainWindow(QMainWindow):
         }
         for name, handler in handlers.items():
             self.actions_table[name].triggered.connect(lambda _checked=False, handler=handler: handler())
-        for name in ("undo", "redo", "add_folder", "rescan"):
+        for name in ("undo", "redo", "add_folder", "rescan", "rewrite"):
             self.actions_table[name].setEnabled(False)
 
     def _library(self) -> LibraryView:
@@ -199,6 +200,11 @@ class MainWindow(QMainWindow):
         view = self.view("review")
         assert isinstance(view, ReviewView)
         view.show_id(image_id)
+
+    def rewrite(self) -> None:
+        """Change many captions: those of the photos that Library shows, or of the ones selected there."""
+        self.go("library")
+        self._library().rewrite()
 
     # -- libraries --------------------------------------------------------------------------------------------------
 
@@ -297,7 +303,7 @@ class MainWindow(QMainWindow):
     def _library_opened(self) -> None:
         service = self.session.service
         is_open = service is not None
-        for name in ("add_folder", "rescan"):
+        for name in ("add_folder", "rescan", "rewrite"):
             self.actions_table[name].setEnabled(is_open)
         if service is not None:
             self._settings.setValue("last_library", str(service.path))

@@ -20,8 +20,10 @@ import numpy as np
 from core.errors import UserError
 from core.paths import data_dir
 from core.training.messages import TrainRequest
+from gui import rewriting
 from gui.filters import Filter
 from gui.tasks import ExportOrder
+from gui.versions import Earlier, earlier_texts
 
 if TYPE_CHECKING:
     from core.library.library import Library
@@ -223,6 +225,12 @@ class LibraryService:
         found = self.photos([image_id])
         return found[0] if found else None
 
+    def earlier(self, image_id: int) -> tuple[Earlier, ...]:
+        """What the captions of a photo said before."""
+        from core.library.history import photo_history
+
+        return earlier_texts(photo_history(self._library, image_id))
+
     def failed(self) -> list[ImageRow]:
         from core.library import queries
 
@@ -250,6 +258,9 @@ class LibraryService:
         rows = tuple(ExportRow(item.path, item.action, item.preview) for item in plan.items[:limit])
         writes = numbers["create"] + numbers["merge"] + numbers["replace"]
         return ExportPreview(plan.photos, plan.without, writes, numbers["same"], numbers["keep"], rows)
+
+    def preview_rewrite(self, order: rewriting.RewriteOrder, limit: int) -> rewriting.RewritePreview:
+        return rewriting.preview(self._library, order, limit)
 
     def runs_cut_off(self) -> None:
         """After a worker has ended without a word: its training is not running any more, and can be gone on with."""
@@ -292,6 +303,14 @@ class LibraryService:
         from core.library import edits
 
         edits.reject(self._library, caption_ids)
+
+    def use_again(self, caption_id: int) -> int:
+        from core.library import edits
+
+        return edits.use_again(self._library, caption_id)
+
+    def rewrite(self, order: rewriting.RewriteOrder) -> rewriting.RewritePreview:
+        return rewriting.rewrite(self._library, order)
 
     def write_sample_seeds(self, number: int) -> int:
         """For the sample library: captions for ``number`` scenes, spread over it, as one step that can be undone."""

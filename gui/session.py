@@ -160,9 +160,11 @@ class Session(QObject):
         """``then(call(service))``, unless the library has been closed meanwhile."""
         self._ask(self.reads, call, then, key)
 
-    def look_up(self, call: Callable[[LibraryService], object], then: Callable[..., None]) -> None:
-        """The same for what may take seconds; only the newest is answered."""
-        self._ask(self.lookups, call, then, "lookup")
+    def look_up(
+        self, call: Callable[[LibraryService], object], then: Callable[..., None], *, key: str = "lookup"
+    ) -> None:
+        """The same for what may take seconds; only the newest of a ``key`` is answered."""
+        self._ask(self.lookups, call, then, key)
 
     def _ask(self, lane: Lane, call: Callable[[LibraryService], object], then: Callable[..., None], key: str) -> None:
         service = self.service

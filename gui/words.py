@@ -106,8 +106,12 @@ def model_sentence(run_date: datetime | None) -> str:
     """Which model captions come from."""
     if run_date is None:
         return tr("The starter model writes these captions. Train on your own captions to get your wording.")
-    when = QLocale().toString(QDateTime.fromSecsSinceEpoch(int(run_date.timestamp())), QLocale.FormatType.ShortFormat)
-    return tr("Your model of {date} writes these captions.").format(date=when)
+    return tr("Your model of {date} writes these captions.").format(date=moment(run_date))
+
+
+def moment(when: datetime) -> str:
+    """Date and time as the person's country writes them."""
+    return QLocale().toString(QDateTime.fromSecsSinceEpoch(int(when.timestamp())), QLocale.FormatType.ShortFormat)
 
 
 def export_action(action: str) -> str:

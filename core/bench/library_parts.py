@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 import shutil
@@ -119,6 +120,7 @@ def ask(library: Path, count: str) -> dict[str, Any]:
     """``count`` filters and as many word searches, one after another, each to the rows of its first page: seconds."""
     with Library.open(library) as opened:
         folders = max(1, queries.counts(opened).photos // PHOTOS_A_FOLDER)
+        gc.freeze()  # as the app does
         return {
             "filter_s": [_timed(opened, text) for text in filters(int(count), folders)],
             "fts_s": [_timed(opened, text) for text in searches(int(count))],

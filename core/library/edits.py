@@ -28,9 +28,9 @@ from core.library.steps import (
 from core.library.tables import Caption, Image
 
 __all__ = [
-    "Accept", "AddCaptions", "AddSeed", "EditCaption", "Reject", "RemoveCaptions", "ShareCaption", "accept",
+    "Accept", "AddCaptions", "AddSeed", "EditCaption", "Reject", "RemoveCaptions", "ShareCaption", "UseAgain", "accept",
     "add_captions", "add_seed", "can_redo", "can_undo", "clean_text", "edit_caption", "log", "perform", "redo",
-    "reject", "remove_caption", "share_caption", "undo",
+    "reject", "remove_caption", "share_caption", "undo", "use_again",
 ]  # fmt: skip
 
 MAX_LENGTH = 10_000
@@ -186,6 +186,30 @@ class ShareCaption(Command[int]):
         return number
 
 
+@dataclass(frozen=True)
+class UseAgain(Command[int]):
+    """An earlier text of a photo becomes an accepted caption again, beside what is there and with its author. It is a
+    seed where a person wrote it. A text that the photo has is accepted as it is."""
+
+    kind: ClassVar[str] = "use_again"
+    caption_id: int
+
+    def do(self, step: Step) -> int:
+        old = step.session.get(Caption, int(self.caption_id))
+        if old is None:
+            raise UserError("This caption is no longer in the library.", "Choose the photo again.")
+        human = old.author == "human"
+        step.label = "Use an earlier caption again"
+        same = standing(step.session, Caption.image_id == old.image_id, Caption.text == old.text)
+        for one in same:
+            step.change(one, state="accepted", is_seed=one.status.is_seed or (human and one.author == "human"))
+        if same:
+            return same[0].id
+        status = Status("accepted", human, True)
+        like = Standing(old.id, old.image_id, old.text, old.author, old.run_id, status)
+        return step.add(old.image_id, old.text, status, like=like)
+
+
 def add_seed(library: Library, image_id: int, text: str) -> int:
     """See :class:`AddSeed`; returns the caption's id."""
     return perform(library, AddSeed(image_id, text))
@@ -223,6 +247,11 @@ def remove_caption(library: Library, caption_id: int) -> None:
 def share_caption(library: Library, caption_id: int, image_ids: Iterable[int]) -> int:
     """See :class:`ShareCaption`; one step. Returns for how many photos the caption is accepted now."""
     return perform(library, ShareCaption(int(caption_id), _ids(image_ids)))
+
+
+def use_again(library: Library, caption_id: int) -> int:
+    """See :class:`UseAgain`; returns the id of the caption that says it now."""
+    return perform(library, UseAgain(int(caption_id)))
 
 
 def counted(verb: str, number: int) -> str:

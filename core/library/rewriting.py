@@ -64,6 +64,7 @@ class Replace:
             plain = re.compile(pattern, flags)
             return lambda texts: [plain.sub(lambda _: self.by, text).strip() for text in texts]
         shown = _short(self.find), _short(self.by)
+        compiled(self.find, self.by, flags, shown)  # alone, so that a complaint tells places in what was typed
         expression = compiled(pattern, self.by, flags, shown)
         return lambda texts: replace_all(expression, self.by, texts, MAX_LENGTH + 1, shown[0])
 

@@ -405,6 +405,26 @@ class LibraryView(QWidget):
 
         self._session.read_photos(np.array(self.grid.selected_ids(), dtype=np.int64), reject)
 
+    def rewrite(self) -> None:
+        """Open the dialog that changes many captions: of the selected photos, else of those shown, else of all."""
+        from gui.rewrite_dialog import Photos, RewriteDialog
+
+        choices = [Photos(self.tr("All photos"), None)]
+        if not self._query.filter.empty or self._query.found is not None:
+            shown = tuple(self.grid.photos.ids.tolist())
+            text = words.counted(len(shown), self.tr("photo that is shown"), self.tr("photos that are shown"))
+            choices.insert(0, Photos(text, shown))
+        selected = tuple(self.grid.selected_ids())
+        if selected:
+            text = words.counted(len(selected), self.tr("selected photo"), self.tr("selected photos"))
+            choices.insert(0, Photos(text, selected))
+        window = self.window()
+        shown_already = [one for one in window.findChildren(RewriteDialog) if one.isVisible()]
+        dialog = shown_already[0] if shown_already else RewriteDialog(self._session, self._actions, window)
+        dialog.offer(choices)
+        dialog.show()
+        dialog.activateWindow()
+
     def _reveal(self) -> None:
         index = self.grid.currentIndex()
         photo = self.grid.photos.photo(index.row()) if index.isValid() else None
@@ -421,6 +441,7 @@ class LibraryView(QWidget):
         review.setShortcut(QKeySequence())
         menu.addAction(self._actions["accept_selected"])
         menu.addAction(self._actions["reject_selected"])
+        menu.addAction(self._actions["rewrite"])
         menu.addSeparator()
         menu.addAction(self._actions["reveal"])
         menu.exec(self.grid.viewport().mapToGlobal(position))  # type: ignore[arg-type]

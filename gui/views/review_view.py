@@ -12,9 +12,11 @@ from gui.delegates.candidate import CandidateDelegate
 from gui.models.candidate_model import CandidateModel
 from gui.services import Photo
 from gui.session import Session
+from gui.versions import Earlier
 from gui.widgets.basics import ElidedLabel, EmptyState, action_button, button, column, label, row, tool_button
 from gui.widgets.candidate_list import CandidateList
 from gui.widgets.caption_edit import CaptionEdit
+from gui.widgets.earlier_texts import EarlierTexts
 from gui.widgets.photo_view import PhotoView
 
 
@@ -58,9 +60,9 @@ class ReviewView(QWidget):
         self.edit_button = action_button(self._actions["edit"], text=self.tr("Edit"), icon_name="edit")
         self.reject_button = action_button(self._actions["reject"], text=self.tr("Reject all"), icon_name="trash")
         buttons = row(self.reject_button, self.edit_button, None, self.accept_button)
-        right = column(
-            label(self.tr("Suggestions"), "heading"), self.list, self.editor, buttons, self.keys, spacing=theme.S
-        )
+        self.earlier = EarlierTexts(self._session, self._actions["review_earlier"])
+        heading = row(label(self.tr("Suggestions"), "heading"), None, self.earlier.toggle)
+        right = column(heading, self.list, self.earlier, self.editor, buttons, self.keys, spacing=theme.S)
         right.setStretch(1, 1)
         panel = QWidget()
         panel.setLayout(right)
@@ -95,6 +97,7 @@ class ReviewView(QWidget):
         self._session.opened.connect(self._new_library)
         self.editor.submitted.connect(self._finish_edit)
         self.editor.escaped.connect(self._leave_edit)
+        self.earlier.chosen.connect(self._use_again)
         self.list.doubleClicked.connect(lambda _index: self.edit())
         for name, handler in (
             ("accept", self.accept),
@@ -106,6 +109,7 @@ class ReviewView(QWidget):
         ):
             self._actions[name].triggered.connect(lambda _checked=False, handler=handler: handler())
             self.addAction(self._actions[name])
+        self.addAction(self._actions["review_earlier"])
 
     # -- the queue --------------------------------------------------------------------------------------------------
 
@@ -158,6 +162,7 @@ class ReviewView(QWidget):
         else:
             self._photo = None
             self.picture.clear()
+            self.earlier.show_for(None)
             self._say_nothing()
         self.left.setText(words.counted(len(queue), self.tr("photo left"), self.tr("photos left")))
 
@@ -189,6 +194,7 @@ class ReviewView(QWidget):
         self._photo = photo
         self.picture.show_photo(photo.image, self._session.thumbnails.pixmap(photo.image))
         self.name.set_text(str(photo.image.relative_path))
+        self.earlier.show_for(photo.image.id)
         shown = photo.live
         self.model.set_captions(shown)
         if other:
@@ -250,6 +256,12 @@ class ReviewView(QWidget):
                 self._session.commands.accept([editing])
         else:
             self._session.commands.edit(editing, text)
+        self._go_on()
+
+    def _use_again(self, text: Earlier) -> None:
+        """An earlier caption is accepted in place of what is suggested; the next photo is shown."""
+        self._leave_edit()
+        self._session.commands.use_again(text.id)
         self._go_on()
 
     def _leave_edit(self) -> None:

@@ -13,6 +13,7 @@ from gui.filters import Filter
 from gui.services import Overview, Photo, Query
 from gui.session import Session
 from gui.tasks import Suggestion, SuggestOrder, suggest_photos
+from gui.versions import Earlier
 from gui.widgets.basics import (
     ElidedLabel,
     EmptyState,
@@ -27,6 +28,7 @@ from gui.widgets.basics import (
     tool_button,
 )
 from gui.widgets.caption_edit import CaptionEdit
+from gui.widgets.earlier_texts import EarlierTexts
 from gui.widgets.photo_grid import PhotoGrid
 from gui.widgets.photo_view import PhotoView
 
@@ -76,12 +78,14 @@ class SeedView(QWidget):
         following = tool_button("next", self.tr("Next photo"), self._actions["seed_next"].trigger)
         another = action_button(self._actions["another"], text=self.tr("Another caption"), icon_name="plus")
         save = action_button(self._actions["save_next"], role="primary", text=self.tr("Save and next"))
-        head = row(previous, following, self.name, self.saved, spacing=theme.XS)
+        self.earlier = EarlierTexts(self._session, self._actions["seed_earlier"])
+        head = row(previous, following, self.name, self.saved, self.earlier.toggle, spacing=theme.XS)
         head.setStretch(2, 1)
         keys = self.tr("Enter saves and goes on · Ctrl+↑ ↓ other photos · F1 all keys")
         foot = row(ElidedLabel(keys, "small", cut=Qt.TextElideMode.ElideRight), another, save, spacing=theme.S)
         foot.setStretch(0, 1)
-        main = column(head, self.picture, self.editor, self.others, self.suggestion, foot, spacing=theme.S)
+        below = column(self.others, self.suggestion, self.earlier, foot, spacing=theme.S)
+        main = column(head, self.picture, self.editor, below, spacing=theme.S)
         main.setStretch(1, 1)
         body = row(main, self._side_panel(), spacing=theme.L)
         body.setStretch(0, 1)
@@ -146,6 +150,7 @@ class SeedView(QWidget):
         self._session.data_changed.connect(self.reload)
         self._session.overview_changed.connect(self._apply_overview)
         self._session.typed.connect(self._kept)
+        self.earlier.chosen.connect(self._use_again)
         self.strip.activated_id.connect(self.show_id)
         self.strip.clicked.connect(lambda index: self.show_id(self.strip.photos.id_at(index.row())))
         for name, handler in (
@@ -159,6 +164,7 @@ class SeedView(QWidget):
         ):
             self._actions[name].triggered.connect(lambda _checked=False, handler=handler: handler())
             self.addAction(self._actions[name])
+        self.addAction(self._actions["seed_earlier"])
 
     # -- which photo ------------------------------------------------------------------------------------------------
 
@@ -178,6 +184,7 @@ class SeedView(QWidget):
         self.saved.setText("")
         self._show_others(None)
         self._show_suggestion()
+        self.earlier.show_for(None)
         self._load(image_id)
         self._slow.start()
 
@@ -241,6 +248,7 @@ class SeedView(QWidget):
         if not len(order):
             self._shown = self._photo = self._draft = None
             self.picture.clear()
+            self.earlier.show_for(None)
         elif self._shown is None:
             self.show_id(int(order[0]))
 
@@ -248,6 +256,7 @@ class SeedView(QWidget):
         self._shown = self._photo = self._draft = None
         self.editor.set_text("")
         self.picture.clear()
+        self.earlier.show_for(None)
         self._order = self._captioned = np.empty(0, dtype=np.int64)
         self.strip.photos.set_ids(self._order)
         self._show_strip()
@@ -273,6 +282,7 @@ class SeedView(QWidget):
             self._edit(active.id if active else None, active.text if active else "")
         self._show_others(self._draft.caption_id if self._draft else None)
         self._show_suggestion()
+        self.earlier.show_for(photo.image.id)
         if self.strip.photos.row_of(photo.image.id) is not None:
             self.strip.select_id(photo.image.id)
 
@@ -360,6 +370,12 @@ class SeedView(QWidget):
             self.editor.setPlainText(suggested.text)
             self.editor.setFocus(Qt.FocusReason.ShortcutFocusReason)
             self.editor.selectAll()
+
+    def _use_again(self, text: Earlier) -> None:
+        """An earlier caption stands again, beside the one in the box."""
+        self.keep()
+        if self._shown is not None:
+            self._session.commands.write(self._shown, text.text)
 
     # -- which photos next, and how many ----------------------------------------------------------------------------
 

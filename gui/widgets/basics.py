@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtCore import QObject, QRectF, QSize, Qt
 from PySide6.QtGui import QAction, QFontMetrics, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QBoxLayout,
@@ -87,7 +87,8 @@ def action_button(action: QAction, *, role: str = "", text: str | None = None, i
         tip = action.toolTip()
         made.setToolTip(f"{tip} ({keys})" if keys else tip)
 
-    action.changed.connect(follow)
+    connection = action.changed.connect(follow)
+    made.destroyed.connect(lambda: QObject.disconnect(connection))  # the action outlives a dialog's buttons
     follow()
     return made
 

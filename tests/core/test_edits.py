@@ -201,6 +201,30 @@ def test_a_caption_is_shared_with_near_duplicates_as_one_step(library):
     assert _shown(library, 2) == [] and _shown(library) == [("by the model", "run", "candidate", False)]
 
 
+def test_an_earlier_text_is_used_again_beside_what_is_there(library):
+    first = edits.add_seed(library, 1, "first")
+    second = edits.edit_caption(library, first, "second")
+    again = edits.use_again(library, first)
+    assert again not in (first, second)
+    assert sorted(_shown(library)) == [("first", "human", "accepted", True), ("second", "human", "accepted", True)]
+    assert edits.undo(library) == "Use an earlier caption again"
+    assert _shown(library) == [("second", "human", "accepted", True)]
+
+
+def test_what_the_model_said_is_used_again_as_its_own(library):
+    add_candidates(library, None, {1: ["by the model"]}, "add")
+    (candidate,) = [caption.id for caption in queries.captions_of(library, [1])[1]]
+    edits.reject(library, [candidate])
+    assert edits.use_again(library, candidate) == candidate
+    assert _shown(library) == [("by the model", "run", "accepted", False)]
+    edits.undo(library)
+    edits.remove_caption(library, candidate)
+    assert edits.use_again(library, candidate) != candidate
+    assert _shown(library) == [("by the model", "run", "accepted", False)]
+    with pytest.raises(UserError):
+        edits.use_again(library, 999)
+
+
 def test_the_log_says_what_was_done(library):
     edits.add_seed(library, 1, "a")
     edits.add_captions(library, {1: ["b"], 2: ["c"]}, is_seed=True, label="Import")

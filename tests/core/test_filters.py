@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from core.errors import UserError
 from core.library import meta, queries
-from core.library.filters import nodes
+from core.library.filters import compiler, nodes
 from core.library.filters.evaluator import CaptionFacts, PhotoFacts, matches
 from core.library.filters.fields import FIELDS, STATES, completions
 from core.library.filters.nodes import And, Author, ByRun, Date, InFolder, Not, Number, Or, State, Words, leaves
@@ -323,17 +323,30 @@ def _fill(library: Library, facts: list[PhotoFacts], current_run: str | None) ->
     return made
 
 
+WAYS = {
+    "begin with a set": {"compiler._FETCHED": 0, "compiler._SCANNED": 0},
+    "look up in a set": {"compiler._FETCHED": float("inf")},
+    "ask each photo": {"compiler.RARE": -1, "compiler._COUNTED": -1},
+}
+
+
+def _go(patch: pytest.MonkeyPatch, way: str) -> None:
+    """Make the compiler take one of its ways, which otherwise depends on how many photos there are."""
+    for name, value in WAYS[way].items():
+        patch.setattr(f"core.library.filters.{name}", value)
+    patch.setattr("core.library.paging.RARE", -1 if way == "ask each photo" else 1000)
+
+
 @settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-@given(st.lists(photos, min_size=1, max_size=5), trees, st.sampled_from((None, RUNS[0])), st.booleans())
-def test_sql_means_what_the_evaluator_means(empty_library, facts, tree, current, few):
+@given(st.lists(photos, min_size=1, max_size=5), trees, st.sampled_from((None, RUNS[0])), st.sampled_from(list(WAYS)))
+def test_sql_means_what_the_evaluator_means(empty_library, facts, tree, current, way):
     made = _fill(empty_library, facts, current)
     expected = {one for one, photo in made.items() if matches(tree, photo, current_run=current)}
     assert set(queries.image_ids(empty_library, filter=tree).tolist()) == expected
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("core.library.filters.compiler.RARE", 1000 if few else -1)
-        patch.setattr("core.library.paging.RARE", 1000 if few else -1)
+        _go(patch, way)
         for sort in ("path", "score", "weakest", "distinctiveness"):
             found: list[int] = []
             cursor = None
@@ -351,11 +364,9 @@ def test_sql_means_what_the_evaluator_means(empty_library, facts, tree, current,
 # --- speed: which way SQLite goes ---
 
 
-def _plan(library: Library, text: str, sort: str = "path", *, common: bool = False) -> str:
+def _plan(library: Library, text: str, sort: str = "path", *, way: str = "begin with a set") -> str:
     with pytest.MonkeyPatch.context() as patch, library.session() as session:
-        if common:
-            patch.setattr("core.library.filters.compiler.RARE", -1)
-            patch.setattr("core.library.paging.RARE", -1)
+        _go(patch, way)
         tree = parse(text)
         make = path_query if sort == "path" else scored_query
         query = make(session, tree, None, 200) if sort == "path" else make(session, tree, sort, None, 200)  # type: ignore[arg-type]
@@ -372,7 +383,7 @@ COMMON = (
 
 @pytest.mark.parametrize("text", COMMON)
 def test_a_page_by_path_is_read_from_an_index_in_order(empty_library, text):
-    plan = _plan(empty_library, text, common=True)
+    plan = _plan(empty_library, text, way="ask each photo")
     assert plan.startswith("SCAN image USING") and "INDEX ix_image_live" in plan.splitlines()[0]
     assert "TEMP B-TREE" not in plan
     assert "SCAN caption" not in plan and "SCAN score" not in plan
@@ -380,7 +391,7 @@ def test_a_page_by_path_is_read_from_an_index_in_order(empty_library, text):
 
 @pytest.mark.parametrize("text", COMMON)
 def test_a_page_by_score_walks_through_the_scores_in_order(empty_library, text):
-    first, *rest = _plan(empty_library, text, "score", common=True).splitlines()
+    first, *rest = _plan(empty_library, text, "score", way="ask each photo").splitlines()
     assert first == "SEARCH score USING COVERING INDEX ix_score_clip_s (gallery_id=?)"
     assert not any("SCAN" in line for line in rest)
 
@@ -397,6 +408,27 @@ def test_a_rare_condition_is_where_the_search_begins(empty_library, text):
         assert not any(line.startswith("SCAN") for line in lines)
     else:
         assert any(line.startswith("SCAN caption_fts VIRTUAL TABLE") for line in lines)
+
+
+@pytest.mark.parametrize("text", RARE_ONES)
+def test_photos_are_looked_up_in_the_set_of_a_less_rare_condition_in_order(empty_library, text):
+    plan = _plan(empty_library, text, way="look up in a set")
+    assert plan.startswith("SCAN image USING") and "INDEX ix_image_live" in plan.splitlines()[0]
+    assert "TEMP B-TREE FOR ORDER" not in plan
+    assert "SCAN image" not in plan.splitlines()[1:]  # no name is looked at but those walked past
+
+
+def test_of_two_common_words_that_seldom_meet_one_is_collected(empty_library):
+    with empty_library.session() as session, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("core.library.filters.compiler.RARE", 5)
+        patch.setattr("core.library.filters.compiler._seen", lambda asked, session, limit: 6)
+
+        def queries_of(photos: int) -> list[str]:
+            patch.setattr("core.library.filters.compiler._photos", lambda session: photos)
+            return [str(part) for part in compiler.where(parse("dog car"), session).clauses]
+
+        assert sum("MATCH" in part for part in queries_of(7)) == 0  # most photos have both words: the page is full soon
+        assert sum("MATCH" in part for part in queries_of(100_000)) == 1
 
 
 def test_the_next_page_begins_after_the_last(empty_library):

@@ -1,16 +1,19 @@
 """A filter as SQL. Two ways to ask, with the same meaning:
 
 * :func:`where`: one condition on ``image``, for walking through the photos in an order and stopping when a page is
-  full. Each leaf is either a set of ids to start from or a question to each photo. Which is faster depends on how many
-  photos it holds for, so up to ``RARE`` of them are counted first: a rare condition is a set, a common one a question.
+  full. Each leaf is a set of photos to begin with, a set that each photo is looked up in, or a question to each photo.
+  Which is fastest depends on how many photos it holds for, so they are counted first. Of several common ones that hold
+  together for few photos, the least common is a set too.
 * :func:`mask`: for a whole list. Each leaf is one plain query for ids, and the tree is computed on boolean arrays.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from math import inf, prod
 from operator import eq, ge, gt, le, lt
 from typing import Any
 
@@ -19,6 +22,7 @@ from sqlalchemy import (
     ColumnElement,
     String,
     and_,
+    case,
     cast,
     column,
     exists,
@@ -30,6 +34,7 @@ from sqlalchemy import (
     select,
     table,
     true,
+    type_coerce,
     union,
 )
 from sqlalchemy.orm import Session, aliased
@@ -42,7 +47,14 @@ from core.library.tables import Caption, Folder, Image, Run, Score
 from core.library.words import ascii_lower, words
 
 RARE = 4000
-"""Up to so many rows it is faster to fetch and sort them all than to ask photo after photo."""
+"""Up to so many rows it is faster to collect them than to ask photo after photo."""
+_COUNTED = 20_000
+"""Counting stops here: what holds for more photos is common beside anything."""
+_PAGE = 200
+"""Photos after which a walk usually ends."""
+_FETCHED, _COLLECTED, _SCANNED = 6.0, 4.0, 0.4
+"""What it takes to fetch and sort a photo of a set, to collect one for looking up, and to look for words in the name of
+one, in photos walked past."""
 USABLE = and_(Image.error.is_(None), Image.missing_since.is_(None))
 
 _FTS = table("caption_fts", column("rowid"), column("caption_fts"))
@@ -51,11 +63,13 @@ _FTS = table("caption_fts", column("rowid"), column("caption_fts"))
 @dataclass(frozen=True)
 class Question:
     """``check``: a condition on ``image``. ``ids``: the same as a SELECT of the photos' ids. ``probe``: a SELECT with
-    at least as many rows as ``ids`` would visit; ``None`` where ``ids`` has to look at every photo anyway."""
+    at least as many rows as ``ids`` would visit; ``None`` where ``ids`` has to look at every photo anyway.
+    ``member``: the same once more, as looking photos up in a set, where ``ids`` has to scan all names."""
 
     check: ColumnElement[bool]
     ids: Any
     probe: Any | None
+    member: ColumnElement[bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,15 +102,56 @@ def _where(node: Filter, session: Session, known: Context) -> ColumnElement[bool
     if isinstance(node, nodes.Not):
         return not_(_where(node.item, session, known))
     if isinstance(node, nodes.And):
-        return and_(true(), *(_where(item, session, known) for item in node.items))
+        return and_(true(), *_together(node.items, session, known))
     if isinstance(node, nodes.Or):
         return or_(false(), *(_where(item, session, known) for item in node.items))
     asked = question(node, known)
-    if asked.probe is not None:
-        seen = session.scalar(select(func.count()).select_from(asked.probe.limit(RARE + 1).subquery())) or 0
-        if seen <= RARE:
-            return Image.id.in_(asked.ids)
-    return asked.check
+    count = _seen(asked, session, RARE)
+    return _as_set(asked, _Walk(session, [count])) if count <= RARE else asked.check
+
+
+def _together(items: Sequence[Filter], session: Session, known: Context) -> Iterator[ColumnElement[bool]]:
+    """The conditions of an And: the rarest of them a set, where it is rare or the others leave little of it."""
+    leaves = [question(item, known) for item in items if isinstance(item, Leaf)]
+    seen = [_seen(asked, session, _COUNTED) for asked in leaves]
+    least = min(seen, default=inf)
+    if least <= _COUNTED:
+        walk = _Walk(session, seen)
+        if least <= RARE or walk.length > _COLLECTED * least:
+            yield _as_set(leaves.pop(seen.index(least)), walk)
+    yield from (asked.check for asked in leaves)
+    yield from (_where(item, session, known) for item in items if not isinstance(item, Leaf))
+
+
+def _seen(asked: Question, session: Session, limit: int) -> float:
+    """How many rows a leaf visits, at most ``limit + 1``; infinite where it would look at every photo."""
+    if asked.probe is None:
+        return inf
+    return session.scalar(select(func.count()).select_from(asked.probe.limit(limit + 1).subquery())) or 0
+
+
+def _photos(session: Session) -> int:
+    return session.scalar(select(func.max(Image.id))) or 1
+
+
+class _Walk:
+    """A guess how many of all ``photos`` are asked until a page is full, for conditions that hold for ``seen`` photos
+    each and are independent of each other: ``length``."""
+
+    def __init__(self, session: Session, seen: Sequence[float]) -> None:
+        self.least = min(seen)
+        self.photos = _photos(session)
+        share = prod(min(1.0, count / self.photos) for count in seen)
+        self.length = min(self.photos, _PAGE / share) if share else self.photos
+
+
+def _as_set(asked: Question, walk: _Walk) -> ColumnElement[bool]:
+    """The rarest of the conditions of a walk: begin with its photos, or look up each photo of the walk among them."""
+    begin = _FETCHED * walk.least + (0 if asked.member is None else _SCANNED * walk.photos)
+    if walk.length > begin:
+        return Image.id.in_(asked.ids)
+    # Plus nothing: the photos stay in their order.
+    return (Image.id + 0).in_(asked.ids) if asked.member is None else asked.member
 
 
 def mask(node: Filter, ids: np.ndarray, session: Session, known: Context | None = None) -> np.ndarray:
@@ -184,17 +239,40 @@ def _words(node: nodes.Words) -> Question:
         return Question(Image.id.in_(ids), ids, None)
     phrase = '"' + " ".join(wanted) + '"' + ("" if node.exact else " *")
     hits = select(_FTS.c.rowid).where(_FTS.c.caption_fts.op("MATCH")(phrase)).correlate(None)
-    ids = union(select(Caption.image_id).where(Caption.id.in_(hits)).correlate(None), _images(in_name))
-    has_words = getattr(func, functions.HAS_WORDS)
-    says = has_words(Caption.text, Caption.search_text, " ".join(wanted), 0 if node.exact else 1)
-    return Question(or_(in_name, _has_caption(says)), ids, hits)
+    said = select(Caption.image_id).where(Caption.id.in_(hits)).correlate(None)
+    return Question(
+        or_(in_name, _has_caption(_says(wanted, exact=node.exact))),
+        union(said, _images(in_name)),
+        probe=hits,
+        member=or_((Image.id + 0).in_(said), in_name),
+    )
+
+
+def _says(wanted: list[str], *, exact: bool) -> ColumnElement[bool]:
+    """Whether a caption has the words side by side. SQLite tells by letters what Python need not be called for."""
+    ascii_text, cut_text = func.lower(Caption.text), Caption.search_text
+    letters = func.instr(func.coalesce(cut_text, ascii_text), max(wanted, key=len)) > 0
+    if len(wanted) > 1:
+        has_words = getattr(func, functions.HAS_WORDS)
+        return and_(letters, has_words(Caption.text, cut_text, " ".join(wanted), 0 if exact else 1))
+    glob, word = "GLOB", wanted[0]
+    ends = ("[^a-z0-9]*", " *") if exact else ("*", "*")
+    in_ascii = literal(" ").op("||")(ascii_text).op("||")(" ").op(glob)(f"*[^a-z0-9]{word}{ends[0]}")
+    in_cut = literal(" ").op("||")(cut_text).op("||")(" ").op(glob)(f"* {word}{ends[1]}")
+    return and_(letters, case((cut_text.is_(None), in_ascii), else_=in_cut))
 
 
 def _name_has(text: str) -> ColumnElement[bool]:
     if text.isascii():
-        # CAST: a name that is not Unicode is stored as bytes, which LIKE refuses in some builds of SQLite.
-        return cast(Image.relative_path, String).like(f"%{_escaped(text)}%", escape="\\")
+        return _name_like(f"%{_escaped(text)}%")
     return getattr(func, functions.NAME_HAS)(Image.relative_path, text).is_(True)
+
+
+def _name_like(pattern: str) -> ColumnElement[bool]:
+    """LIKE for names. One that is not Unicode is stored as bytes, which LIKE refuses in some builds of SQLite."""
+    name, is_bytes = Image.relative_path, func.typeof(Image.relative_path) == "blob"
+    in_bytes = and_(is_bytes, cast(name, String).like(pattern, escape="\\"))
+    return or_(type_coerce(name, String).like(pattern, escape="\\"), in_bytes)
 
 
 def _escaped(text: str) -> str:
@@ -210,12 +288,11 @@ def _in_folder(folder_id: int, path: str, text: str) -> ColumnElement[bool]:
     small, text = ascii_lower(f"{root}/"), text.lower()
     if text in small[:-1]:
         return here
-    name = cast(Image.relative_path, String)
-    inside = [name.like(f"%{_escaped(text)}%/%", escape="\\")]
+    inside = [_name_like(f"%{_escaped(text)}%/%")]
     # The text may begin in the folder's own name and go on below it.
     for at in range(1, len(text)):
         if text[at - 1] == "/" and small.endswith(text[:at]):
-            inside.append(name.like(f"{_escaped(text[at:])}%/%", escape="\\"))
+            inside.append(_name_like(f"{_escaped(text[at:])}%/%"))
     return and_(here, or_(*inside))
 
 
