@@ -22,8 +22,8 @@ from core.captioner.language_model import (
     tokenizer_sha256,
 )
 from core.captioner.mapper import MlpMapper
+from core.disk import put_folder_in_place
 from core.errors import UserError
-from core.library.backups import sync_file, sync_folder
 from core.model_folders import refuse_what_leads_out
 
 SCHEMA_VERSION = 1
@@ -49,10 +49,7 @@ def save_captioner(captioner: Captioner, folder: Path, *, with_lm: bool = True) 
         document = {"schema_version": SCHEMA_VERSION, **asdict(captioner.info)}
         (new / "checkpoint.json").write_text(json.dumps(document, indent=2), encoding="utf-8")
         new.chmod(0o755)
-        for file in [path for path in new.rglob("*") if path.is_file()]:
-            sync_file(file)  # a power cut must not leave torn files under the name of a finished checkpoint
-        _swap(new, folder)
-        sync_folder(folder.parent)
+        put_folder_in_place(new, folder)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
@@ -159,14 +156,3 @@ def _mapper_weights(folder: Path, mapper: MlpMapper) -> dict[str, torch.Tensor]:
             again,
         )
     return {name: tensor.float() for name, tensor in weights.items()}
-
-
-def _swap(new: Path, folder: Path) -> None:
-    """Put ``new`` in the place of ``folder``; a crash in between leaves the old one under a dotted name."""
-    if not folder.exists():
-        new.replace(folder)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-    folder.replace(old / folder.name)
-    new.replace(folder)
-    shutil.rmtree(old)

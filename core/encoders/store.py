@@ -23,8 +23,8 @@ import numpy as np
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.sqlite import insert
 
+from core.disk import sync_folder
 from core.errors import UserError
-from core.library.backups import sync_folder
 from core.library.library import Library
 from core.library.tables import Vector
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path, PurePath
 
-from core.library.backups import sync_file, sync_folder
+from core.disk import sync_file, sync_folder
 
 MAX_COMPARED = 512 * 1024 * 1024
 """A larger file is never compared: it counts as one with other words."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from core.disk import sync_file, sync_folder
 from core.errors import UserError
 from core.library.columns import now
 
@@ -83,20 +83,3 @@ def _free_name(folder: Path, stem: str) -> Path:
         number += 1
         path = folder / f"{stem}-{number}.db"
     return path
-
-
-def sync_file(path: Path) -> None:
-    """Wait until the disk has what the file says."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Make new names in ``folder`` survive a power cut, where the system has a way (Windows does it by itself)."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Table
 
+from core.disk import sync_file
 from core.errors import UserError
 from core.jobs import JobContext
 from core.library import backups, db, integrity
@@ -257,7 +258,7 @@ def _mend(writing: sqlite3.Connection, folder: Path, lost: list[str]) -> Path | 
     words = folder / f"captions-without-photo-{now():%Y%m%d-%H%M%S}.csv"
     with words.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("photo", "caption"), *((image, text) for _, image, text in alone)])
-    backups.sync_file(words)
+    sync_file(words)
     lost.append(f"{len(alone):,} captions belong to photos whose rows are gone; they are kept, and listed in {words}.")
     return words
 

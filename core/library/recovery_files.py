@@ -12,8 +12,8 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from core.disk import sync_file, sync_folder
 from core.errors import UserError
-from core.library.backups import sync_file, sync_folder
 from core.library.columns import now
 
 DATABASE = "library.db"

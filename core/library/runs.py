@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from core.disk import sync_folder
 from core.errors import UserError
 from core.library import meta
-from core.library.backups import sync_folder
 from core.library.columns import now
 from core.library.library import Library
 from core.library.records import RunRow

@@ -18,6 +18,7 @@ from torch import nn
 from core.captioner.captioner import Captioner
 from core.captioner.checkpoint import load_captioner, read_info
 from core.captioner.decoding import DecodingOptions
+from core.disk import put_folder_in_place
 from core.encoders.open_clip_encoder import OpenClipEncoder, load_encoder
 from core.errors import UserError
 from core.images.decode import load_image
@@ -233,13 +234,7 @@ def _new_folder(out: Path) -> Iterator[Path]:
     try:
         yield folder
         folder.chmod(0o755)
-        if out.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
-            out.replace(old / out.name)
-            folder.replace(out)
-            shutil.rmtree(old)
-        else:
-            folder.replace(out)
+        put_folder_in_place(folder, out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from core import paths
+from core.disk import sync_folder
 from core.errors import UserError
-from core.library.backups import sync_folder
 
 STARTER, BEFORE = "starter", "before"
 CONFIG, METRICS, SAMPLES, REPORT = "config.toml", "metrics.jsonl", "samples.jsonl", "report.json"

@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from core.disk import sync_file
 from core.errors import UserError
-from core.library.backups import sync_file
 
 Weights = dict[str, torch.Tensor]
 
