@@ -1,4 +1,4 @@
-"""Model folders that somebody prepared: nothing of them runs, nothing outside them is opened, and each refusal names them."""
+"""Model folders that somebody prepared: nothing of them runs, nothing outside is opened, each refusal names them."""
 
 from __future__ import annotations
 
