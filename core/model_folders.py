@@ -15,15 +15,22 @@ from core.errors import UserError
 # What open_clip looks for in a folder before it looks for a pickle.
 _FIRST = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_TOKENIZER_SETTINGS = {"clean", "strip_sep_token", "language"}
 _LARGEST_INDEX = 50_000_000
 _NEXT = "Do not use a model that you do not trust; take it from where it was published."
 
 
 def refuse_what_leads_out(folder: Path) -> None:
-    """Raise ``UserError`` for a folder with links, or whose list of weight files names others than its own."""
+    """Raise ``UserError`` for a folder with links or an adapter, or whose list of weight files names others than its
+    own."""
     for path in sorted(folder.rglob("*")):
         if path.is_symlink():
             raise UserError(f"{path} is a link: a model folder holds its files itself.", _NEXT)
+        if path.name == "adapter_config.json":  # transformers opens the model that it names, wherever that is
+            raise UserError(
+                f"{path} makes this an adapter for another model, not a model.",
+                "Merge the adapter into its model and save that as safetensors.",
+            )
     for index in sorted(folder.glob("*.index.json")):
         for name in _weight_files(index):
             if not isinstance(name, str) or Path(name).name != name or "\\" in name or name in ("", ".", ".."):
@@ -46,12 +53,34 @@ def refuse_names_elsewhere(config: Path, document: Any) -> None:
     """Raise ``UserError`` when an open_clip configuration takes a part of the model from another place."""
     model = document.get("model_cfg") if isinstance(document, dict) else None
     for part in model.values() if isinstance(model, dict) else ():
+        settings = part.get("tokenizer_kwargs") if isinstance(part, dict) else None
+        if settings is not None and not (isinstance(settings, dict) and set(settings) <= _TOKENIZER_SETTINGS):
+            # They are handed on to transformers as they are, and one of them lets code of the folder run.
+            raise UserError(f"{config} has settings for its tokenizer that are not known: {settings!r:.80}.", _NEXT)
         for key in ("timm_model_name", "hf_model_name"):
             name = part.get(key) if isinstance(part, dict) else None
             allowed = 1 if key == "hf_model_name" else 0  # organisation/model on the hub; timm's own names have none
             if name is None or (isinstance(name, str) and _is_plain(name, slashes=allowed)):
                 continue
             raise UserError(f"{config} takes a part of the model from {name!r:.80}.", _NEXT)
+
+
+def refuse_programs_from_the_hub(config: Path) -> None:
+    """Raise ``UserError`` when a transformers configuration asks for kernels of a repository, which are programs."""
+    try:
+        document = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{config} cannot be read: {error}", _NEXT) from error
+    waiting = [document]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list):
+            waiting += one
+        elif isinstance(one, dict):
+            waiting += one.values()
+            for key, value in one.items():
+                if key.strip("_").removesuffix("_internal").endswith("_implementation") and "/" in str(value):
+                    raise UserError(f"{config} wants to run a program from {value!r:.80}.", _NEXT)
 
 
 def _is_plain(name: str, *, slashes: int) -> bool:

@@ -15,6 +15,7 @@ from gui.bridge import RunningJob
 from gui.dialogs import AboutDialog, ShortcutsDialog
 from gui.services import Overview
 from gui.session import Session
+from gui.tasks import TakenOut, TakeOutOrder, take_out_folder
 from gui.theme import MODES, Mode
 from gui.views.library_view import LibraryView
 from gui.widgets.basics import column, row
@@ -88,6 +89,7 @@ class MainWindow(QMainWindow):
             library.open_photo.connect(self.write_for)
             library.review_photo.connect(self.review)
             library.first_photos.connect(self._offer_first_captions)
+            library.folder_away.connect(self._offer_to_take_out)
             return library
         if name == "seed":
             from gui.views.seed_view import SeedView
@@ -253,6 +255,32 @@ class MainWindow(QMainWindow):
             ),
             action=(self.tr("Suggest captions"), self._suggest_captions),
         )
+
+    def _offer_to_take_out(self, folder: Path) -> None:
+        """A folder of the library is not there: moved, on a drive that is not plugged in, or gone for good."""
+        hint = self.tr("If it was moved, add it where it is now. If it is on a drive, plug that in.")
+        gone = self.tr("If it is gone for good, take it out of the library; captions of its photos are kept.")
+        self.messages.show_message(
+            self.tr("The folder {folder} is not there.").format(folder=folder),
+            f"{hint} {gone}",
+            kind="warn",
+            action=(self.tr("Take it out"), lambda: self._take_out(folder)),
+        )
+
+    def _take_out(self, folder: Path) -> None:
+        service = self.session.service
+        if service is None:
+            return
+        self.messages.clear()
+        order, title = TakeOutOrder(service.path, folder), self.tr("Taking a folder out")
+        job = self.session.start(self.session.light, take_out_folder, order, title=title, kind="take out")
+        if job is not None:
+            job.finished.connect(self._taken_out)
+
+    def _taken_out(self, result: TakenOut) -> None:
+        kept = words.counted(result.kept, self.tr("captioned photo"), self.tr("captioned photos"))
+        text = self.tr("Taken out. Captions moved to copies: {moved}. Missing now: {kept}.")
+        self.session.said.emit(text.format(moved=words.count(result.moved), kept=kept))
 
     def _suggest_captions(self) -> None:
         from gui.views.deliver_view import DeliverView

@@ -49,6 +49,24 @@ class ScanResult:
     errors: tuple[tuple[str, str], ...]
     renamed: int = 0
     returned: int = 0
+    away: tuple[Path, ...] = ()
+    """Folders of the library that are not there now."""
+
+
+@dataclass(frozen=True)
+class TakeOutOrder:
+    """Let go of a folder that is gone for good."""
+
+    library: Path
+    folder: Path
+
+
+@dataclass(frozen=True)
+class TakenOut:
+    """``moved``: photos whose captions a copy has now; ``kept``: those that stay as missing for their captions."""
+
+    moved: int
+    kept: int
 
 
 @dataclass(frozen=True)
@@ -146,6 +164,7 @@ def scan_folders(ctx: JobContext, order: ScanOrder) -> ScanResult:
 
     with Library.open(order.library) as library:
         report = scan_all(library, order.folders or tuple(queries.folders(library)), ctx)
+        away = tuple(folder for folder in queries.folders(library) if not folder.exists())
     return ScanResult(
         report.found,
         report.added,
@@ -154,7 +173,18 @@ def scan_folders(ctx: JobContext, order: ScanOrder) -> ScanResult:
         tuple((str(error.path), error.reason) for error in report.errors),
         report.renamed,
         report.returned,
+        away,
     )
+
+
+@needs("core.library.leaving")
+def take_out_folder(ctx: JobContext, order: TakeOutOrder) -> TakenOut:
+    from core.library.leaving import take_out
+    from core.library.library import Library
+
+    with Library.open(order.library) as library:
+        result = take_out(library, order.folder, ctx)
+    return TakenOut(result.moved, result.kept)
 
 
 @needs("core.encoders.find")

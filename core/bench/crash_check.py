@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from core.bench.crash_work import DIM, Place, state_of
 from core.encoders.store import VectorStore
@@ -42,10 +43,15 @@ class Expected:
     files: dict[str, set[str]] = field(default_factory=dict)
     written: set[str] = field(default_factory=set)
     runs: dict[str, str] = field(default_factory=dict)
-    odd: dict[int, int] = field(default_factory=dict)
+    stages: set[int] = field(default_factory=set)
+    odd: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    found: list[Finding] = field(default_factory=list)
 
     def take_in(self, said: Iterable[dict[str, Any]]) -> dict[str, Any]:
-        """Learn what was acknowledged; returns the step that was announced and not acknowledged, if any."""
+        """Learn what was acknowledged; returns the step that was announced and not acknowledged, if any.
+
+        What can be told from the words alone to be wrong goes to ``found``.
+        """
         doing: dict[str, Any] = {}
         for line in said:
             if "doing" in line:
@@ -59,22 +65,50 @@ class Expected:
                 self.steps = line["undo"], line["redo"]
             self.photos |= set(line.get("photos", ()))
             if line["did"] == "caption":
-                for file, caption in line["files"]:
-                    self.said.setdefault(file, set()).add(caption)
+                self._captioned(line["files"])
+            if line["did"] == "ask":
+                sentence = f"the model was asked again for photos {line['again']}, which job {line['job']} had done"
+                self.found.append(Finding("repeated", sentence))
             if line["did"] == "export":
                 for path, content in line["files"].items():
                     if path not in line["kept"]:
                         self.files[path] = {content}
                         self.written.add(path)
-            if line["did"] == "train":
-                self.runs[line["run"]] = line["kept"]
+            if line["did"] in ("stage", "anew", "train"):
+                self._trained(line)
         return doing
+
+    def _captioned(self, files: Iterable[tuple[str, str]]) -> None:
+        """Photos that were acknowledged as captioned: each once for each job."""
+        for file, caption in files:
+            known = self.said.setdefault(file, set())
+            if job_of(caption) in {job_of(one) for one in known}:
+                self.found.append(Finding("repeated", f"job {job_of(caption)} said twice that it captioned {file}"))
+            known.add(caption)
+
+    def _trained(self, line: dict[str, Any]) -> None:
+        """A training goes on where it was: with the stages that it had finished, and at all once one had begun."""
+        if line["did"] == "stage":
+            if line["stage"] < max(self.stages, default=0):
+                self.found.append(Finding("lost", f"stage {line['stage']} was finished, and was trained again"))
+            self.stages.add(line["stage"])
+            return
+        if line["did"] == "anew" and (self.stages or "damaged" in line["why"]):
+            self.found.append(Finding("damaged", f"a training that had begun could not go on: {line['why']}"))
+        if line["did"] == "train":
+            self.runs[line["run"]] = line["kept"]
+        self.stages.clear()
+
+
+def job_of(caption: str) -> int:
+    """The job that a caption of the toy engine is of."""
+    return int(caption.split()[1])
 
 
 def check(place: Place, expected: Expected, said: Iterable[dict[str, Any]]) -> list[Finding]:
     """Everything that does not hold now, given what the process said before it ended."""
     doing = expected.take_in(said)
-    found: list[Finding] = []
+    found, expected.found = expected.found, []
     try:
         with Library.open(place.library, exclusive=True) as library:
             found += _database(library)
@@ -123,28 +157,25 @@ def _edits(library: Library, expected: Expected, doing: dict[str, Any]) -> list[
 
 
 def _captioned(library: Library, expected: Expected) -> list[Finding]:
-    """Every photo has exactly one caption for each job that has done it, and those that were acknowledged."""
+    """Of each job that has done it a photo has one caption, and was done once; and those that were acknowledged."""
     found = []
     with library.session() as session:
         model = (Caption.author == "run", Caption.text.like("Said %"))
-        rows = session.execute(select(Caption.image_id, func.count()).where(*model).group_by(Caption.image_id))
-        captions = {row[0]: row[1] for row in rows}
-        rows = session.execute(
-            select(JobItem.image_id, func.count()).where(JobItem.state == "done").group_by(JobItem.image_id)
-        )
-        done = {row[0]: row[1] for row in rows}
+        captions = list(session.execute(select(Caption.image_id, Caption.text).where(*model)))
+        items = select(JobItem.job_id, JobItem.image_id, JobItem.attempts).where(JobItem.state == "done")
+        done = {(row[0], row[1]): row[2] for row in session.execute(items)}
         names = {row[0]: row[1] for row in session.execute(select(Image.id, Image.relative_path))}
-        texts: dict[str, set[str]] = {}
-        for image, text in session.execute(select(Caption.image_id, Caption.text).where(*model)):
-            texts.setdefault(names[image], set()).add(text)
-    for image in captions.keys() | done.keys():
-        more = captions.get(image, 0) - done.get(image, 0)
-        known, expected.odd[image] = expected.odd.get(image, 0), more
-        if more != known:
-            kind = "repeated" if more > 0 else "lost"
-            found.append(
-                Finding(kind, f"photo {image}: {captions.get(image, 0)} captions of {done.get(image, 0)} jobs")
-            )
+    written = Counter((job_of(text), image) for image, text in captions)
+    for job, image in sorted(written.keys() | done.keys()):
+        now = written[job, image], done.get((job, image), 0)
+        if now == (1, 1) or now == expected.odd.get((job, image)):
+            continue
+        expected.odd[job, image] = now  # once is enough
+        kind = "lost" if now[0] < min(now[1], 1) else "repeated"
+        found.append(Finding(kind, f"photo {image} has {now[0]} captions of job {job}, which did it {now[1]} times"))
+    texts: dict[str, set[str]] = {}
+    for image, text in captions:
+        texts.setdefault(names[image], set()).add(text)
     for name, said in expected.said.items():
         found += [Finding("lost", f"the caption {one!r} of {name} is gone") for one in said - texts.get(name, set())]
         said &= texts.get(name, set())
@@ -175,6 +206,9 @@ def _runs(library: Library, expected: Expected) -> list[Finding]:
         if wrong:
             del expected.runs[run_id]  # once is enough
         found += wrong
+    newest = next(iter(queries.runs(library)), None)
+    if newest is None or newest.status == "done":
+        expected.stages.clear()  # it ended, even if that was not acknowledged any more
     current = queries.current_run(library)
     if current is not None and (wrong := _checkpoint(current.folder)):
         queries.set_current_run(library, None)

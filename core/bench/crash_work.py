@@ -19,19 +19,21 @@ import numpy as np
 from PIL import Image
 
 from core.batch.engine import Timers
-from core.batch.library_runner import caption_with
+from core.batch.library_runner import KIND, caption_with
 from core.batch.progress import BatchProgress
 from core.batch.records import Candidate
 from core.batch.runner import CaptionOptions, LibraryCaptionRequest
+from core.errors import UserError
 from core.exchange.exports import plan_export, write_export
 from core.exchange.files import digest
 from core.exchange.imports import import_captions
 from core.images.preprocess import Preprocess
 from core.jobs import QuietContext
-from core.library import edits, queries
+from core.library import edits, ledger, queries
 from core.library.library import Library
 from core.library.scan import scan
 from core.library.steps import can_redo, can_undo, redo, undo
+from core.training.messages import StageStarted, TrainRequest
 
 DIM = 16
 PHOTOS_AT_FIRST = 24
@@ -200,9 +202,15 @@ class _ToyEncoder:
 
 
 class ToyEngine:
-    """Captions that no other call gives: a photo that is captioned twice has two of them."""
+    """Captions that no other call gives, with the job they are of: a photo that is captioned twice has two of them.
 
-    def __init__(self, mark: str) -> None:
+    It says which photos it is asked for again: in the same call or an earlier one, or that the ledger has as done.
+    """
+
+    def __init__(self, library: Library, mark: str, say: Say) -> None:
+        self._library, self._say = library, say
+        self._images = {int(content[:14], 16): image for image, content in queries.contents(library)}
+        self._asked: set[tuple[int, int]] = set()
         encoder = _ToyEncoder()
         manifest = SimpleNamespace(source="toy", model_hash="toy", encoder=encoder)
         self.bundle: Any = SimpleNamespace(
@@ -214,15 +222,23 @@ class ToyEngine:
         return self.bundle.encoder.encode_images(np.stack(pixels)) if pixels else np.zeros((0, DIM), np.float32)
 
     def caption(self, vectors: np.ndarray, seeds: Sequence[int], ctx: Any) -> tuple[list[Any], np.ndarray]:
+        job = ledger.last_job(self._library, KIND)
+        number = job.id if job else 0
+        asked = [(number, self._images[one]) for one in seeds]
+        again = {image for row, (_, image) in enumerate(asked) if asked[row] in {*self._asked, *asked[:row]}}
+        again |= ledger.done_among(self._library, number, [image for _, image in asked])
+        if again:
+            self._say(did="ask", again=sorted(again), job=number)
+        self._asked |= {*asked}
         found = []
         for _ in seeds:
             self._count += 1
-            found.append((Candidate(f"Said {self._mark} {self._count}", 0.5, -1.0),))
+            found.append((Candidate(f"Said {number} {self._mark} {self._count}", 0.5, -1.0),))
         return found, vectors
 
 
 class _Telling(QuietContext):
-    """Says which photos are captioned, after the batch is in the database."""
+    """Says which photos are captioned, after the batch is in the database; and which stage of a training begins."""
 
     def __init__(self, say: Say) -> None:
         self._say = say
@@ -230,33 +246,47 @@ class _Telling(QuietContext):
     def partial(self, result: object) -> None:
         if isinstance(result, BatchProgress):
             self._say(did="caption", files=[list(one) for one in result.latest])
+        elif isinstance(result, StageStarted):
+            self._say(did="stage", stage=result.stage)
 
 
 def _caption(place: Place, rng: random.Random, say: Say) -> None:
     options = CaptionOptions(batch=1)
     request = LibraryCaptionRequest(place.library, existing="add", resume=True, options=options)
     with Library.open(place.library, exclusive=True) as library:
-        engine: Any = ToyEngine(f"{rng.getrandbits(60):x}")
+        engine: Any = ToyEngine(library, f"{rng.getrandbits(60):x}", say)
         report = caption_with(_Telling(say), library, request, cast(Any, engine))
         say(did="job", done=report.done, already=report.already)
 
 
 def _train(place: Place, rng: random.Random, say: Say) -> None:
-    from core.errors import UserError
-    from core.training.job import train_job
-    from core.training.messages import TrainRequest
-
-    request = {"library": place.library, "overrides": TRAINING, "stages": "12"}
+    """Go on with the training that was stopped; if that is refused, say so, and begin another."""
     with Library.open(place.library, exclusive=True):
         try:
-            report = train_job(QuietContext(), TrainRequest(**request, resume=True))
+            _train_on(place, say, resume=True)
         except UserError as error:
-            if not ("no stopped training" in error.message or "have changed since" in error.message):
+            if error.topic != "begin anew":
                 raise
-            report = train_job(QuietContext(), TrainRequest(**request))
-        say(did="train", run=report.run_id, kept=report.kept)
+            say(did="anew", why=error.message)
+            _train_on(place, say, resume=False)
+
+
+def _train_anew(place: Place, rng: random.Random, say: Say) -> None:
+    with Library.open(place.library, exclusive=True):
+        _train_on(place, say, resume=False)
+
+
+def _train_on(place: Place, say: Say, *, resume: bool) -> None:
+    from core.training import steps
+    from core.training.job import train_job
+
+    steps.SAVE_EVERY_S = 0.0  # the state is saved after every step, so that kills meet that, too
+    request = TrainRequest(place.library, stages="12", resume=resume, overrides=TRAINING)
+    report = train_job(_Telling(say), request)
+    say(did="train", run=report.run_id, kept=report.kept)
 
 
 _WORKS: dict[str, Callable[[Place, random.Random, Say], None]] = {
     "label": _label, "import": _import, "export": _export, "caption": _caption, "train": _train,
+    "train anew": _train_anew,
 }  # fmt: skip

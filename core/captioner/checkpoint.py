@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from core import paths
 from core.captioner.captioner import Captioner, CheckpointInfo
 from core.captioner.language_model import (
     load_language_model,
@@ -67,6 +68,8 @@ def load_captioner(
     Raises:
         CheckpointError: names what is missing, damaged, or does not match.
     """
+    if not folder.is_relative_to(paths.starter_dir()):
+        refuse_what_leads_out(folder)
     info = read_info(folder)
     if encoder_fingerprint is not None and encoder_fingerprint != info.encoder_fingerprint:
         raise CheckpointError(
@@ -75,7 +78,6 @@ def load_captioner(
             f"Choose the encoder '{info.encoder_id}', or train again with the new one.",
         )
     if (folder / "lm").is_dir():
-        refuse_what_leads_out(folder)
         model, tokenizer = load_model_folder(folder / "lm"), load_tokenizer_folder(folder / "lm")
     else:
         named = load_language_model(info.lm_id)

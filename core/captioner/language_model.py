@@ -14,7 +14,7 @@ from torch import nn
 
 from core import paths
 from core.errors import UserError
-from core.model_folders import refuse_what_leads_out
+from core.model_folders import refuse_programs_from_the_hub, refuse_what_leads_out
 
 _NAMES = "starter, dir:PATH or hf:REPO[@REVISION]"
 
@@ -50,6 +50,7 @@ def load_model_folder(folder: Path) -> nn.Module:
             f"{folder} holds no language model: config.json and weights as safetensors are needed.",
             f"Use one of: {_NAMES}.",
         )
+    refuse_programs_from_the_hub(folder / "config.json")
     logging.disable_progress_bar()  # a command reports its own progress
     try:
         model = AutoModelForCausalLM.from_pretrained(

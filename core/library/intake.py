@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -40,7 +41,6 @@ _COPIES = 32
 """Of how many copies of one photo it is asked at once whether their file is still there; the end of a scan asks all."""
 
 _REPLACED = ".replaced"
-"""Below this, a folder no scan looks into, a row waits whose name has been taken by another photo."""
 
 Outcome = Literal["same", "added", "changed", "renamed", "returned"]
 
@@ -89,8 +89,10 @@ class Intake:
         self._seen: array[int] = array("q")
         self._moved: set[int] = set()
         self._displaced: set[int] = set()
+        self.origins: Counter[tuple[int, str]] = Counter()
+        """How many photos came from which other folder of the library (its row, what comes before their paths now)."""
         with library.session() as session:
-            self._last_id = session.scalar(select(func.max(Image.id))) or 0
+            self.last_id = session.scalar(select(func.max(Image.id))) or 0
             self.known_photos = session.scalar(select(func.count()).select_from(Image).where(self._present())) or 0
 
     def known(self, relatives: Sequence[str]) -> dict[str, Known]:
@@ -121,7 +123,8 @@ class Intake:
                 self.saw(finding.row)
             self.note_hidden(finding.item)
         with self.pace.timed(), self._library.writing() as session:
-            return _Batch(session, self._place, self._moved, self._displaced).write(findings)
+            batch = _Batch(session, self._place, self._moved, self._displaced, self.origins)
+            return batch.write(findings)
 
     def mark_missing(self, between: Callable[[], None]) -> Gone:
         """Rows whose file this scan did not meet: missing from now on, or moved to a file that it did meet.
@@ -146,7 +149,7 @@ class Intake:
         return and_(here, _below(self._place.start)) if self._place.start else here
 
     def _ids_before(self) -> np.ndarray:
-        query = select(Image.id).where(self._present(), Image.id <= self._last_id)
+        query = select(Image.id).where(self._present(), Image.id <= self.last_id)
         with self._library.session() as session:
             cursor = session.connection().execute(query).cursor
             rows = iter(cursor.fetchone, None) if cursor else ()
@@ -156,15 +159,15 @@ class Intake:
         columns = (Image.id, Image.relative_path, Image.error, Image.content_hash)
         rows = session.execute(select(*columns).where(Image.id.in_(ids))).all()
         rows = [row for row in rows if not any(_is_below(row.relative_path, hidden) for hidden in self._hidden)]
-        captioned = set(session.scalars(select(Caption.image_id).where(Caption.image_id.in_([row.id for row in rows]))))
+        captioned = captioned_among(session, [row.id for row in rows])
         total = Gone()
         gone: list[int] = []
         for row in rows:
             lost = row.id in self._displaced
-            heir = self._heir(session, row.content_hash, captioned=row.id in captioned)
+            heir = heir_of(session, row.content_hash, after=self.last_id, any_copy=row.id in captioned)
             if heir is not None:
-                _take_over(session, row.id, heir)
-                total += Gone(renamed=1, not_added=heir > self._last_id)
+                take_over(session, row.id, heir)
+                total += Gone(renamed=1, not_added=heir > self.last_id)
             elif row.id in captioned or (row.error is None and not lost):
                 gone.append(row.id)
                 total += Gone(missing=row.error is None)
@@ -174,36 +177,23 @@ class Intake:
         session.execute(update(Image).where(Image.id.in_(gone)).values(missing_since=now()))
         return total
 
-    def _heir(self, session: Session, content_hash: str, *, captioned: bool) -> int | None:
-        """The row of a file with this content that takes the place of one that is gone, or ``None``.
-
-        A file that this scan found (it was renamed), or, so that no caption goes out of sight, an older copy without
-        captions: to move photos to another drive is to copy them first, and a scan may come in between.
-        """
-        if not content_hash:
-            return None
-        same = select(Image.id, Image.relative_path, Folder.path).join(Folder)
-        same = same.where(
-            Image.content_hash == content_hash,
-            Image.missing_since.is_(None),
-            ~exists().where(Caption.image_id == Image.id),
-        )
-        if not captioned:
-            same = same.where(Image.id > self._last_id)
-        for row in session.execute(same.order_by(Image.id.desc()).limit(_COPIES)):
-            if row.id > self._last_id or os.path.lexists(Path(row.path) / PurePosixPath(row.relative_path)):
-                return row.id
-        return None
-
 
 class _Batch:
     """One transaction of a scan."""
 
-    def __init__(self, session: Session, place: Place, moved: set[int], displaced: set[int]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        place: Place,
+        moved: set[int],
+        displaced: set[int],
+        origins: Counter[tuple[int, str]],
+    ) -> None:
         self._session = session
         self._place = place
         self._moved = moved
         self._displaced = displaced
+        self._origins = origins
         self._new: list[dict[str, Any]] = []
         self._updated: list[dict[str, Any]] = []
 
@@ -249,7 +239,7 @@ class _Batch:
             self._keep(item.relative, None, values)
             return "added"
         if _is_other(finding) and row.content_hash:
-            self._content_changed(row, read.content_hash)
+            content_changed(self._session, row.id, row.content_hash, read.content_hash)
             self._session.execute(update(Image).where(Image.id == row.id).values(**values, changed_at=now()))
             return "changed"
         self._keep(item.relative, row, values)
@@ -265,7 +255,7 @@ class _Batch:
         """Another photo has been renamed to this one's name: it waits, as missing, for its own to be met elsewhere."""
         self._moved.add(row.id)
         self._displaced.add(row.id)
-        waiting = {"relative_path": f"{_REPLACED}/{row.id}/{relative}", "missing_since": now()}
+        waiting = {"relative_path": waiting_path(row.id, relative), "missing_since": now()}
         self._session.execute(update(Image).where(Image.id == row.id).values(**waiting))
 
     def _keep(self, relative: str, row: Known | None, values: dict[str, Any]) -> None:
@@ -277,23 +267,13 @@ class _Batch:
             kept = {"size": row.size, "mtime_ns": row.mtime_ns, "content_hash": row.content_hash}
             self._updated.append({"row": row.id, **values, **kept})
 
-    def _content_changed(self, row: Known, new_hash: str) -> None:
-        """Other pixels under the same name: captions stay (``changed_at`` marks those of before), scores no longer
-        hold, and a held-out photo stays held out."""
-        captions = select(Caption.id).where(Caption.image_id == row.id)
-        self._session.execute(delete(Score).where(Score.caption_id.in_(captions)))
-        part = self._session.scalar(select(Split.part).where(Split.content_hash == row.content_hash))
-        if part is not None:
-            kept = insert(Split).values(content_hash=new_hash, part=part, decided_at=now())
-            self._session.execute(kept.on_conflict_do_nothing())
-
     def _moved_from(self, item: FoundFile, content_hash: str, *, may_have_changed: bool) -> int | None:
         """The photo with this content whose own file is not there any more: it was renamed or moved.
 
         ``may_have_changed``: a photo whose file holds something else by now will do, too. Names are passed on in a row
         (2 becomes 1, 3 becomes 2), and then each name but the last still has a file.
         """
-        columns = (Image.id, Image.relative_path, Image.missing_since, Folder.path)
+        columns = (Image.id, Image.relative_path, Image.missing_since, Image.folder_id, Folder.path)
         same = select(*columns).join(Folder).where(Image.content_hash == content_hash)
         for row in self._session.execute(same.order_by(Image.missing_since.is_(None), Image.id).limit(_COPIES)):
             if row.id in self._moved and row.id not in self._displaced:
@@ -301,8 +281,18 @@ class _Batch:
             path = Path(row.path) / PurePosixPath(row.relative_path)
             wanted = content_hash if may_have_changed or row.missing_since else None
             if not _is_there(path, item.path, wanted):
+                self._note_origin(row.folder_id, row.relative_path, item.relative)
                 return row.id
         return None
+
+    def _note_origin(self, folder_id: int, old: str, new: str) -> None:
+        if folder_id != self._place.root_id and f"/{new}".endswith(f"/{old}"):
+            self._origins[folder_id, new[: len(new) - len(old)]] += 1
+
+
+def waiting_path(image_id: int, relative: str) -> str:
+    """Where, in a folder that no scan looks into, the row of a photo waits that has no place of its own any more."""
+    return f"{_REPLACED}/{image_id}/{relative}"
 
 
 def _is_other(finding: Finding) -> bool:
@@ -311,7 +301,47 @@ def _is_other(finding: Finding) -> bool:
     return read is not None and bool(read.content_hash) and (row is None or row.content_hash != read.content_hash)
 
 
-def _take_over(session: Session, old: int, heir: int) -> None:
+def content_changed(session: Session, image_id: int, old_hash: str, new_hash: str) -> None:
+    """Other pixels under the same name: captions stay (``changed_at`` marks those of before), scores no longer hold,
+    and a held-out photo stays held out."""
+    captions = select(Caption.id).where(Caption.image_id == image_id)
+    session.execute(delete(Score).where(Score.caption_id.in_(captions)))
+    part = session.scalar(select(Split.part).where(Split.content_hash == old_hash))
+    if part is not None:
+        kept = insert(Split).values(content_hash=new_hash, part=part, decided_at=now())
+        session.execute(kept.on_conflict_do_nothing())
+
+
+def heir_of(session: Session, content_hash: str, *, after: int | None, any_copy: bool) -> int | None:
+    """The row of a file with this content that takes the place of one that is gone, or ``None``.
+
+    A row newer than ``after``, which a scan has just found (the file was renamed), or with ``any_copy``, so that no
+    caption goes out of sight, an older copy without captions: to move photos to another drive is to copy them first,
+    and a scan may come in between.
+    """
+    if not content_hash:
+        return None
+    same = select(Image.id, Image.relative_path, Folder.path).join(Folder)
+    same = same.where(
+        Image.content_hash == content_hash,
+        Image.missing_since.is_(None),
+        ~exists().where(Caption.image_id == Image.id),
+    )
+    if not any_copy:
+        same = same.where(Image.id > after)
+    for row in session.execute(same.order_by(Image.id.desc()).limit(_COPIES)):
+        is_new = after is not None and row.id > after
+        if is_new or os.path.lexists(Path(row.path) / PurePosixPath(row.relative_path)):
+            return row.id
+    return None
+
+
+def captioned_among(session: Session, image_ids: Iterable[int]) -> set[int]:
+    """Those of these photos that have captions, of any state, or had."""
+    return set(session.scalars(select(Caption.image_id).where(Caption.image_id.in_(list(image_ids)))))
+
+
+def take_over(session: Session, old: int, heir: int) -> None:
     """Give the row ``old``, whose file is gone, the place of the row ``heir``, which goes."""
     columns = (Image.folder_id, Image.relative_path, Image.size, Image.mtime_ns, Image.width, Image.height, Image.error)
     values = session.execute(select(*columns).where(Image.id == heir)).one()._asdict()

@@ -74,6 +74,13 @@ def next_items(library: Library, job_id: int, number: int) -> list[int]:
         return list(session.scalars(query.order_by(JobItem.image_id).limit(number)))
 
 
+def done_among(library: Library, job_id: int, image_ids: Iterable[int]) -> set[int]:
+    """Those of these photos that the job has done."""
+    query = select(JobItem.image_id).where(JobItem.job_id == job_id, JobItem.state == DONE)
+    with library.session() as session:
+        return set(session.scalars(query.where(JobItem.image_id.in_(among(image_ids)))))
+
+
 def finish_item(library: Library, job_id: int, image_id: int, error: str | None = None) -> None:
     """One photo is done, or has failed with this reason."""
     finish_items(library, job_id, {image_id: error})

@@ -7,11 +7,12 @@ import json
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -19,11 +20,13 @@ from sqlalchemy.orm import Session
 from core import paths
 from core.errors import UserError
 from core.library import db, recovery_files
-from core.library.columns import DamagedValueError, path_from_stored
+from core.library.columns import DamagedValueError, path_from_stored, stored_path
 from core.library.lock import InstanceLock
 
 SUFFIX = ".seedcap"
 DATABASE = "library.db"
+_LOOKED_AT = 32
+"""How many photos of a folder tell whether it is one that a library knows under another name."""
 
 
 class Library:
@@ -85,11 +88,12 @@ class Library:
 
     @classmethod
     def for_photos(cls, folder: Path, *, exclusive: bool = False) -> Self:
-        """The library in the data folder that holds ``folder`` or a folder above it; made when there is none yet."""
+        """The library in the data folder that holds ``folder``, or a folder above it, or a folder that is gone and had
+        these photos (it was renamed: a scan moves them); made when there is none yet."""
         folder = absolute(folder)
         if not folder.is_dir():
             raise UserError(f"There is no folder {folder}.", "Check its name.")
-        found = _library_holding(folder)
+        found = _library_holding(folder) or _library_of_moved(folder)
         if found is not None:
             return cls.open(found, exclusive=exclusive)
         name = re.sub(r"[^\w .-]", "_", folder.name).strip(" .") or "photos"
@@ -190,14 +194,33 @@ def _library_holding(folder: Path) -> Path | None:
     return best[1] if best else None
 
 
+def _library_of_moved(folder: Path) -> Path | None:
+    """The library with a folder that is not there any more and held most of these photos: the same paths below it, the
+    same sizes and times, which a folder keeps when it is renamed or moved. Some photos are looked at, none is read."""
+    from core.library.walk import FoundFile, walk  # it brings the decoders in
+
+    photos = list(islice((one for one in walk(folder) if isinstance(one, FoundFile)), _LOOKED_AT))
+    known = "SELECT 1 FROM image WHERE folder_id = ? AND relative_path = ? AND size = ? AND mtime_ns = ?"
+    best: tuple[int, Path] | None = None
+    for database in sorted(libraries_dir().glob(f"*{SUFFIX}/{DATABASE}")):
+        for number, path in _ask(database, "SELECT id, path FROM folder"):
+            if os.path.lexists(path_from_stored(path)):
+                continue
+            questions = [(number, stored_path(one.relative), one.size, one.mtime_ns) for one in photos]
+            met = sum(1 for question in questions if _ask(database, known, question))
+            if 2 * met > len(photos) and (best is None or met > best[0]):
+                best = (met, database.parent)
+    return best[1] if best else None
+
+
 def _folders_of(database: Path) -> list[str]:
+    return [path_from_stored(row[0]) for row in _ask(database, "SELECT path FROM folder")]
+
+
+def _ask(database: Path, question: str, values: Sequence[Any] = ()) -> list[Any]:
+    """What another library says; nothing if it is damaged, which is reported when it is opened."""
     try:
-        connection = db.connect(database)
+        with closing(db.connect(database)) as connection:
+            return connection.execute(question, values).fetchall()
     except sqlite3.Error:
         return []
-    try:
-        return [path_from_stored(row[0]) for row in connection.execute("SELECT path FROM folder")]
-    except sqlite3.Error:
-        return []  # a damaged one is reported when it is opened, not while looking for another
-    finally:
-        connection.close()

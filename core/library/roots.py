@@ -32,7 +32,9 @@ def require_readable(folder: Path) -> None:
         with os.scandir(folder):
             return
     except FileNotFoundError:
-        raise UserError(f"There is no folder {folder}.", "Check its name.") from None
+        raise UserError(
+            f"There is no folder {folder}.", "Check its name; if it was moved, give the folder where it is now."
+        ) from None
     except NotADirectoryError:
         raise UserError(f"{folder} is a file, not a folder.", "Give the folder that it is in.") from None
     except OSError as error:

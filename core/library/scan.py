@@ -14,6 +14,7 @@ from core.errors import UserError
 from core.jobs import Cancelled, JobContext
 from core.library.examine import Examined, examine
 from core.library.intake import Finding, Gone, Intake, Known, batches
+from core.library.leaving import Followed, follow_moved_folders
 from core.library.library import Library, absolute
 from core.library.roots import forget_left_folders, place_of, require_readable
 from core.library.walk import FoundFile, Trouble, walk
@@ -70,10 +71,12 @@ def scan(library: Library, folder: Path, ctx: JobContext) -> ScanReport:
             survey.keep()
             raise
     gone = intake.mark_missing(ctx.check_cancelled)
+    followed = Followed()
     if gone.renamed or survey.count["renamed"]:
+        followed = follow_moved_folders(library, place, intake.origins, intake.last_id, ctx)
         forget_left_folders(library)
     survey.say(done=True)
-    return survey.report(gone)
+    return survey.report(gone, followed)
 
 
 def scan_all(library: Library, folders: Sequence[Path], ctx: JobContext) -> ScanReport:
@@ -146,12 +149,12 @@ class _Survey:
         self._reading.clear()
         self._write()
 
-    def report(self, gone: Gone) -> ScanReport:
+    def report(self, gone: Gone, followed: Followed) -> ScanReport:
         return ScanReport(
             found=self.found,
-            added=self.count["added"] - gone.not_added,
-            changed=self.count["changed"],
-            missing=gone.missing,
+            added=self.count["added"] - gone.not_added - followed.changed,
+            changed=self.count["changed"] + followed.changed,
+            missing=gone.missing + followed.missing,
             errors=tuple(self.errors),
             renamed=self.count["renamed"] + gone.renamed,
             returned=self.count["returned"],

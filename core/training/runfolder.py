@@ -67,22 +67,26 @@ class RunFolder:
         """Drop rows that a stopped training wrote after the state it goes on from."""
         for name in (METRICS, SAMPLES):
             file = self.path / name
-            rows = read_rows(file)
-            kept = [row for row in rows if (row["stage"], row["step"]) <= (stage, step)]
-            if len(kept) < len(rows):
-                write_text(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
+            kept = [row for row in read_rows(file) if (row["stage"], row["step"]) <= (stage, step)]
+            text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
+            if file.is_file() and _text_of(file) != text:  # a line that was cut off goes too, or the next would join it
+                write_text(file, text)
 
 
 def read_rows(file: Path) -> list[dict[str, Any]]:
-    """The rows of a JSON lines file; a last line that was cut off is left out."""
+    """The rows of a JSON lines file; a line that was cut off, within a letter perhaps, is left out."""
     rows: list[dict[str, Any]] = []
     if file.is_file():
-        for line in file.read_text(encoding="utf-8").splitlines():
+        for line in _text_of(file).split("\n"):
             try:
                 rows.append(json.loads(line))
             except ValueError:
                 continue
     return rows
+
+
+def _text_of(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace")
 
 
 def kept_checkpoint(run: Path) -> Path:

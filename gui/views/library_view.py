@@ -46,6 +46,7 @@ class LibraryView(QWidget):
     open_photo = Signal(int)
     review_photo = Signal(int)
     first_photos = Signal(int)  # photos have come into a library that has no caption yet
+    folder_away = Signal(object)  # a person looked for changes, and this folder of the library is not there
 
     def __init__(self, session: Session, actions: Actions) -> None:
         super().__init__()
@@ -374,6 +375,8 @@ class LibraryView(QWidget):
             self.first_photos.emit(result.added)
             del parts[0]  # the offer tells their number
             asked = False
+        if asked and result.away:
+            self.folder_away.emit(result.away[0])
         if parts or asked:
             self._session.said.emit(", ".join(parts) if parts else self.tr("Nothing has changed in the folders."))
 

@@ -189,6 +189,37 @@ def test_an_export_that_was_acknowledged_survives_a_power_cut(place, tmp_path):
         assert {path: path.read_bytes() for path in before if path.exists()} == before
 
 
+PUT = """
+import os, sys
+from pathlib import Path
+from core.bench.fault_points import FaultPoints
+from core.disk import put_folder_in_place
+out = Path(sys.argv[1])
+FaultPoints(journal=out.parent / "journal").install()
+for name in ("first", "second"):  # the second takes the place of the first
+    new = out / f".{name}"
+    (new / "lm" / "deep").mkdir(parents=True)
+    for file in ("a.json", "lm/config.json", "lm/deep/weights"):
+        (new / file).write_text(f"{name} {file}")
+    put_folder_in_place(new, out / "model")
+os._exit(0)
+"""
+
+
+def test_a_folder_that_was_put_in_place_survives_a_power_cut_whole(tmp_path):
+    """The names in its folders and the folder's own as well."""
+    out = tmp_path / "out"
+    out.mkdir()
+    snapshot = Snapshot([out], tmp_path / "shadow")
+    done = in_process(PUT, out)
+    assert done.returncode == 0, done.stderr
+    for seed in range(8):
+        snapshot.cut_power(read_journal(tmp_path / "journal"), random.Random(seed))
+        files = {path.relative_to(out).as_posix(): path.read_text() for path in out.rglob("*") if path.is_file()}
+        parts = ("a.json", "lm/config.json", "lm/deep/weights")
+        assert {f"model/{file}": f"second {file}" for file in parts}.items() <= files.items()
+
+
 # -- a full disk ------------------------------------------------------------------------------------------------------
 
 FULL = """
@@ -250,7 +281,7 @@ def test_the_check_sees_what_is_lost_damaged_and_repeated(place, tmp_path):
         connection.execute("UPDATE caption SET live = 0 WHERE text = 'typed'")
         connection.execute(
             "INSERT INTO caption (image_id, text, author, state, is_seed, live, created_at) "
-            "VALUES (2, 'Said twice', 'run', 'candidate', 0, 1, '2026-01-01T00:00:00+00:00')"
+            "VALUES (2, 'Said 7 twice', 'run', 'candidate', 0, 1, '2026-01-01T00:00:00+00:00')"
         )
     (mine.exports / "a.txt").write_text("torn")
     said = [{"doing": "export", "files": {str(mine.exports / "a.txt"): "0" * 64}}]

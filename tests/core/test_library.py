@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from core.errors import UserError
 from core.library import edits, ledger, place, queries, runs
 from core.library.candidates import add_candidates
 from core.library.library import Library, libraries_dir
-from tests.core.photos import library_with, look, photo_folder
+from tests.core.photos import library_with, look, photo_folder, write_photo
 
 
 def test_a_new_library_has_its_folders_and_settings(tmp_path):
@@ -429,3 +430,27 @@ def test_the_questions_of_the_grid_are_answered_by_an_index_alone(tmp_path):
             ]
         assert "COVERING INDEX ix_image_live" in plans[0]
         assert len(plans) == 3 and all("COVERING INDEX ix_caption_state_live" in plan for plan in plans[1:])
+
+
+def test_the_library_of_a_renamed_folder_is_found_by_its_photos(tmp_path):
+    photos = photo_folder(tmp_path / "photos", 5)
+    with Library.for_photos(photos) as library:
+        look(library, photos)
+        path = library.path
+    copy = Path(shutil.copytree(photos, tmp_path / "copy"))  # with the same times, and the original is still there
+    with Library.for_photos(copy) as library:
+        assert library.path != path
+    (tmp_path / "empty").mkdir()
+    photos.rename(tmp_path / "renamed")
+    for name in ("03.png", "04.png"):
+        (tmp_path / "renamed" / name).unlink()
+    write_photo(tmp_path / "renamed" / "00.png", seed=70)
+    write_photo(tmp_path / "renamed" / "new.png", seed=71)
+    for folder, same in (("empty", False), ("renamed", False), ("renamed", True)):
+        if same:
+            (tmp_path / "renamed" / "new.png").unlink()  # now most are known
+        with Library.for_photos(tmp_path / folder) as library:
+            assert (library.path == path) == same
+            made = library.path
+        if not same:
+            shutil.rmtree(made)

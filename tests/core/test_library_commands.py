@@ -64,7 +64,7 @@ def test_import_tells_of_photos_that_came_back(tmp_path, photos, capsys):
     (photos / "another name.png").write_bytes(away[2].read_bytes())
     scanned = _run(tmp_path, "import", tmp_path / "lib", photos)[1]["scan"]
     assert (scanned["returned"], scanned["renamed"], scanned["missing"]) == (2, 1, 0)
-    assert "1 renamed, 0 missing now, 2 that were missing are back." in capsys.readouterr().out
+    assert "1 renamed or moved, 0 missing now, 2 that were missing are back." in capsys.readouterr().out
     _run(tmp_path, "import", tmp_path / "lib", photos)
     assert "back" not in capsys.readouterr().out
 

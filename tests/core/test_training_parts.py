@@ -552,6 +552,19 @@ def test_rows_after_a_state_are_forgotten(tmp_path):
     assert [(row["stage"], row["step"]) for row in read_rows(tmp_path / "metrics.jsonl")] == [(1, 10), (1, 20), (2, 5)]
 
 
+def test_a_row_that_was_cut_off_within_a_letter_harms_no_other(tmp_path):
+    """Captions are anything: letters of several bytes, and signs that some call the end of a line."""
+    run = RunFolder(tmp_path)
+    first, second = ({"stage": 1, "step": n, "captions": {"7": f"café{chr(0x2028)}au lait {n}"}} for n in (1, 2))
+    run.add_row("samples.jsonl", first)
+    with (tmp_path / "samples.jsonl").open("ab") as file:
+        file.write('{"stage": 1, "step": 2, "captions": {"7": "café'.encode()[:-1])
+    assert read_rows(tmp_path / "samples.jsonl") == [first]
+    run.forget_rows_after(1, 1)
+    run.add_row("samples.jsonl", second)
+    assert read_rows(tmp_path / "samples.jsonl") == [first, second]
+
+
 def test_a_state_brings_back_weights_moments_and_counters(tmp_path):
     def model():
         torch.manual_seed(0)

@@ -1,0 +1,175 @@
+"""Folders that a library looks after no longer: they were moved as a whole, or are gone for good and were taken out."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from core.errors import UserError
+from core.jobs import JobContext
+from core.library.columns import now
+from core.library.intake import captioned_among, content_changed, heir_of, take_over, waiting_path
+from core.library.library import Library, absolute
+from core.library.pace import Pace
+from core.library.roots import Place
+from core.library.tables import Folder, Image
+
+_COLUMNS = (Image.id, Image.relative_path, Image.content_hash, Image.error, Image.missing_since)
+
+
+@dataclass(frozen=True)
+class Followed:
+    """Photos of a folder that was moved, whose content was not met again: ``changed`` on the way, or ``missing``.
+
+    The changed ones had been taken for new.
+    """
+
+    changed: int = 0
+    missing: int = 0
+
+
+@dataclass(frozen=True)
+class TakenOut:
+    """What became of the photos of a folder: ``moved`` (a copy has their captions now), ``kept`` as missing for their
+    captions, ``forgotten``, as they had none."""
+
+    folder: Path
+    moved: int
+    kept: int
+    forgotten: int
+
+
+def follow_moved_folders(
+    library: Library, place: Place, origins: Mapping[tuple[int, str], int], last_id: int, ctx: JobContext
+) -> Followed:
+    """Where most photos of a folder that is gone were met in ``place``, the others belong there, too, by their paths.
+
+    ``origins``: how many came from which folder (its row, what comes before their old paths now); ``last_id``: rows
+    above it are of this scan. Nothing is left of the old folder then, so that no scan looks for it again.
+    """
+    total: Counter[str] = Counter()
+    for folder_id, prefix in _moved(library, origins):
+        follow = _Follow(place, prefix, last_id)
+        total.update(_emptied(library, folder_id, follow, ctx))
+    return Followed(total["changed"], total["missing"])
+
+
+def take_out(library: Library, folder: Path, ctx: JobContext) -> TakenOut:
+    """Let go of a folder that is gone for good. Captions stay: with a copy elsewhere in the library that has none, or
+    with the photo, which is missing and is met again by its content.
+
+    Raises:
+        UserError: it is not a folder of the library, or the only one; or some of its photos are there.
+    """
+    folder = absolute(folder)
+    with library.session() as session:
+        folders = {
+            Path(row.path): row.id for row in session.execute(select(Folder.id, Folder.path).order_by(Folder.id))
+        }
+        if folder not in folders:
+            raise UserError(f"{folder} is not a folder of this library.", f"It has: {', '.join(map(str, folders))}.")
+        others = [one for path, one in folders.items() if path != folder]
+        if not others:
+            raise UserError(f"{folder} is the library's only folder.", "Add the folder where its photos are now first.")
+        paths = session.scalars(select(Image.relative_path).where(Image.folder_id == folders[folder]))
+        there = _first_there(folder, paths)
+    if there is not None:
+        raise UserError(
+            f"{folder} still has photos of this library, {there} for one.",
+            "Only a folder that is gone can be taken out.",
+        )
+    total: Counter[str] = Counter(_emptied(library, folders[folder], _Part(others[0]), ctx))
+    return TakenOut(folder, total["moved"], total["kept"], total["forgotten"])
+
+
+def _first_there(folder: Path, relatives: Iterable[str]) -> Path | None:
+    paths = (folder / PurePosixPath(one) for one in relatives)
+    return next((path for path in paths if os.path.lexists(path)), None)
+
+
+def _moved(library: Library, origins: Mapping[tuple[int, str], int]) -> list[tuple[int, str]]:
+    """Folders that are gone, most of whose photos were met below one other place; a few may be copies met by chance,
+    while the folder itself is on a drive that is not plugged in."""
+    found = []
+    with library.session() as session:
+        for (folder_id, prefix), met in origins.items():
+            path = session.scalar(select(Folder.path).where(Folder.id == folder_id))
+            left = session.scalar(select(func.count()).select_from(Image).where(Image.folder_id == folder_id)) or 0
+            if path is not None and not os.path.lexists(path) and left < met:
+                found.append((folder_id, prefix))
+    return found
+
+
+def _emptied(
+    library: Library, folder_id: int, part_with: Callable[[Session, Any, bool], str], ctx: JobContext
+) -> Iterator[str]:
+    """What became of each photo of a folder, some at a time; then the folder goes. What is cut off goes on later."""
+    pace = Pace()
+    while True:
+        ctx.check_cancelled()
+        with pace.timed(), library.writing() as session:
+            chosen = select(*_COLUMNS).where(Image.folder_id == folder_id).limit(pace.rows)
+            rows = session.execute(chosen).all()
+            if not rows:
+                session.execute(delete(Folder).where(Folder.id == folder_id))
+                return
+            captioned = captioned_among(session, [row.id for row in rows])
+            outcomes = [part_with(session, row, row.id in captioned) for row in rows]
+        yield from outcomes
+
+
+@dataclass(frozen=True)
+class _Follow:
+    """Gives a photo the path in the new place that it had in the old one."""
+
+    place: Place
+    prefix: str
+    last_id: int
+
+    def __call__(self, session: Session, row: Any, captioned: bool) -> str:
+        path = self.prefix + row.relative_path
+        there = select(Image.id, Image.content_hash, Image.error)
+        there = there.where(Image.folder_id == self.place.root_id, Image.relative_path == path)
+        other = session.execute(there).one_or_none()
+        if other is not None and other.id > self.last_id and not captioned_among(session, [other.id]):
+            take_over(session, row.id, other.id)
+            if other.content_hash:
+                content_changed(session, row.id, row.content_hash, other.content_hash)
+                values = {"content_hash": other.content_hash, "changed_at": now()}
+                session.execute(update(Image).where(Image.id == row.id).values(**values))
+            return "changed" if other.error is None else "troubled"
+        if not captioned and row.error is not None:
+            session.execute(delete(Image).where(Image.id == row.id))
+            return "forgotten"
+        _wait(session, row, self.place.root_id, path if other is None else waiting_path(row.id, path))
+        return "missing" if row.missing_since is None and row.error is None else "still missing"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Lets go of a photo: its captions go to a copy, or wait in the folder ``waits_in``."""
+
+    waits_in: int
+
+    def __call__(self, session: Session, row: Any, captioned: bool) -> str:
+        if not captioned:
+            session.execute(delete(Image).where(Image.id == row.id))
+            return "forgotten"
+        heir = heir_of(session, row.content_hash, after=None, any_copy=True)
+        if heir is not None:
+            take_over(session, row.id, heir)
+            return "moved"
+        _wait(session, row, self.waits_in, waiting_path(row.id, row.relative_path))
+        return "kept"
+
+
+def _wait(session: Session, row: Any, folder_id: int, path: str) -> None:
+    values = {"folder_id": folder_id, "relative_path": path, "missing_since": row.missing_since or now()}
+    session.execute(update(Image).where(Image.id == row.id).values(**values))
