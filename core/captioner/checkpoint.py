@@ -20,6 +20,7 @@ from core.captioner.language_model import (
     load_tokenizer_folder,
     tokenizer_sha256,
 )
+from core.captioner.lora import merged
 from core.captioner.mapper import Mapper, make_mapper
 from core.captioner.mapper_settings import MapperKind
 from core.disk import put_folder_in_place
@@ -38,7 +39,8 @@ class CheckpointError(UserError):
 def save_captioner(captioner: Captioner, folder: Path, *, with_lm: bool = True) -> None:
     """Write the checkpoint so that ``folder`` holds either what it held before or all of the new one.
 
-    ``with_lm=False`` leaves the language model out; loading then takes the one that ``lm_id`` names.
+    ``with_lm=False`` leaves the language model out; loading then takes the one that ``lm_id`` names. Adapters in the
+    language model are merged into its weights.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -46,7 +48,7 @@ def save_captioner(captioner: Captioner, folder: Path, *, with_lm: bool = True) 
         weights = {k: v.detach().float().cpu().contiguous() for k, v in captioner.mapper.state_dict().items()}
         save_file(weights, new / "mapper.safetensors")
         if with_lm:
-            cast(Any, captioner.lm).save_pretrained(new / "lm")
+            cast(Any, merged(captioner.lm)).save_pretrained(new / "lm")
             captioner.tokenizer.save_pretrained(new / "lm")
         document = {"schema_version": SCHEMA_VERSION, **asdict(captioner.info)}
         (new / "checkpoint.json").write_text(json.dumps(document, indent=2), encoding="utf-8")

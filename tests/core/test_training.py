@@ -215,7 +215,7 @@ def test_a_new_mapper_practises_on_sentences_first(data, encoder, tiny_starter, 
 def test_a_frozen_language_model_stays_as_it_is(data, captioner, encoder, tmp_path):
     before = captioner.lm.get_input_embeddings().weight.clone()
     mapper = captioner.mapper.layers[0].weight.clone()
-    settings = config(stages="1", with_lm=False, overrides={"tune_lm": False})
+    settings = config(stages="1", with_lm=False, overrides={"lm.train": "none"})
     train_stages(data, captioner, encoder, settings, tmp_path, QuietContext())
     assert torch.equal(captioner.lm.get_input_embeddings().weight, before)
     assert not torch.equal(captioner.mapper.layers[0].weight, mapper)
