@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from core.captioner.mapper_settings import MapperSettings
 from core.starter.vocabulary import save_tokenizer, train_tokenizer
 
 DIM = 32
@@ -151,8 +152,7 @@ def _new_captioner(encoder: Path, lm: Path, seed: int):
         return new_captioner(
             load_encoder(f"open_clip:local-dir:{encoder}"),
             load_language_model(f"dir:{lm}"),
-            prefix_length=PREFIX_LENGTH,
-            mapper_hidden=MAPPER_HIDDEN,
+            MapperSettings(prefix_length=PREFIX_LENGTH, hidden=MAPPER_HIDDEN),
         )
 
 

@@ -11,18 +11,24 @@ from torch import nn
 from torch.nn import functional as F
 
 from core.captioner.language_model import LanguageModel, tokenizer_sha256
-from core.captioner.mapper import MlpMapper
+from core.captioner.mapper import Mapper, make_mapper
+from core.captioner.mapper_settings import MapperSettings
 from core.encoders.encoder import Encoder
+from core.errors import UserError
 
 IGNORE = -100
 """Marks padding in targets. Never a token id: 0 is a word in GPT-2's and CLIP's vocabularies."""
+_SHORTEST_ROOM = 8
+"""Word pieces that must fit after the prefix."""
 
 
 @dataclass(frozen=True)
 class CheckpointInfo:
     """What a captioner was made for; loading it with anything else is refused by name.
 
-    ``caption_tokens``: how long its captions may become, the end token counted; the seeds it learned from decide.
+    ``mapper_…``, ``clip_length`` and ``prefix_length`` are those of :class:`MapperSettings`, 0 where the type of mapper
+    does not have them. ``caption_tokens``: how long its captions may become, the end token counted; the seeds it
+    learned from decide.
     """
 
     encoder_id: str
@@ -36,6 +42,20 @@ class CheckpointInfo:
     tokenizer_sha256: str
     end_token_id: int
     caption_tokens: int = 32
+    mapper_layers: int = 0
+    mapper_heads: int = 0
+    clip_length: int = 0
+
+    @property
+    def mapper(self) -> MapperSettings:
+        return MapperSettings(
+            cast(Any, self.mapper_type),
+            self.prefix_length,
+            self.mapper_hidden,
+            self.mapper_layers,
+            self.mapper_heads,
+            self.clip_length,
+        )
 
 
 class Captioner(nn.Module):
@@ -44,7 +64,7 @@ class Captioner(nn.Module):
     There is no begin token: the first word is predicted at the last prefix position (ClipCap's arrangement).
     """
 
-    def __init__(self, mapper: MlpMapper, lm: nn.Module, tokenizer: Any, info: CheckpointInfo) -> None:
+    def __init__(self, mapper: Mapper, lm: nn.Module, tokenizer: Any, info: CheckpointInfo) -> None:
         super().__init__()
         self.mapper, self.lm, self.tokenizer, self.info = mapper, lm, tokenizer, info
 
@@ -118,24 +138,46 @@ class Captioner(nn.Module):
 
 
 def new_captioner(
-    encoder: Encoder, lm: LanguageModel, *, prefix_length: int = 10, mapper_hidden: int | None = None
+    encoder: Encoder, lm: LanguageModel, mapper: MapperSettings | None = None, *, seed: int | None = None
 ) -> Captioner:
-    """A captioner with an untrained mapper, for this encoder and language model."""
+    """A captioner with an untrained mapper, for this encoder and language model.
+
+    Args:
+        encoder: whose vectors it will see.
+        lm: what it speaks with.
+        mapper: by default ClipCap's MLP.
+        seed: decides the mapper's first weights; ``None`` goes on with torch's own random numbers.
+
+    Raises:
+        UserError: the mapper does not fit the language model.
+    """
     width = int(cast(Any, lm.model).get_input_embeddings().weight.shape[1])
-    hidden = mapper_hidden or prefix_length * width // 2  # ClipCap's choice
+    with torch.random.fork_rng(enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        made = make_mapper(encoder.dim, width, mapper or MapperSettings())
     info = CheckpointInfo(
         encoder_id=encoder.id,
         encoder_fingerprint=encoder.fingerprint,
         dim=encoder.dim,
         normalised=True,
-        mapper_type=MlpMapper.kind,
-        mapper_hidden=hidden,
-        prefix_length=prefix_length,
+        mapper_type=made.settings.kind,
+        mapper_hidden=made.settings.hidden,
+        prefix_length=made.settings.prefix_length,
         lm_id=lm.id,
         tokenizer_sha256=tokenizer_sha256(lm.tokenizer),
         end_token_id=int(lm.tokenizer.eos_token_id),
+        mapper_layers=made.settings.layers,
+        mapper_heads=made.settings.heads,
+        clip_length=made.settings.clip_length,
     )
-    return Captioner(MlpMapper(encoder.dim, hidden, prefix_length, width), lm.model, lm.tokenizer, info).eval()
+    captioner = Captioner(made, lm.model, lm.tokenizer, info).eval()
+    if captioner.max_tokens < _SHORTEST_ROOM:
+        raise UserError(
+            f"A prefix of {made.settings.prefix_length} leaves no room for captions in '{lm.id}'.",
+            "Choose a shorter prefix, or another language model.",
+        )
+    return captioner
 
 
 def pad(rows: Sequence[Sequence[int]], value: int = IGNORE) -> torch.Tensor:

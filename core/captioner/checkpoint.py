@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -21,12 +21,16 @@ from core.captioner.language_model import (
     load_tokenizer_folder,
     tokenizer_sha256,
 )
-from core.captioner.mapper import MlpMapper
+from core.captioner.lora import merged
+from core.captioner.mapper import Mapper, make_mapper
+from core.captioner.mapper_settings import MapperKind
 from core.disk import put_folder_in_place
 from core.errors import UserError
 from core.model_folders import refuse_what_leads_out
 
 SCHEMA_VERSION = 1
+_AGAIN = "Choose another run, or train again."
+_MAY_BE_ZERO = ("end_token_id", "mapper_hidden", "mapper_layers", "mapper_heads", "clip_length")
 
 
 class CheckpointError(UserError):
@@ -36,7 +40,8 @@ class CheckpointError(UserError):
 def save_captioner(captioner: Captioner, folder: Path, *, with_lm: bool = True) -> None:
     """Write the checkpoint so that ``folder`` holds either what it held before or all of the new one.
 
-    ``with_lm=False`` leaves the language model out; loading then takes the one that ``lm_id`` names.
+    ``with_lm=False`` leaves the language model out; loading then takes the one that ``lm_id`` names. Adapters in the
+    language model are merged into its weights.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -44,7 +49,7 @@ def save_captioner(captioner: Captioner, folder: Path, *, with_lm: bool = True) 
         weights = {k: v.detach().float().cpu().contiguous() for k, v in captioner.mapper.state_dict().items()}
         save_file(weights, new / "mapper.safetensors")
         if with_lm:
-            cast(Any, captioner.lm).save_pretrained(new / "lm")
+            cast(Any, merged(captioner.lm)).save_pretrained(new / "lm")
             captioner.tokenizer.save_pretrained(new / "lm")
         document = {"schema_version": SCHEMA_VERSION, **asdict(captioner.info)}
         (new / "checkpoint.json").write_text(json.dumps(document, indent=2), encoding="utf-8")
@@ -84,7 +89,10 @@ def load_captioner(
         model, tokenizer = named.model, named.tokenizer
     _check_tokenizer(folder, info, tokenizer)
     width = int(cast(Any, model).get_input_embeddings().weight.shape[1])
-    mapper = MlpMapper(info.dim, info.mapper_hidden, info.prefix_length, width)
+    try:
+        mapper = make_mapper(info.dim, width, info.mapper)
+    except UserError as error:
+        raise CheckpointError(f"{folder / 'checkpoint.json'}: {error.message}", _AGAIN) from error
     mapper.load_state_dict(_mapper_weights(folder, mapper))
     return Captioner(mapper, model, tokenizer, info).to(device).eval()
 
@@ -92,13 +100,12 @@ def load_captioner(
 def read_info(folder: Path) -> CheckpointInfo:
     """What ``checkpoint.json`` says, every field checked for its type and range."""
     file = folder / "checkpoint.json"
-    again = "Choose another run, or train again."
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise CheckpointError(f"{folder} holds no captioner: checkpoint.json is missing.", again) from error
+        raise CheckpointError(f"{folder} holds no captioner: checkpoint.json is missing.", _AGAIN) from error
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{file} cannot be read: {error}", again) from error
+        raise CheckpointError(f"{file} cannot be read: {error}", _AGAIN) from error
     if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
         version = document.get("schema_version") if isinstance(document, dict) else None
         raise CheckpointError(
@@ -109,18 +116,18 @@ def read_info(folder: Path) -> CheckpointInfo:
         if field.name not in document and field.default is not MISSING:
             document[field.name] = field.default  # checkpoints of earlier versions do not have it
         value, wanted = document.get(field.name), types[str(field.type)]
-        lowest = 0 if field.name == "end_token_id" else 1
+        lowest = 0 if field.name in _MAY_BE_ZERO else 1
         if type(value) is not wanted or (isinstance(value, int) and wanted is int and value < lowest):
-            raise CheckpointError(f"{file}: {field.name} is {value!r}, which makes no sense.", again)
+            raise CheckpointError(f"{file}: {field.name} is {value!r}, which makes no sense.", _AGAIN)
     info = CheckpointInfo(**{field.name: document[field.name] for field in fields(CheckpointInfo)})
-    if info.mapper_type != MlpMapper.kind:
+    if info.mapper_type not in get_args(MapperKind):
         raise CheckpointError(
             f"{file}: the mapper is of the type '{info.mapper_type}', which this Seedcap does not know.",
             "Install a newer Seedcap.",
         )
     if not info.normalised:
         raise CheckpointError(
-            f"{file}: the captioner was trained on vectors that were not normalised; Seedcap's vectors are.", again
+            f"{file}: the captioner was trained on vectors that were not normalised; Seedcap's vectors are.", _AGAIN
         )
     return info
 
@@ -139,20 +146,19 @@ def _check_tokenizer(folder: Path, info: CheckpointInfo, tokenizer: Any) -> None
         )
 
 
-def _mapper_weights(folder: Path, mapper: MlpMapper) -> dict[str, torch.Tensor]:
+def _mapper_weights(folder: Path, mapper: Mapper) -> dict[str, torch.Tensor]:
     """The stored weights, after their shapes were compared with what ``checkpoint.json`` says."""
     file = folder / "mapper.safetensors"
-    again = "Choose another run, or train again."
     try:
         weights = load_file(file)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{file} cannot be read: {error}", again) from error
+        raise CheckpointError(f"{file} cannot be read: {error}", _AGAIN) from error
     wanted = {name: tuple(tensor.shape) for name, tensor in mapper.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if wanted != found:
         raise CheckpointError(
-            f"{file} does not fit checkpoint.json (dim, mapper_hidden, prefix_length) and the language model: "
-            f"its tensors are {found}, expected were {wanted}.",
-            again,
+            f"{file} does not fit checkpoint.json (dim, mapper_hidden, prefix_length, clip_length) and the language "
+            f"model: its tensors are {found}, expected were {wanted}.",
+            _AGAIN,
         )
     return {name: tensor.float() for name, tensor in weights.items()}

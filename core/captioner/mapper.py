@@ -4,21 +4,105 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn import functional as F
+
+from core.captioner.mapper_settings import MapperSettings
 
 
-class MlpMapper(nn.Module):
-    """ClipCap's MLP (arXiv 2111.09734): linear, Tanh, linear; ``[B, dim]`` to ``[B, prefix_length, width]``."""
+class Mapper(nn.Module):
+    """``[B, dim]`` to ``[B, prefix_length, width]``; ``settings`` have every number filled in."""
 
-    kind = "mlp"
-
-    def __init__(self, dim: int, hidden: int, prefix_length: int, width: int) -> None:
+    def __init__(self, width: int, settings: MapperSettings) -> None:
         super().__init__()
-        self.prefix_length, self.width = prefix_length, width
-        self.layers = nn.Sequential(nn.Linear(dim, hidden), nn.Tanh(), nn.Linear(hidden, prefix_length * width))
+        self.width, self.settings = width, settings
+
+    @property
+    def prefix_length(self) -> int:
+        return self.settings.prefix_length
 
     @property
     def dtype(self) -> torch.dtype:
         return next(self.parameters()).dtype
 
+
+class MlpMapper(Mapper):
+    """ClipCap's MLP (arXiv 2111.09734): linear, Tanh, linear."""
+
+    def __init__(self, dim: int, width: int, settings: MapperSettings) -> None:
+        super().__init__(width, settings)
+        hidden = settings.hidden
+        self.layers = nn.Sequential(
+            nn.Linear(dim, hidden), nn.Tanh(), nn.Linear(hidden, settings.prefix_length * width)
+        )
+
     def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
         return self.layers(embeddings).view(-1, self.prefix_length, self.width)
+
+
+class LinearMapper(Mapper):
+    """One linear layer (DeCap's arrangement), ``prefix_length`` vectors from it."""
+
+    def __init__(self, dim: int, width: int, settings: MapperSettings) -> None:
+        super().__init__(width, settings)
+        self.linear = nn.Linear(dim, settings.prefix_length * width)
+
+    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
+        return self.linear(embeddings).view(-1, self.prefix_length, self.width)
+
+
+class TransformerMapper(Mapper):
+    """ClipCap's transformer (arXiv 2111.09734): the vector spread over ``clip_length`` positions, then
+    ``prefix_length`` learned constants; what the layers make of the constants is the prefix."""
+
+    def __init__(self, dim: int, width: int, settings: MapperSettings) -> None:
+        super().__init__(width, settings)
+        self.linear = nn.Linear(dim, settings.clip_length * width)
+        self.constants = nn.Parameter(torch.randn(settings.prefix_length, width))
+        self.layers = nn.ModuleList(_Layer(width, settings) for _ in range(settings.layers))
+
+    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
+        seen = self.linear(embeddings).view(-1, self.settings.clip_length, self.width)
+        constants = self.constants[None].expand(seen.shape[0], -1, -1)
+        states = torch.cat([seen, constants.to(seen.dtype)], dim=1)
+        for layer in self.layers:
+            states = layer(states)
+        return states[:, self.settings.clip_length :]
+
+
+class _Layer(nn.Module):
+    """Pre-norm attention over all positions, then a feed-forward part with ReLU; no dropout."""
+
+    def __init__(self, width: int, settings: MapperSettings) -> None:
+        super().__init__()
+        self.heads = settings.heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.query, self.key_value = nn.Linear(width, width, bias=False), nn.Linear(width, 2 * width, bias=False)
+        self.project = nn.Linear(width, width)
+        self.rise, self.fall = nn.Linear(width, settings.hidden), nn.Linear(settings.hidden, width)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        states = states + self._attention(self.norm1(states))
+        return states + self.fall(F.relu(self.rise(self.norm2(states))))
+
+    def _attention(self, states: torch.Tensor) -> torch.Tensor:
+        _, length, width = states.shape
+        key, value = self.key_value(states).split(width, dim=-1)
+        query, key, value = (
+            one.view(-1, length, self.heads, width // self.heads).transpose(1, 2)
+            for one in (self.query(states), key, value)
+        )
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        return self.project(mixed.transpose(1, 2).reshape(-1, length, width))
+
+
+_KINDS = {"mlp": MlpMapper, "linear": LinearMapper, "transformer": TransformerMapper}
+
+
+def make_mapper(dim: int, width: int, settings: MapperSettings) -> Mapper:
+    """An untrained mapper from vectors of ``dim`` to a language model of ``width``.
+
+    Raises:
+        UserError: there is no such mapper, or it does not fit the width.
+    """
+    full = settings.resolved(width)
+    return _KINDS[full.kind](dim, width, full)

@@ -22,7 +22,8 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from core.captioner.captioner import Captioner, CheckpointInfo
 from core.captioner.checkpoint import save_captioner
 from core.captioner.language_model import tokenizer_sha256
-from core.captioner.mapper import MlpMapper
+from core.captioner.mapper import make_mapper
+from core.captioner.mapper_settings import MapperSettings
 from core.jobs import JobContext
 from core.starter.joint_space import DIM, warm_cosine
 from core.starter.vocabulary import VOCABULARY_SIZE, wrap_tokenizer
@@ -84,19 +85,20 @@ def new_captioner(tokenizer: Tokenizer, encoder_fingerprint: str) -> Captioner:
         pad_token_id=0,
     )
     wrapped = wrap_tokenizer(tokenizer)
+    mapper = make_mapper(DIM, WIDTH, MapperSettings(prefix_length=PREFIX, hidden=MAPPER_HIDDEN))
     info = CheckpointInfo(
         encoder_id="starter",
         encoder_fingerprint=encoder_fingerprint,
         dim=DIM,
         normalised=True,
-        mapper_type=MlpMapper.kind,
+        mapper_type=mapper.settings.kind,
         mapper_hidden=MAPPER_HIDDEN,
         prefix_length=PREFIX,
         lm_id="starter",
         tokenizer_sha256=tokenizer_sha256(wrapped),
         end_token_id=end,
     )
-    return Captioner(MlpMapper(DIM, MAPPER_HIDDEN, PREFIX, WIDTH), GPT2LMHeadModel(config), wrapped, info)
+    return Captioner(mapper, GPT2LMHeadModel(config), wrapped, info)
 
 
 def noise_variance(mean_cosine: float, dim: int) -> float:

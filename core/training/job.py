@@ -77,7 +77,7 @@ def train_job(ctx: JobContext, request: TrainRequest) -> TrainReport:
     with Library.open(request.library) as library:
         stopped = _stopped(library) if request.resume else None
         if stopped is None:
-            _refuse_too_few(library)
+            _refuse_too_few(library, request, preset)
         else:
             request = _as_begun(request, stopped)
             preset = read_preset(stopped.config["preset"])
@@ -160,9 +160,12 @@ def _captioned(store: Any, seeds: Sequence[Seed]) -> CaptionedVectors:
     return CaptionedVectors(np.array([by_hash[one].image_id for one in hashes], np.int64), vectors, captions)
 
 
-def _refuse_too_few(library: Library) -> None:
+def _refuse_too_few(library: Library, request: TrainRequest, preset: Preset) -> None:
+    """Seeds are needed, unless sentences of a file are all that is learned from."""
     from core.library.queries import seeds
 
+    if preset.text_only and request.text_file is not None:
+        return
     count = len({one.content_hash for one in seeds(library)})
     if count < FEWEST_SEEDS:
         have = "No photo has" if count == 0 else "Only one photo has" if count == 1 else f"Only {count} photos have"
@@ -263,7 +266,7 @@ def _train(
 ) -> TrainReport:
     from core.training.loop import TrainingConfig, train_stages
 
-    captioner, start, fresh = _start(library, request, encoder, run)
+    captioner, start, fresh = _start(library, request, preset, encoder, run)
     config = TrainingConfig(
         preset=preset,
         stages=request.stages,
@@ -272,7 +275,7 @@ def _train(
         resume=request.resume,
         fresh=fresh,
         start=start,
-        with_lm=preset.tune_lm or start != STARTER,
+        with_lm=start != STARTER,
     )
     RunFolder(run.folder).write_config(_described(config, request, encoder, data))
     report = train_stages(data, captioner, encoder, config, run.folder, ctx)
@@ -292,11 +295,13 @@ def _train(
     return _finished(run, report, data, notes)
 
 
-def _start(library: Library, request: TrainRequest, encoder: Encoder, run: RunRow) -> tuple[Captioner, str, bool]:
+def _start(
+    library: Library, request: TrainRequest, preset: Preset, encoder: Encoder, run: RunRow
+) -> tuple[Captioner, str, bool]:
     """The captioner to begin with, where it comes from, and whether its mapper is new.
 
     Stage 2 alone goes on from the library's model; otherwise the starter's captioner, where it fits the encoder and
-    the language model asked for.
+    the language model asked for and the preset does not want a mapper of its own to learn in stage 1.
     """
     from core.captioner.captioner import new_captioner
     from core.captioner.checkpoint import load_captioner, read_info
@@ -313,9 +318,11 @@ def _start(library: Library, request: TrainRequest, encoder: Encoder, run: RunRo
     if start != STARTER:
         return load_captioner((run.folder / start).resolve(), encoder.fingerprint, device), start, False
     starter = paths.starter_dir() / "captioner"
-    if request.lm == STARTER and read_info(starter).encoder_fingerprint == encoder.fingerprint:
+    own_mapper = preset.wants_new_mapper and "1" in request.stages
+    if request.lm == STARTER and not own_mapper and read_info(starter).encoder_fingerprint == encoder.fingerprint:
         return load_captioner(starter, encoder.fingerprint, device), STARTER, False
-    return new_captioner(encoder, load_language_model(request.lm)).to(device), STARTER, True
+    captioner = new_captioner(encoder, load_language_model(request.lm), preset.mapper, seed=request.seed)
+    return captioner.to(device), STARTER, True
 
 
 def _take_over(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -13,16 +12,18 @@ from core.captioner.checkpoint import load_captioner
 from core.encoders.encoder import Encoder
 from core.errors import UserError
 from core.jobs import JobContext
+from core.training.adaptation import adapted
 from core.training.compute import keep_freed_memory, set_attention, use_bf16
 from core.training.data import TrainingData
 from core.training.evaluate import Evaluation, Judge
 from core.training.lengths import token_limits
+from core.training.lm_training import begin, end, unchanging_copy
 from core.training.messages import GateRow, Kept, StageResult
 from core.training.presets import Preset
 from core.training.runfolder import STARTER, RunFolder, StageOutcome
-from core.training.stage1 import Stage1
+from core.training.stage1 import Stage1, has_large_lm
 from core.training.stage2 import Stage2
-from core.training.state import copy_of, put_back, trained_weights
+from core.training.state import Weights, restore, trained_weights
 from core.training.steps import Environment, Stage, run_stage
 from core.training.verdict import Verdict, judge_stage1, judge_stage2
 
@@ -33,7 +34,8 @@ STAGE1_SHARE = 0.3
 @dataclass(frozen=True)
 class TrainingConfig:
     """``fresh``: the captioner's mapper was never trained. ``start``: where the captioner came from, for the report:
-    ``starter`` or a checkpoint folder relative to the run's. ``with_lm``: checkpoints carry the language model."""
+    ``starter`` or a checkpoint folder relative to the run's. ``with_lm``: checkpoints carry the language model also
+    where nothing of it learns."""
 
     preset: Preset
     stages: str = "12"
@@ -108,14 +110,14 @@ class _Training:
         self._began = time.monotonic()
         keep_freed_memory()
         self._data, self._captioner, self._config = data, captioner.eval(), config
-        captioner.requires_grad_(True)
-        captioner.lm.requires_grad_(config.preset.tune_lm)
         set_attention(captioner.lm, training=True)
         self._encoder = encoder
-        self._limits = token_limits(data.seeds.pairs()[1], captioner, config.preset)
-        self._preset = self._limits.fitted(config.preset)
+        self._limits = token_limits(data.seeds.pairs()[1] or data.texts, captioner, config.preset)
+        learned_from = len(data.seeds.pairs()[1]) + (len(data.texts) if config.preset.text_only else 0)
+        self._preset = adapted(self._limits.fitted(config.preset), learned_from, large=has_large_lm(captioner))
         captioner.info = replace(captioner.info, caption_tokens=self._limits.delivered)
-        reference = copy.deepcopy(captioner).requires_grad_(False)
+        frozen = self._preset.lm.train == "none"
+        reference = unchanging_copy(captioner, share_lm=frozen)
         self._env = Environment(
             captioner=captioner,
             judge=Judge(data, encoder, reference, self._limits.judged, ctx),
@@ -124,19 +126,21 @@ class _Training:
             seed=config.seed,
             bf16=use_bf16(config.preset.precision, captioner.device),
             resume=config.resume,
-            with_lm=config.with_lm,
+            with_lm=config.with_lm or not frozen,
         )
         self._best = _Judged("before", self._env.judge(captioner))
         self._judged = [self._best]
         self._learned_wording = True
         self._reasons: list[str] = []
         self._gates: tuple[GateRow, ...] = ()
+        self._learning: dict[str, int] = {}
 
     def stage1(self, *, last: bool) -> None:
         env = self._with_deadline(1.0 if last else STAGE1_SHARE)
-        settings = self._preset.stage1
-        stage = Stage1(self._data, self._encoder, settings, env, fresh=self._config.fresh)
-        self._run("stage1", stage, env, lambda later: judge_stage1(self._best.evaluation, later.evaluation, self._held))
+        before = self._open(1)
+        stage = Stage1(self._data, self._encoder, self._preset.stage1, env, fresh=self._config.fresh)
+        judge = lambda later: judge_stage1(self._best.evaluation, later.evaluation, self._held)  # noqa: E731
+        self._run(stage, env, before, judge)
 
     def stage2(self) -> None:
         settings = self._preset.stage2
@@ -145,14 +149,14 @@ class _Training:
         if self._best.name == "before" and len(self._judged) > 1:
             # Stage 1 has just shown that to learn these seeds is to learn them by heart.
             settings, self._learned_wording = replace(settings, seed_weight=0.0), False
-        env, before = self._with_deadline(1.0), self._best.evaluation
+        env, before, weights = self._with_deadline(1.0), self._best.evaluation, self._open(2)
         stage = Stage2(self._data, self._encoder, settings, env, before)
 
         def verdict(later: _Judged) -> Verdict:
             self._gates = stage.gates_of(later.evaluation, later.outcome.values.get("kl_at_best", 0.0))
             return judge_stage2(before, later.evaluation, self._gates, best_step=later.outcome.best_step)
 
-        self._run("stage2", stage, env, verdict)
+        self._run(stage, env, weights, verdict)
 
     def report(self) -> StagesReport:
         """What came out; written to the run folder as well."""
@@ -161,6 +165,7 @@ class _Training:
         learned = self._learned_wording
         report = StagesReport(self._best.name, reason, results, self._gates, seconds, self._notes(), learned)
         about = {"start": self._config.start, "preset": self._config.preset.name, "seed": self._config.seed}
+        about |= {"lm_training": asdict(self._preset.lm), "trained_parameters": self._learning}
         self._env.run.write_report({**asdict(report), **about, "token_limits": self._limits.to_dict()})
         return report
 
@@ -168,15 +173,26 @@ class _Training:
     def _held(self) -> int:
         return len(self._data.held_seeds)
 
-    def _run(self, name: Kept, stage: Stage, env: Environment, judge: Callable[[_Judged], Verdict]) -> None:
+    def _open(self, stage: int) -> Weights:
+        """Let the captioner learn; what it was."""
+        before = begin(self._captioner, self._preset.lm, self._config.seed + stage)
+        trained = trained_weights(self._captioner)
+        self._learning = {
+            part: sum(tensor.numel() for name, tensor in trained.items() if name.startswith(f"{part}."))
+            for part in ("mapper", "lm")
+        }
+        return before
+
+    def _run(self, stage: Stage, env: Environment, before: Weights, judge: Callable[[_Judged], Verdict]) -> None:
         """Run a stage, or take over its result if it was finished before; go back to the best model if it is none."""
-        before = copy_of(trained_weights(self._captioner))
+        name: Kept = "stage1" if stage.number == 1 else "stage2"
         outcome = env.run.outcome(stage.number) if env.resume else None
-        if outcome is None:
-            outcome = run_stage(stage, env)
-        else:
+        finished = outcome is not None
+        outcome = outcome or run_stage(stage, env)
+        end(self._captioner)
+        if finished:
             trained = load_captioner(env.run.stage(stage.number), self._captioner.info.encoder_fingerprint)
-            put_back(self._captioner, dict(trained.named_parameters()))
+            restore(self._captioner, dict(trained.named_parameters()))
         later = _Judged(name, env.judge(self._captioner), outcome)
         self._judged.append(later)
         verdict = judge(later)
@@ -184,7 +200,7 @@ class _Training:
         if verdict.better:
             self._best = later
         else:
-            put_back(self._captioner, before)
+            restore(self._captioner, before)
 
     def _with_deadline(self, share: float) -> Environment:
         minutes = self._config.limit_minutes
@@ -214,8 +230,17 @@ def _stages(config: TrainingConfig, data: TrainingData) -> list[int]:
     stages = [int(one) for one in config.stages if one == "1" or config.preset.stage2 is not None]
     if not stages:
         raise UserError(f"The preset '{config.preset.name}' has no stage 2.", "Choose stage 1, or another preset.")
-    if 1 in stages and len(data.seeds) == 0:
-        raise UserError("There is no caption to learn from.", "Write captions for a few photos first.")
+    if 1 in stages:
+        _refuse_nothing_to_learn(config.preset, data)
     if 2 in stages and len(data.practice_images) < 2:
         raise UserError("Stage 2 practises on photos, and there are none.", "Add photos, or run stage 1 alone.")
     return stages
+
+
+def _refuse_nothing_to_learn(preset: Preset, data: TrainingData) -> None:
+    if preset.text_only and preset.stage1.texts == 0:
+        raise UserError("Stage 1 is to learn from no photos and no sentences.", "Set stage1.pairs or stage1.texts.")
+    if len(data.seeds) == 0 and not (preset.text_only and data.texts):
+        raise UserError("There is no caption to learn from.", "Write captions for a few photos first.")
+    if len(data.practice_images) == 0:
+        raise UserError("There is no photo to judge captions on.", "Add the photos that shall be captioned.")

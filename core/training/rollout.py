@@ -11,6 +11,7 @@ from core.captioner.captioner import IGNORE, Captioner
 from core.captioner.torch_decoder import new_cache
 from core.jobs import JobContext
 from core.training.compute import set_attention
+from core.training.memory import MicroBatches
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Sampler:
     def __init__(self, policy: Captioner, bf16: bool) -> None:
         self._policy = policy
         self._model = policy
+        self._memory: MicroBatches | None = None
         if bf16:
             mapper, lm = copy.deepcopy(policy.mapper).to(torch.bfloat16), copy.deepcopy(policy.lm).to(torch.bfloat16)
             set_attention(lm, training=False)
@@ -61,9 +63,24 @@ class Sampler:
         One uniform number decides each token (inverse distribution function), all drawn before: what a row says does
         not depend on which rows have ended. Rows that have ended leave the batch.
         """
+        draws = torch.rand(len(embeddings) * samples, max_tokens, generator=generator).to(self._model.device)
+        self._memory = self._memory or MicroBatches(len(embeddings))
+
+        def sample_some(photos: int) -> Rollouts:
+            """So many photos at once."""
+            parts = [
+                self._sample(embeddings[i : i + photos], temperature, draws[i * samples : (i + photos) * samples], ctx)
+                for i in range(0, len(embeddings), photos)
+            ]
+            return Rollouts(torch.cat([one.ids for one in parts]), torch.cat([one.finished for one in parts]))
+
+        return self._memory.run(sample_some)
+
+    def _sample(self, embeddings: torch.Tensor, temperature: float, draws: torch.Tensor, ctx: JobContext) -> Rollouts:
+        """``draws``: uniform numbers ``[R, max_tokens]``, R = photos·samples."""
         model, end = self._model, self._model.end_token_id
-        rows = len(embeddings) * samples
-        draws = torch.rand(rows, max_tokens, generator=generator).to(model.device)
+        rows, max_tokens = draws.shape
+        samples = rows // len(embeddings)
         ids = torch.full((rows, max_tokens), IGNORE, device=model.device)
         cache = new_cache(model)
         hidden = model.run(model.prefix(embeddings.to(model.device)), cache)[:, -1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -14,6 +15,7 @@ from core.encoders.encoder import Encoder
 from core.training.compute import autocast, numpy_rng, torch_rng
 from core.training.data import TrainingData
 from core.training.evaluate import Evaluation
+from core.training.memory import MicroBatches, checkpointed
 from core.training.noise import add_noise, mean_cosine, noise_variance
 from core.training.presets import Stage1Settings
 from core.training.state import Progress
@@ -36,7 +38,6 @@ class Stage1:
     def __init__(
         self, data: TrainingData, encoder: Encoder, settings: Stage1Settings, env: Environment, *, fresh: bool
     ) -> None:
-        self._settings, self._env, self._judged_by_loss = settings, env, len(data.held_seeds) > 0
         captioner = env.captioner
         self._owner, captions = data.seeds.pairs()
         self._images = data.seeds.images
@@ -47,10 +48,14 @@ class Stage1:
         self._text_ids = captioner.encode(sentences, limit) if use_texts else []
         self._text_vectors = text_vectors(encoder, sentences if use_texts else [], prompt=False)
         self.variance = _variance(settings, data, encoder)
+        settings = in_steps(settings, len(self._pair_ids) if settings.pairs else len(self._text_ids))
+        self._settings, self._env, self._judged_by_loss = settings, env, len(data.held_seeds) > 0
         self._fresh_steps = settings.fresh_steps if fresh else 0
         self.steps = self._fresh_steps + settings.steps
         self.evaluate_every = settings.evaluate_every
         self._lr_lm = settings.lr_large_lm if has_large_lm(captioner) else settings.lr_lm
+        at_once = _GROUP if captioner.device.type == "cpu" else settings.pairs + settings.texts
+        self._memory = MicroBatches(at_once, can_checkpoint=has_large_lm(captioner))
         self.optimiser: torch.optim.Optimizer = make_optimiser(
             captioner, settings.lr_mapper, self._lr_lm, settings.weight_decay
         )
@@ -62,21 +67,27 @@ class Stage1:
     def step(self, step: int, progress: Progress) -> StepResult:
         self._set_rates(step)
         embeddings, ids = self._batch(step)
-        device = self._env.captioner.device
-        self.optimiser.zero_grad(set_to_none=True)
-        tokens, total = int((ids != IGNORE).sum()), 0.0
-        for rows, width in like_lengths(ids, _GROUP if device.type == "cpu" else len(ids)):
-            with autocast(self._env.bf16, device):
-                losses = self._env.captioner.token_losses(
-                    embeddings[rows].to(device), ids[rows, :width].to(device), self._settings.label_smoothing
-                )
-            loss = losses.sum() / tokens
-            loss.backward()
-            total += float(loss.detach())
-            self._env.ctx.check_cancelled()
+        total = self._memory.run(lambda rows: self._backward(embeddings, ids, rows))
         nn.utils.clip_grad_norm_(self._env.captioner.parameters(), 1.0)
         self.optimiser.step()
         return StepResult(loss=total)
+
+    def _backward(self, embeddings: torch.Tensor, ids: torch.Tensor, at_once: int) -> float:
+        """The gradient of the mean loss per token, so many rows at once; the loss."""
+        captioner, device = self._env.captioner, self._env.captioner.device
+        self.optimiser.zero_grad(set_to_none=True)
+        tokens, total = int((ids != IGNORE).sum()), 0.0
+        with checkpointed(captioner.lm, self._memory.checkpointing):
+            for rows, width in like_lengths(ids, at_once):
+                with autocast(self._env.bf16, device):
+                    losses = captioner.token_losses(
+                        embeddings[rows].to(device), ids[rows, :width].to(device), self._settings.label_smoothing
+                    )
+                loss = losses.sum() / tokens
+                loss.backward()
+                total += float(loss.detach())
+                self._env.ctx.check_cancelled()
+        return total
 
     def consider(self, evaluation: Evaluation, progress: Progress) -> float:
         """Minus the held-out loss; without held-out seeds the last model counts, as nothing can tell."""
@@ -114,6 +125,15 @@ class Stage1:
             rates = (settings.lr_mapper, self._lr_lm)
         for group, rate in zip(self.optimiser.param_groups, rates, strict=False):
             group["lr"] = rate * scale
+
+
+def in_steps(settings: Stage1Settings, captions: int) -> Stage1Settings:
+    """The settings with epochs over so many captions told in steps."""
+    if settings.epochs is None:
+        return settings
+    epoch = captions / (settings.pairs or settings.texts)
+    steps = max(settings.minimum_steps, math.ceil(settings.epochs * epoch))
+    return replace(settings, steps=steps, evaluate_every=max(settings.evaluate_every, math.ceil(epoch)))
 
 
 def like_lengths(ids: torch.Tensor, group: int) -> Iterator[tuple[torch.Tensor, int]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import torch
 from torch import nn
@@ -15,6 +13,8 @@ from core.training.compute import autocast, numpy_rng, torch_rng
 from core.training.data import TrainingData, hard_neighbours
 from core.training.evaluate import Evaluation
 from core.training.gates import check_gates, room_to_move
+from core.training.lm_training import unchanging_copy
+from core.training.memory import MicroBatches
 from core.training.messages import GateRow
 from core.training.policy import Batch, PolicyLosses, PolicyOptions, policy_backward
 from core.training.presets import Stage2Settings
@@ -61,8 +61,10 @@ class Stage2:
         self._max_tokens = min(settings.max_tokens, captioner.max_tokens)
         self._rates = (settings.lr, settings.lr_large_lm if has_large_lm(captioner) else settings.lr)
         self.optimiser = make_optimiser(captioner, *self._rates, 0.0)
-        self._reference = copy.deepcopy(captioner).eval().requires_grad_(False) if settings.beta > 0 else None
+        frozen = not any(one.requires_grad for one in captioner.lm.parameters())
+        self._reference = unchanging_copy(captioner, share_lm=frozen).eval() if settings.beta > 0 else None
         self._sampler: Sampler | None = None
+        self._memory = MicroBatches(settings.micro_rows)
 
     def shorten(self, steps: int) -> None:
         self.steps = steps
@@ -75,22 +77,28 @@ class Stage2:
         reward, advantages, parts = self._rewards(photos, rollouts)
         for group, rate in zip(self.optimiser.param_groups, self._rates, strict=False):
             group["lr"] = rate * self._share_of_rate(step)
-        self.optimiser.zero_grad(set_to_none=True)
         device = env.captioner.device
         batch = Batch(
             torch.from_numpy(self._images[photos]).to(device),
             trimmed(rollouts.ids),
             torch.from_numpy(advantages.astype(np.float32)).to(device),
         )
-        options = PolicyOptions(settings.temperature, beta, settings.micro_rows, env.bf16)
-        losses = policy_backward(env.captioner, self._reference, batch, options, env.ctx)
-        seed_loss = self._seed_backward(step)
-        env.ctx.check_cancelled()
+        losses, seed_loss = self._memory.run(lambda rows: self._backward(batch, beta, step, rows))
         nn.utils.clip_grad_norm_(env.captioner.parameters(), 1.0)
         self.optimiser.step()
         self._hold_kl(step, losses, beta, progress)
         progress.values |= {f"reward_{name}": value for name, value in parts.items()}
         return StepResult(loss=seed_loss, reward=reward, kl=losses.kl_caption)
+
+    def _backward(self, batch: Batch, beta: float, step: int, at_once: int) -> tuple[PolicyLosses, float | None]:
+        """The gradient of practice and of the interleaved seeds, so many captions at once; what both were."""
+        env = self._env
+        self.optimiser.zero_grad(set_to_none=True)
+        options = PolicyOptions(self._settings.temperature, beta, at_once, env.bf16)
+        losses = policy_backward(env.captioner, self._reference, batch, options, env.ctx)
+        seed_loss = self._seed_backward(step, at_once)
+        env.ctx.check_cancelled()
+        return losses, seed_loss
 
     def _share_of_rate(self, step: int) -> float:
         """A linear warm-up, then linearly down to ``lr_floor``: what single batches got wrong averages out."""
@@ -175,19 +183,24 @@ class Stage2:
         clip = settings.advantage_clip
         return float(rewards.mean()), np.clip(advantages, -clip, clip), dict(parts)
 
-    def _seed_backward(self, step: int) -> float | None:
-        """Interleaved cross-entropy on seed captions; what it was, in nats per token."""
+    def _seed_backward(self, step: int, at_once: int) -> float | None:
+        """Interleaved cross-entropy on seed captions, so many at once; what it was, in nats per token."""
         settings, env = self._settings, self._env
         wanted = settings.seed_rows if settings.seed_weight > 0 else 0
         rows = cycle(len(self._seed_ids), wanted, step, env.seed, "seeds")
         if not rows:
             return None
         device = env.captioner.device
-        images = torch.from_numpy(self._seed_images[self._seed_owner[rows]]).to(device)
-        with autocast(env.bf16, device):
-            loss = env.captioner.loss(images, pad([self._seed_ids[i] for i in rows]).to(device))
-        (settings.seed_weight * loss).backward()
-        return float(loss.detach())
+        tokens, total = sum(len(self._seed_ids[i]) for i in rows), 0.0
+        for start in range(0, len(rows), at_once):
+            part = rows[start : start + at_once]
+            images = torch.from_numpy(self._seed_images[self._seed_owner[part]]).to(device)
+            with autocast(env.bf16, device):
+                losses = env.captioner.token_losses(images, pad([self._seed_ids[i] for i in part]).to(device))
+            loss = losses.sum() / tokens
+            (settings.seed_weight * loss).backward()
+            total += float(loss.detach())
+        return total
 
     def _hold_kl(self, step: int, losses: PolicyLosses, beta: float, progress: Progress) -> None:
         """Keep a running mean of the KL and move its weight so that it stays near the target.

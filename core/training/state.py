@@ -50,6 +50,14 @@ def put_back(module: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
         tensor.copy_(weights[name])
 
 
+@torch.no_grad()
+def restore(module: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Set the tensors that ``weights`` name, trained or not."""
+    own = dict(module.named_parameters())
+    for name, tensor in weights.items():
+        own[name].copy_(tensor)
+
+
 def save_state(
     file: Path, module: nn.Module, optimiser: torch.optim.Optimizer, best: Weights, progress: Progress
 ) -> None:

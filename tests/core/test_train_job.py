@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 import tomllib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from core import cli
+from core.captioner.checkpoint import read_info
 from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
-from core.library.edits import add_seed
+from core.library.edits import add_seed, reject
 from core.library.library import Library
-from core.library.queries import images_of
+from core.library.queries import captions_of, images_of
 from core.library.runs import current_run, runs, update_run
 from core.library.scan import scan
 from core.library.splits import held_out
@@ -85,6 +87,27 @@ def test_the_button(library):
     assert settings["data"]["seeds"] == 8
     assert settings["preset"]["stage1"]["steps"] == 24
     assert kept_checkpoint(report.folder) == report.folder / report.kept
+
+
+def test_where_no_photo_is_learned_from_a_file_of_sentences_is_enough(library, tmp_path):
+    with Library.open(library) as opened:
+        seeds = [row.id for rows in captions_of(opened, [row.id for row in images_of(opened)]).values() for row in rows]
+        reject(opened, seeds)
+    overrides = {"stage1.minimum_steps": 20, "stage1.evaluate_every": 20, "stage1.pairs": 0, "mapper.prefix_length": 4}
+    asked = request(library, preset="capdec", overrides=overrides)
+    for setting in [name for name in asked.overrides if name.startswith("stage2")]:
+        del asked.overrides[setting]
+    with pytest.raises(UserError, match="No photo has a caption"):
+        train_job(QuietContext(), asked)
+    sentences = tmp_path / "sentences.txt"
+    sentences.write_text("\n".join(SENTENCES))
+    report = train_job(QuietContext(), replace(asked, text_file=sentences))
+    assert (report.kept, report.seeds) == ("stage1", 0)
+    info = read_info(kept_checkpoint(report.folder))
+    assert (info.mapper_type, info.prefix_length, info.mapper_layers) == ("transformer", 4, 8)
+    learned = json.loads((report.folder / "report.json").read_text())
+    assert learned["lm_training"]["train"] == "all"
+    assert learned["trained_parameters"]["mapper"] > learned["trained_parameters"]["lm"] > 0
 
 
 def test_stage_2_alone_goes_on_from_the_librarys_model(library):

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from core.captioner.checkpoint import load_captioner, read_info
+from core.captioner.mapper_settings import MapperSettings
 from core.encoders.open_clip_encoder import load_encoder
 from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
@@ -205,7 +206,7 @@ def test_a_new_mapper_practises_on_sentences_first(data, encoder, tiny_starter, 
     from core.captioner.language_model import load_language_model
 
     torch.manual_seed(0)
-    fresh = new_captioner(encoder, load_language_model("starter"), prefix_length=3)
+    fresh = new_captioner(encoder, load_language_model("starter"), MapperSettings(prefix_length=3))
     ctx = Recorder()
     train_stages(data, fresh, encoder, config(stages="1", fresh=True), tmp_path, ctx)
     assert ctx.of(StageStarted)[0].total_steps == 12 + 8
@@ -214,7 +215,7 @@ def test_a_new_mapper_practises_on_sentences_first(data, encoder, tiny_starter, 
 def test_a_frozen_language_model_stays_as_it_is(data, captioner, encoder, tmp_path):
     before = captioner.lm.get_input_embeddings().weight.clone()
     mapper = captioner.mapper.layers[0].weight.clone()
-    settings = config(stages="1", with_lm=False, overrides={"tune_lm": False})
+    settings = config(stages="1", with_lm=False, overrides={"lm.train": "none"})
     train_stages(data, captioner, encoder, settings, tmp_path, QuietContext())
     assert torch.equal(captioner.lm.get_input_embeddings().weight, before)
     assert not torch.equal(captioner.mapper.layers[0].weight, mapper)

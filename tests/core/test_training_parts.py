@@ -506,12 +506,12 @@ def test_settings_are_changed_by_name():
             "stage2.steps": "7",
             "stage2.rewards.clip_s": 2,
             "stage1.noise": 0.01,
-            "tune_lm": "false",
+            "lm.train": "lora",
             "stage2.gated": "0",
         },
     )
     assert (preset.stage2.steps, preset.stage2.rewards.clip_s, preset.stage1.noise) == (7, 2.0, 0.01)
-    assert preset.tune_lm is False
+    assert preset.lm.train == "lora"
     assert preset.stage2.gated is False
     assert PRESETS["recommended"].stage2.steps != 7
 

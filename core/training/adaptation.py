@@ -1,0 +1,76 @@
+"""What of a language model learns, and how fast, where a preset leaves that open: its size and the captions decide.
+
+A language model as small as the starter's learns as a whole. A large one forgets its language over a handful of
+captions, so at first only the mapper learns, then adapters on its attention, then more. The figures for large ones are
+judgement, not measured here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
+
+from core.errors import UserError
+from core.training.presets import LmSettings, Preset, Stage1Settings, Stage2Settings
+
+Settings = TypeVar("Settings", Stage1Settings, Stage2Settings)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """For fewer captions than ``below``: what learns, its rates in both stages, the most passes over the captions."""
+
+    below: float
+    lm: LmSettings
+    lr_lm: float
+    lr_lm_stage2: float
+    most_epochs: int
+
+
+_LR_MAPPER, _LR_MAPPER_STAGE2 = 5e-5, 1e-5
+_TABLE = (
+    _Row(50, LmSettings("none"), 2e-5, 1e-6, 30),
+    _Row(100, LmSettings("lora", rank=8), 5e-5, 5e-6, 20),
+    _Row(200, LmSettings("lora", rank=16), 5e-5, 5e-6, 20),
+    _Row(500, LmSettings("lora", rank=16), 2e-5, 5e-6, 15),
+    _Row(2000, LmSettings("last", blocks=4), 2e-5, 1e-6, 15),
+    _Row(math.inf, LmSettings("all"), 2e-5, 1e-6, 15),
+)
+
+
+def adapted(preset: Preset, captions: int, *, large: bool) -> Preset:
+    """The preset with ``lm.train="auto"`` decided; settings that are not at their defaults stay as they are.
+
+    Args:
+        preset: returned as it is where it leaves nothing open.
+        captions: what stage 1 learns from: the seeds' captions, or the sentences where it learns from no photo.
+        large: whether the language model is of a size that is published pre-trained.
+
+    Raises:
+        UserError: adapters of no rank, or the last 0 layers, are asked for.
+    """
+    lm = preset.lm
+    if lm.rank < 1 or lm.blocks < 1:
+        raise UserError(
+            f"lm.rank = {lm.rank} and lm.blocks = {lm.blocks} cannot be.",
+            "Choose 1 or more; lm.train=none trains none.",
+        )
+    if lm.train != "auto":
+        return preset
+    if not large:
+        return replace(preset, lm=replace(lm, train="all"))
+    row = next(row for row in _TABLE if captions < row.below)
+    stage1 = _filled(preset.stage1, lr_mapper=_LR_MAPPER, lr_large_lm=row.lr_lm)
+    if stage1.epochs is None:
+        batch = max(1, stage1.pairs or stage1.texts)
+        steps = min(stage1.steps, max(1, math.ceil(row.most_epochs * captions / batch)))
+        stage1 = replace(stage1, steps=steps, minimum_steps=min(stage1.minimum_steps, steps))
+    stage2 = preset.stage2 and _filled(preset.stage2, lr=_LR_MAPPER_STAGE2, lr_large_lm=row.lr_lm_stage2)
+    rank = row.lm.rank if lm.rank == LmSettings.rank else lm.rank
+    return replace(preset, stage1=stage1, stage2=stage2, lm=replace(lm, train=row.lm.train, rank=rank))
+
+
+def _filled(settings: Settings, **values: float) -> Settings:
+    defaults = {one.name: one.default for one in fields(settings)}
+    return replace(settings, **{k: v for k, v in values.items() if getattr(settings, k) == defaults[k]})
