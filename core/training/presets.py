@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args, get_type_hints
 
 from core.errors import UserError
 
@@ -54,22 +54,35 @@ class RewardWeights:
     length: float = 0.2
 
 
+Method = Literal["auto", "leave-one-out", "self-critical", "straight-through", "best-of-n", "dico"]
+"""How stage 2 learns from what a caption scores; :mod:`core.training.methods` says which is which."""
+
+
 @dataclass(frozen=True)
 class Stage2Settings:
-    """Leave-one-out policy gradient on unlabelled photos: ``photos`` × ``samples`` captions a step.
+    """Practice on unlabelled photos in a :data:`Method`: ``photos`` × ``samples`` captions a step.
 
+    ``method="auto"``: ``leave-one-out``, but ``best-of-n`` for a large language model on a processor.
     ``contrastive_scale`` multiplies cosines before the softmax; ``hard_share`` of a batch are neighbours (ranks
     ``hard_ranks``) of its other photos. ``temperature``: low, so that what is practised is close to what is delivered;
-    captions drawn at 0.9 are so much worse that all they teach is not to draw them. ``lr_floor``: the share of the rate
-    at the end. ``beta``: weight of the exact KL to stage 1, adapted to hold ``kl_target`` nats
-    a caption of ten words between ``beta_range``. ``seed_weight``: of the interleaved cross-entropy on ``seed_rows``
-    seed captions; none is mixed in where stage 1 was not kept.
+    captions drawn at 0.9 are so much worse that all they teach is not to draw them. ``tau``: of the softmax through
+    which ``straight-through`` sends gradients, first and last. ``round_epochs``: how often ``best-of-n`` and ``dico``
+    go over the photos with captions drawn once; ``dico_beta`` and ``dico_scale``: β and τ of the DiCO loss.
+    ``lr_floor``: the share of the rate at the end. ``beta``: weight of the exact KL to stage 1, adapted to hold
+    ``kl_target`` nats a caption of ten words between ``beta_range``; ``entropy``: of the entropy of the words.
+    ``seed_weight``: of the interleaved cross-entropy on ``seed_rows`` seed captions; none is mixed in where stage 1 was
+    not kept.
     """
 
+    method: Method = "auto"
     steps: int = 100
     photos: int = 20
     samples: int = 4
     temperature: float = 0.5
+    tau: tuple[float, float] = (1.0, 0.5)
+    round_epochs: int = 2
+    dico_beta: float = 0.2
+    dico_scale: float = 300.0
     max_tokens: int = 22
     lr: float = 1e-4
     lr_floor: float = 0.1
@@ -84,6 +97,8 @@ class Stage2Settings:
     beta: float = 0.1
     kl_target: float = 4.0
     beta_range: tuple[float, float] = (0.02, 2.0)
+    entropy: float = 0.0
+    clip_norm: float = 1.0
     seed_weight: float = 0.3
     seed_rows: int = 16
     evaluate_every: int = 25
@@ -108,6 +123,21 @@ _SIMILARITY_ALONE = RewardWeights(
     clip_s=1.0, contrastive=0.0, repetition=0.0, stutter=0.0, bad_ending=0.0, no_end=0.0, length=0.0
 )
 
+_PLAIN_STAGE1 = Stage1Settings(texts=0, image_noise=0.0, label_smoothing=0.0)
+_PLAIN_STAGE2 = Stage2Settings(
+    photos=16,
+    samples=5,
+    temperature=1.0,
+    lr_floor=1.0,
+    rewards=_SIMILARITY_ALONE,
+    hard_share=0.0,
+    beta=0.0,
+    beta_range=(0.0, 0.0),
+    seed_weight=0.0,
+    gated=False,
+)
+"""Practice as it is published: five captions of a photo as the model says them, nothing but similarity, no brake."""
+
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
@@ -121,24 +151,30 @@ PRESETS: dict[str, Preset] = {
             name="two-stage",
             title="Two stages as published: similarity alone",
             about="Stage 2 maximises the similarity of caption and photo and nothing else (arXiv 2306.15111), by "
-            "sampled gradients. Its English tends to suffer; the checks are shown, and decide what is kept.",
-            stage1=Stage1Settings(texts=0, image_noise=0.0, label_smoothing=0.0),
-            stage2=Stage2Settings(
-                temperature=0.9,
-                lr_floor=1.0,
-                rewards=_SIMILARITY_ALONE,
-                hard_share=0.0,
-                beta=0.0,
-                beta_range=(0.0, 0.0),
-                seed_weight=0.0,
-                gated=False,
+            "gradients straight through the words it draws. Its English tends to suffer; the checks are shown, and "
+            "decide what is kept.",
+            stage1=_PLAIN_STAGE1,
+            stage2=replace(_PLAIN_STAGE2, method="straight-through"),
+        ),
+        Preset(
+            name="clip-reward",
+            title="CLIP reward: self-critical, similarity alone",
+            about="Sampled captions are rewarded for their CLIP-S above that of the greedy caption, without a brake "
+            "(arXiv 2205.13115). Its English tends to suffer; the checks are shown, and decide what is kept.",
+            stage1=_PLAIN_STAGE1,
+            stage2=replace(
+                _PLAIN_STAGE2,
+                method="self-critical",
+                normalise_advantage=False,
+                clip_norm=0.1,
+                lr_large_lm=5e-6,
             ),
         ),
         Preset(
             name="clipcap-mlp",
             title="ClipCap: paired captions, MLP mapper",
             about="Cross-entropy on the seeds alone, mapper and language model (arXiv 2111.09734). One stage.",
-            stage1=Stage1Settings(texts=0, image_noise=0.0, label_smoothing=0.0),
+            stage1=_PLAIN_STAGE1,
             stage2=None,
         ),
     )
@@ -182,6 +218,9 @@ def _changed(settings: Any, path: list[str], name: str, value: object) -> Any:
         raise UserError(f"There is no setting '{name}'.", f"Here are: {', '.join(names) or 'none'}.")
     old = getattr(settings, path[0])
     new = _changed(old, path[1:], name, value) if len(path) > 1 else _converted(old, name, value)
+    choices = get_args(get_type_hints(type(settings))[path[0]]) if isinstance(new, str) else ()
+    if choices and new not in choices:
+        raise UserError(f"'{value}' is no value for the setting '{name}'.", f"Choose one of: {', '.join(choices)}.")
     return replace(cast(Any, settings), **{path[0]: new})
 
 
