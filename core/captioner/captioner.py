@@ -88,6 +88,10 @@ class Captioner(nn.Module):
     def embed_tokens(self, ids: torch.Tensor) -> torch.Tensor:
         return cast(Any, self.lm).get_input_embeddings()(ids)
 
+    def embed_tokens_table(self) -> torch.Tensor:
+        """The language model's table of word vectors, ``[V, d]``."""
+        return cast(Any, self.lm).get_input_embeddings().weight
+
     def head(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits over the vocabulary of hidden states."""
         return cast(Any, self.lm).get_output_embeddings()(hidden)

@@ -98,6 +98,34 @@ class OpenClipEncoder:
         encode = cast(Any, self.model).encode_image
         return F.normalize(encode(pixels.to(self.device)).float(), dim=-1)
 
+    def token_ids(self, captions: Sequence[str], *, prompt: bool = True) -> torch.Tensor:
+        """The ids ``[n, L]`` that the text tower reads for captions, the encoder's prompt before them as in scores."""
+        return self._tokens([self.prompt + caption if prompt else caption for caption in captions])
+
+    def token_embedding(self) -> nn.Embedding | None:
+        """The table of the text tower's words ``[V, width]``, where it has one of the usual kind."""
+        text: Any = self._text
+        table = getattr(text, "token_embedding", None)
+        if table is None and hasattr(getattr(text, "transformer", None), "get_input_embeddings"):
+            table = text.transformer.get_input_embeddings()
+        return table if isinstance(table, nn.Embedding) else None
+
+    def shifted_text_embeddings(self, token_ids: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+        """:meth:`text_embeddings` with ``shift`` ``[B, L, width]`` added to the words' vectors, for gradients by them.
+
+        Only where :meth:`token_embedding` is not ``None``.
+        """
+        table = cast(nn.Embedding, self.token_embedding())
+
+        def shifted(_module: nn.Module, _inputs: object, words: torch.Tensor) -> torch.Tensor:
+            return words + shift.to(words.dtype)
+
+        handle = table.register_forward_hook(shifted)
+        try:
+            return self.text_embeddings(token_ids)
+        finally:
+            handle.remove()
+
     def text_embeddings(self, token_ids: torch.Tensor) -> torch.Tensor:
         """Unit rows ``[B, dim]`` of token ids ``[B, L]``, L at most the context length; differentiable and traceable.
 

@@ -132,6 +132,7 @@ class _Training:
         self._judged = [self._best]
         self._learned_wording = True
         self._reasons: list[str] = []
+        self._said: list[str] = []
         self._gates: tuple[GateRow, ...] = ()
         self._learning: dict[str, int] = {}
 
@@ -151,6 +152,8 @@ class _Training:
             settings, self._learned_wording = replace(settings, seed_weight=0.0), False
         env, before, weights = self._with_deadline(1.0), self._best.evaluation, self._open(2)
         stage = Stage2(self._data, self._encoder, settings, env, before)
+        if settings.method == "auto" and stage.method == "best-of-n":
+            self._said.append("Stage 2 learned from the best of several captions a photo: the model is large.")
 
         def verdict(later: _Judged) -> Verdict:
             self._gates = stage.gates_of(later.evaluation, later.outcome.values.get("kl_at_best", 0.0))
@@ -211,6 +214,7 @@ class _Training:
         notes = [
             f"Stage {one.name[-1]} ended early: {one.outcome.stopped}." for one in self._judged if one.outcome.stopped
         ]
+        notes += self._said
         if not self._learned_wording:
             notes.append("Stage 2 practised without your captions, as stage 1 had only learned them by heart.")
         if self._limits.cut:

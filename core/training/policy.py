@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
+from torch.nn import functional as F
 
 from core.captioner.captioner import IGNORE, Captioner
 from core.captioner.torch_decoder import new_cache
@@ -50,12 +51,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class PolicyOptions:
-    """``temperature``: that of the samples, whose distribution the gradient is of; ``beta``: weight of the KL."""
+    """``temperature``: that of the samples, whose distribution the gradient is of; ``beta``: weight of the KL;
+    ``entropy``: of the entropy of the words."""
 
     temperature: float
     beta: float
     micro_rows: int
     bf16: bool
+    entropy: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -91,10 +94,10 @@ def caption_states(captioner: Captioner, prefix: Prefix, ids: torch.Tensor) -> t
 def policy_backward(
     policy: Captioner, reference: Captioner | None, batch: Batch, options: PolicyOptions, ctx: JobContext
 ) -> PolicyLosses:
-    """Add the gradient of L = -mean_i A_i · Σ_t log π(c_it) / L̄ + β · mean KL(π‖π_ref) to the policy's weights.
+    """Add the gradient of L = -mean_i A_i · Σ_t log π(c_it) / L̄ + β · mean KL(π‖π_ref) - η · mean H(π) to the policy's.
 
-    L̄ is the mean caption length, so long captions are not favoured; the KL is exact, over the whole vocabulary at
-    every position, averaged over tokens. ``reference=None`` leaves it out.
+    L̄ is the mean caption length, so long captions are not favoured; KL and entropy are exact, over the whole vocabulary
+    at every position, averaged over tokens. ``reference=None`` leaves the KL out.
     """
     counted = batch.ids != IGNORE
     tokens = int(counted.sum())
@@ -128,6 +131,23 @@ def policy_backward(
 
 
 @torch.no_grad()
+def log_probabilities(captioner: Captioner, batch: Batch, options: PolicyOptions, ctx: JobContext) -> torch.Tensor:
+    """log π of each caption of ``batch``, ``[R]`` float32, summed over its tokens, the end token included."""
+    samples = len(batch.ids) // len(batch.embeddings)
+    result = torch.zeros(len(batch.ids), device=batch.ids.device)
+    with autocast(options.bf16, batch.ids.device):
+        prefix = run_prefix(captioner, batch.embeddings)
+        for rows in torch.arange(len(batch.ids), device=batch.ids.device).split(options.micro_rows):
+            ctx.check_cancelled()
+            ids, use = batch.ids[rows], batch.ids[rows] != IGNORE
+            logits = captioner.head(caption_states(captioner, prefix.rows(rows // samples), ids)[use]).float()
+            losses = torch.zeros(ids.shape, device=ids.device)
+            losses[use] = F.cross_entropy(logits, ids[use], reduction="none")
+            result[rows] = -losses.sum(dim=1)
+    return result
+
+
+@torch.no_grad()
 def logit_gradient(
     logits: torch.Tensor,
     chosen: torch.Tensor,
@@ -135,7 +155,8 @@ def logit_gradient(
     reference_logits: torch.Tensor | None,
     options: PolicyOptions,
 ) -> tuple[torch.Tensor, float, float]:
-    """Gradient ``[n, V]`` of Σ_i -w_i · log π_T(c_i) + β · KL(π‖π_ref)_i by ``logits``; both sums, the KL without β.
+    """Gradient ``[n, V]`` of Σ_i -w_i · log π_T(c_i) + β · KL(π‖π_ref)_i - η · H(π)_i by ``logits``; the sums of the
+    first two, the KL without β.
 
     Written out, as the logits are the largest tensors of a step and automatic differentiation would go over them
     twice as often; some rows at a time, so that what is in work stays in the processor's cache. The gradient has the
@@ -158,17 +179,22 @@ def _gradient_of_rows(
     reference_logits: torch.Tensor | None,
     options: PolicyOptions,
 ) -> tuple[torch.Tensor, float, float]:
-    """The first term gives w/T · (π_T - onehot(c)), the second β·π · (log π - log π_ref - KL)."""
+    """The terms give w/T · (π_T - onehot(c)), β·π · (log π - log π_ref - KL) and η·π · (log π + H)."""
     values = logits.float()
     gradient = torch.log_softmax(values / options.temperature, dim=-1)
     log_chosen = gradient.gather(-1, chosen[:, None]).squeeze(-1)
     scale = (weights / options.temperature)[:, None]
     gradient.exp_().mul_(scale).scatter_add_(-1, chosen[:, None], -scale)
     surrogate = -float((weights * log_chosen).sum())
-    if reference_logits is None:
+    if reference_logits is None and not options.entropy:
         return gradient, surrogate, 0.0
     difference = torch.log_softmax(values, dim=-1)
     pi = difference.exp()
+    if options.entropy:
+        entropy = -(pi * difference).sum(dim=-1, keepdim=True)
+        gradient.addcmul_(pi, difference + entropy, value=options.entropy)
+    if reference_logits is None:
+        return gradient, surrogate, 0.0
     difference.sub_(torch.log_softmax(reference_logits.float(), dim=-1))
     kl = (pi * difference).sum(dim=-1)
     gradient.addcmul_(pi, difference.sub_(kl[:, None]), value=options.beta)

@@ -57,22 +57,35 @@ class RewardWeights:
     length: float = 0.2
 
 
+Method = Literal["auto", "leave-one-out", "self-critical", "straight-through", "best-of-n", "dico"]
+"""How stage 2 learns from what a caption scores; :mod:`core.training.methods` says which is which."""
+
+
 @dataclass(frozen=True)
 class Stage2Settings:
-    """Leave-one-out policy gradient on unlabelled photos: ``photos`` × ``samples`` captions a step.
+    """Practice on unlabelled photos in a :data:`Method`: ``photos`` × ``samples`` captions a step.
 
+    ``method="auto"``: ``leave-one-out``, but ``best-of-n`` for a large language model on a processor.
     ``contrastive_scale`` multiplies cosines before the softmax; ``hard_share`` of a batch are neighbours (ranks
     ``hard_ranks``) of its other photos. ``temperature``: low, so that what is practised is close to what is delivered;
-    captions drawn at 0.9 are so much worse that all they teach is not to draw them. ``lr_floor``: the share of the rate
-    at the end. ``beta``: weight of the exact KL to stage 1, adapted to hold ``kl_target`` nats
-    a caption of ten words between ``beta_range``. ``seed_weight``: of the interleaved cross-entropy on ``seed_rows``
-    seed captions; none is mixed in where stage 1 was not kept.
+    captions drawn at 0.9 are so much worse that all they teach is not to draw them. ``tau``: of the softmax through
+    which ``straight-through`` sends gradients, first and last. ``round_epochs``: how often ``best-of-n`` and ``dico``
+    go over the photos with captions drawn once; ``dico_beta`` and ``dico_scale``: β and τ of the DiCO loss.
+    ``lr_floor``: the share of the rate at the end. ``beta``: weight of the exact KL to stage 1, adapted to hold
+    ``kl_target`` nats a caption of ten words between ``beta_range``; ``entropy``: of the entropy of the words.
+    ``seed_weight``: of the interleaved cross-entropy on ``seed_rows`` seed captions; none is mixed in where stage 1 was
+    not kept.
     """
 
+    method: Method = "auto"
     steps: int = 100
     photos: int = 20
     samples: int = 4
     temperature: float = 0.5
+    tau: tuple[float, float] = (1.0, 0.5)
+    round_epochs: int = 2
+    dico_beta: float = 0.2
+    dico_scale: float = 300.0
     max_tokens: int = 22
     lr: float = 1e-4
     lr_floor: float = 0.1
@@ -87,6 +100,8 @@ class Stage2Settings:
     beta: float = 0.1
     kl_target: float = 4.0
     beta_range: tuple[float, float] = (0.02, 2.0)
+    entropy: float = 0.0
+    clip_norm: float = 1.0
     seed_weight: float = 0.3
     seed_rows: int = 16
     evaluate_every: int = 25
@@ -152,6 +167,20 @@ _CLIPCAP = Stage1Settings(
     label_smoothing=0.0,
     image_noise=0.0,
 )
+_PLAIN_STAGE1 = Stage1Settings(texts=0, image_noise=0.0, label_smoothing=0.0)
+_PLAIN_STAGE2 = Stage2Settings(
+    photos=16,
+    samples=5,
+    temperature=1.0,
+    lr_floor=1.0,
+    rewards=_SIMILARITY_ALONE,
+    hard_share=0.0,
+    beta=0.0,
+    beta_range=(0.0, 0.0),
+    seed_weight=0.0,
+    gated=False,
+)
+"""Practice as it is published: five captions of a photo as the model says them, nothing but similarity, no brake."""
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
@@ -166,17 +195,23 @@ PRESETS: dict[str, Preset] = {
             name="two-stage",
             title="Two stages as published: similarity alone",
             about="Stage 2 maximises the similarity of caption and photo and nothing else (arXiv 2306.15111), by "
-            "sampled gradients. Its English tends to suffer; the checks are shown, and decide what is kept.",
-            stage1=Stage1Settings(texts=0, image_noise=0.0, label_smoothing=0.0),
-            stage2=Stage2Settings(
-                temperature=0.9,
-                lr_floor=1.0,
-                rewards=_SIMILARITY_ALONE,
-                hard_share=0.0,
-                beta=0.0,
-                beta_range=(0.0, 0.0),
-                seed_weight=0.0,
-                gated=False,
+            "gradients straight through the words it draws. Its English tends to suffer; the checks are shown, and "
+            "decide what is kept.",
+            stage1=_PLAIN_STAGE1,
+            stage2=replace(_PLAIN_STAGE2, method="straight-through"),
+        ),
+        Preset(
+            name="clip-reward",
+            title="CLIP reward: self-critical, similarity alone",
+            about="Sampled captions are rewarded for their CLIP-S above that of the greedy caption, without a brake "
+            "(arXiv 2205.13115). Its English tends to suffer; the checks are shown, and decide what is kept.",
+            stage1=_PLAIN_STAGE1,
+            stage2=replace(
+                _PLAIN_STAGE2,
+                method="self-critical",
+                normalise_advantage=False,
+                clip_norm=0.1,
+                lr_large_lm=5e-6,
             ),
         ),
         Preset(

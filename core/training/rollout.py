@@ -58,7 +58,8 @@ class Sampler:
         generator: torch.Generator,
         ctx: JobContext,
     ) -> Rollouts:
-        """Draw ``samples`` captions of each photo, at most ``max_tokens`` tokens with the end token.
+        """Draw ``samples`` captions of each photo, at most ``max_tokens`` tokens with the end token; at temperature 0
+        always the likeliest word.
 
         One uniform number decides each token (inverse distribution function), all drawn before: what a row says does
         not depend on which rows have ended. Rows that have ended leave the batch.
@@ -89,7 +90,7 @@ class Sampler:
         active = torch.arange(rows, device=model.device)
         for position in range(max_tokens):
             ctx.check_cancelled()
-            chosen = _draw(logits.float() / temperature, draws[active, position])
+            chosen = _draw(logits.float(), temperature, draws[active, position])
             ids[active, position] = chosen
             going_on = (chosen != end).nonzero().squeeze(1)
             if len(going_on) == 0 or position + 1 == max_tokens:
@@ -101,7 +102,9 @@ class Sampler:
         return Rollouts(ids, (ids == end).any(dim=1))
 
 
-def _draw(logits: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
-    cumulative = torch.softmax(logits, dim=-1).cumsum(dim=-1)
+def _draw(logits: torch.Tensor, temperature: float, uniform: torch.Tensor) -> torch.Tensor:
+    if temperature == 0:
+        return logits.argmax(dim=-1)
+    cumulative = torch.softmax(logits / temperature, dim=-1).cumsum(dim=-1)
     points = (uniform * cumulative[:, -1])[:, None]
     return torch.searchsorted(cumulative, points, right=True).squeeze(1).clamp(max=logits.shape[1] - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
@@ -44,6 +45,17 @@ class RunFolder:
     def state(self, number: int) -> Path:
         """The file from which an unfinished stage goes on."""
         return self.path / f"stage{number}-state.safetensors"
+
+    @property
+    def candidates(self) -> Path:
+        """The folder of captions that an unfinished stage 2 has drawn and goes on learning from."""
+        return self.path / "stage2-candidates"
+
+    def forget_state(self, number: int) -> None:
+        """Nothing goes on from here: the stage has ended, or begins anew."""
+        self.state(number).unlink(missing_ok=True)
+        if number == 2:
+            shutil.rmtree(self.candidates, ignore_errors=True)
 
     def outcome(self, number: int) -> StageOutcome | None:
         """How a stage ended; ``None`` while it has not."""

@@ -1,4 +1,4 @@
-"""Stage 2: practise on photos without captions. Samples, rewards, leave-one-out policy gradient, held to stage 1."""
+"""Stage 2: practise on photos without captions, by one of several methods, held to stage 1."""
 
 from __future__ import annotations
 
@@ -9,31 +9,28 @@ from torch import nn
 from core.captioner.captioner import pad
 from core.encoders.encoder import Encoder
 from core.metrics.tokenize import tokenize
-from core.training.compute import autocast, numpy_rng, torch_rng
+from core.training.compute import autocast, numpy_rng
 from core.training.data import TrainingData, hard_neighbours
 from core.training.evaluate import Evaluation
 from core.training.gates import check_gates, room_to_move
 from core.training.lm_training import unchanging_copy
 from core.training.memory import MicroBatches
 from core.training.messages import GateRow
-from core.training.policy import Batch, PolicyLosses, PolicyOptions, policy_backward
+from core.training.methods import chosen_method, make_method, needs_reference
+from core.training.policy import PolicyLosses
+from core.training.practice import Moment, Practice, Practised
 from core.training.presets import Stage2Settings
-from core.training.rewards import RewardContext, leave_one_out, total_reward
-from core.training.rollout import Rollouts, Sampler
 from core.training.stage1 import cycle, has_large_lm, make_optimiser
 from core.training.state import Progress
 from core.training.steps import Environment, StepResult
-from core.training.texts import text_vectors
 
-_SMALLEST_DEVIATION = 0.02
-"""Advantages are not blown up where all captions of a batch are about equally good."""
 _BETA_RATE = 0.1
 _ALARMS = 3
 """Evaluations in a row with a red guard that end the stage."""
 
 
 class Stage2:
-    """Maximises the reward of sampled captions without leaving the wording of the model it starts from."""
+    """Maximises the reward of captions without leaving the wording of the model it starts from."""
 
     number = 2
     title = "Stage 2: practising on photos without captions"
@@ -46,7 +43,7 @@ class Stage2:
         env: Environment,
         before: Evaluation,
     ) -> None:
-        self._settings, self._env, self._encoder, self._before = settings, env, encoder, before
+        self._settings, self._env, self._before = settings, env, before
         self.steps, self.evaluate_every = settings.steps, settings.evaluate_every
         captioner = env.captioner
         self._images = data.practice_images
@@ -58,12 +55,14 @@ class Stage2:
         self._seed_ids = captioner.encode(captions, min(max(48, settings.max_tokens), captioner.max_tokens))
         lengths = [len(tokenize(caption)) for caption in captions] or [10]
         self.length_mean, self.length_spread = float(np.mean(lengths)), float(np.std(lengths))
-        self._max_tokens = min(settings.max_tokens, captioner.max_tokens)
         self._rates = (settings.lr, settings.lr_large_lm if has_large_lm(captioner) else settings.lr)
         self.optimiser = make_optimiser(captioner, *self._rates, 0.0)
+        self.method = chosen_method(settings, captioner)
         frozen = not any(one.requires_grad for one in captioner.lm.parameters())
-        self._reference = unchanging_copy(captioner, share_lm=frozen).eval() if settings.beta > 0 else None
-        self._sampler: Sampler | None = None
+        wanted = needs_reference(settings, captioner)
+        reference = unchanging_copy(captioner, share_lm=frozen).eval() if wanted else None
+        seed_words = (self.length_mean, self.length_spread)
+        self._method = make_method(Practice(self._images, encoder, settings, env, reference, seed_words))
         self._memory = MicroBatches(settings.micro_rows)
 
     def shorten(self, steps: int) -> None:
@@ -73,32 +72,24 @@ class Stage2:
         settings, env = self._settings, self._env
         beta = progress.values.get("beta", settings.beta)
         photos = self.draw_photos(step)
-        rollouts = self._sample(photos, step)
-        reward, advantages, parts = self._rewards(photos, rollouts)
         for group, rate in zip(self.optimiser.param_groups, self._rates, strict=False):
             group["lr"] = rate * self._share_of_rate(step)
-        device = env.captioner.device
-        batch = Batch(
-            torch.from_numpy(self._images[photos]).to(device),
-            trimmed(rollouts.ids),
-            torch.from_numpy(advantages.astype(np.float32)).to(device),
+        practised, seed_loss = self._memory.run(
+            lambda rows: self._gradient(Moment(step, self.steps, beta, rows, progress), photos)
         )
-        losses, seed_loss = self._memory.run(lambda rows: self._backward(batch, beta, step, rows))
-        nn.utils.clip_grad_norm_(env.captioner.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(env.captioner.parameters(), settings.clip_norm)
         self.optimiser.step()
-        self._hold_kl(step, losses, beta, progress)
-        progress.values |= {f"reward_{name}": value for name, value in parts.items()}
-        return StepResult(loss=seed_loss, reward=reward, kl=losses.kl_caption)
+        self._hold_kl(step, practised.losses, beta, progress)
+        progress.values |= {f"reward_{name}": value for name, value in practised.parts.items()}
+        return StepResult(loss=seed_loss, reward=practised.reward, kl=practised.losses.kl_caption)
 
-    def _backward(self, batch: Batch, beta: float, step: int, at_once: int) -> tuple[PolicyLosses, float | None]:
-        """The gradient of practice and of the interleaved seeds, so many captions at once; what both were."""
-        env = self._env
+    def _gradient(self, moment: Moment, photos: np.ndarray) -> tuple[Practised, float | None]:
+        """The gradient of practice and of the interleaved seeds; what both were."""
         self.optimiser.zero_grad(set_to_none=True)
-        options = PolicyOptions(self._settings.temperature, beta, at_once, env.bf16)
-        losses = policy_backward(env.captioner, self._reference, batch, options, env.ctx)
-        seed_loss = self._seed_backward(step, at_once)
-        env.ctx.check_cancelled()
-        return losses, seed_loss
+        practised = self._method.practise(moment, photos)
+        seed_loss = self._seed_backward(moment.step, moment.at_once)
+        self._env.ctx.check_cancelled()
+        return practised, seed_loss
 
     def _share_of_rate(self, step: int) -> float:
         """A linear warm-up, then linearly down to ``lr_floor``: what single batches got wrong averages out."""
@@ -149,40 +140,6 @@ class Stage2:
                 picked.append(other)
         return np.array(picked[:count], np.int64)
 
-    def _sample(self, photos: np.ndarray, step: int) -> Rollouts:
-        settings, env = self._settings, self._env
-        if self._sampler is None:
-            self._sampler = Sampler(env.captioner, env.bf16)
-        self._sampler.refresh()
-        draws = torch_rng(env.seed, "stage2-samples", step)
-        embeddings = torch.from_numpy(self._images[photos])
-        return self._sampler.sample(
-            embeddings, settings.samples, settings.temperature, self._max_tokens, draws, env.ctx
-        )
-
-    def _rewards(self, photos: np.ndarray, rollouts: Rollouts) -> tuple[float, np.ndarray, dict[str, float]]:
-        """Mean reward, advantages ``[R]``, and the means of the reward's parts."""
-        settings = self._settings
-        captions = [self._env.captioner.decode(tokens) for tokens in rollouts.token_lists()]
-        # Exact scores are for judging; a reward is noisy anyway.
-        with autocast(self._env.bf16, self._env.captioner.device):
-            texts = text_vectors(self._encoder, captions, prompt=True)
-        context = RewardContext(
-            images=self._images[photos],
-            texts=texts,
-            finished=rollouts.finished.cpu().numpy(),
-            samples=settings.samples,
-            length_mean=self.length_mean,
-            length_spread=self.length_spread,
-            contrastive_scale=settings.contrastive_scale,
-        )
-        rewards, parts = total_reward(captions, context, settings.rewards)
-        advantages = leave_one_out(rewards, settings.samples)
-        if settings.normalise_advantage:
-            advantages = advantages / max(float(advantages.std()), _SMALLEST_DEVIATION)
-        clip = settings.advantage_clip
-        return float(rewards.mean()), np.clip(advantages, -clip, clip), dict(parts)
-
     def _seed_backward(self, step: int, at_once: int) -> float | None:
         """Interleaved cross-entropy on seed captions, so many at once; what it was, in nats per token."""
         settings, env = self._settings, self._env
@@ -212,13 +169,7 @@ class Stage2:
         mean = values.get("kl", 0.0)
         values["kl"] = losses.kl_caption if step == 0 else 0.8 * mean + 0.2 * losses.kl_caption
         values["beta"] = beta
-        if self._reference is not None:
+        if settings.beta > 0:
             target = settings.kl_target * room_to_move(self.length_mean)
             error = np.clip(values["kl"] / target - 1, -1.0, 2.0)
             values["beta"] = float(np.clip(beta * np.exp(_BETA_RATE * error), *settings.beta_range))
-
-
-def trimmed(ids: torch.Tensor) -> torch.Tensor:
-    """Without the columns on the right that are padding in every row."""
-    used = (ids >= 0).any(dim=0)
-    return ids[:, : int(used.nonzero().max()) + 1]

@@ -100,7 +100,7 @@ def run_stage(stage: Stage, env: Environment) -> StageOutcome:
     seconds = time.monotonic() - started
     outcome = StageOutcome(progress.step, progress.best_step, seconds, progress.stopped, progress.values)
     env.run.write_outcome(stage.number, outcome)
-    env.run.state(stage.number).unlink(missing_ok=True)
+    env.run.forget_state(stage.number)
     return outcome
 
 
@@ -110,6 +110,7 @@ def _begin(stage: Stage, env: Environment) -> tuple[Weights, Progress]:
         best, progress = load_state(file, env.captioner, stage.optimiser)
         env.run.forget_rows_after(stage.number, progress.step)
         return best, progress
+    env.run.forget_state(stage.number)
     env.run.forget_rows_after(stage.number, -1)
     return copy_of(trained_weights(env.captioner)), Progress()
 

@@ -168,7 +168,8 @@ def test_stage_2_raises_the_reward(data, captioner, encoder, tmp_path):
     """Sixteen photos, similarity alone, no brake: the mean reward must rise, or there is no gradient."""
     few = make_training_data(data.seeds, data.held_seeds, (data.unlabelled_ids[:16], data.unlabelled[:16], ["x"] * 16))
     ctx = Recorder()
-    changes = {"stage2.steps": 40, "stage2.samples": 6, "stage2.lr": 3e-3, "stage2.evaluate_every": 40}
+    changes = {"stage2.method": "leave-one-out", "stage2.steps": 40, "stage2.samples": 6, "stage2.lr": 3e-3}
+    changes["stage2.evaluate_every"] = 40
     train_stages(few, captioner, encoder, config(preset="two-stage", stages="2", overrides=changes), tmp_path, ctx)
     rewards = [row.reward for row in ctx.of(MetricRow) if not row.values]
     assert np.mean(rewards[-8:]) > np.mean(rewards[:8]) + 0.05

@@ -1,0 +1,133 @@
+"""What the methods of stage 2 have in common: captions drawn and scored, and what a step of any of them gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from core.captioner.captioner import Captioner
+from core.encoders.encoder import Encoder
+from core.training.compute import autocast, torch_rng
+from core.training.policy import Batch, PolicyLosses, PolicyOptions, policy_backward
+from core.training.presets import Stage2Settings
+from core.training.rewards import RewardContext, total_reward
+from core.training.rollout import Rollouts, Sampler
+from core.training.state import Progress
+from core.training.steps import Environment
+from core.training.texts import text_vectors
+
+
+@dataclass(frozen=True)
+class Practised:
+    """A step: the mean reward of what was drawn, the means of its parts, and the losses."""
+
+    reward: float
+    parts: Mapping[str, float]
+    losses: PolicyLosses
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where practice is: this step of so many. ``beta``: weight of the KL to the model that stage 2 began with;
+    ``at_once``: captions that the memory has room for."""
+
+    step: int
+    steps: int
+    beta: float
+    at_once: int
+    progress: Progress
+
+
+class Method(Protocol):
+    """How a caption's score becomes a gradient."""
+
+    def practise(self, moment: Moment, photos: np.ndarray) -> Practised:
+        """Add the gradient of a step on the photos at positions ``photos`` ``[B]`` to the captioner's weights.
+
+        Raises ``Cancelled`` at any time.
+        """
+        ...
+
+
+class Practice:
+    """Photos, the captioner, and what it is rewarded for. ``reference``: the model stage 2 began with, or ``None``.
+
+    ``lengths``: mean and spread of the seeds' words.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        encoder: Encoder,
+        settings: Stage2Settings,
+        env: Environment,
+        reference: Captioner | None,
+        lengths: tuple[float, float],
+    ) -> None:
+        self.images, self.encoder, self.settings, self.env = images, encoder, settings, env
+        self.captioner, self.reference = env.captioner, reference
+        self.max_tokens = min(settings.max_tokens, env.captioner.max_tokens)
+        self._lengths = lengths
+        self._sampler: Sampler | None = None
+
+    def embeddings(self, photos: np.ndarray) -> torch.Tensor:
+        """Unit rows ``[B, dim]`` on the captioner's device."""
+        return torch.from_numpy(self.images[photos]).to(self.captioner.device)
+
+    def draw(self, photos: np.ndarray, step: int, *, greedy: bool = False) -> Rollouts:
+        """``settings.samples`` captions of each photo, or the greedy one."""
+        settings = self.settings
+        if self._sampler is None:
+            self._sampler = Sampler(self.captioner, self.env.bf16)
+        self._sampler.refresh()
+        samples, temperature = (1, 0.0) if greedy else (settings.samples, settings.temperature)
+        draws = torch_rng(self.env.seed, "stage2-samples", step)
+        images = torch.from_numpy(self.images[photos])
+        return self._sampler.sample(images, samples, temperature, self.max_tokens, draws, self.env.ctx)
+
+    def vectors(self, captions: Sequence[str]) -> np.ndarray:
+        """Text vectors ``[n, dim]``. Exact scores are for judging; a reward is noisy anyway."""
+        with autocast(self.env.bf16, self.captioner.device):
+            return text_vectors(self.encoder, captions, prompt=True)
+
+    def captions(self, rollouts: Rollouts) -> list[str]:
+        return [self.captioner.decode(tokens) for tokens in rollouts.token_lists()]
+
+    def score(
+        self, photos: np.ndarray, captions: Sequence[str], vectors: np.ndarray, finished: np.ndarray
+    ) -> tuple[np.ndarray, Mapping[str, float]]:
+        """Rewards ``[R]`` of captions ``[R]``, as many of each photo, photo by photo; and the means of their parts."""
+        context = RewardContext(
+            images=self.images[photos],
+            texts=vectors,
+            finished=finished,
+            samples=len(captions) // len(photos),
+            length_mean=self._lengths[0],
+            length_spread=self._lengths[1],
+            contrastive_scale=self.settings.contrastive_scale,
+        )
+        return total_reward(captions, context, self.settings.rewards)
+
+    def backward(
+        self, moment: Moment, photos: np.ndarray, ids: torch.Tensor, advantages: np.ndarray, temperature: float
+    ) -> PolicyLosses:
+        """:func:`policy_backward` of captions ``ids`` ``[R, L]`` with the weights ``advantages`` ``[R]``."""
+        weights = torch.from_numpy(advantages.astype(np.float32)).to(self.captioner.device)
+        batch = Batch(self.embeddings(photos), trimmed(ids), weights)
+        reference = self.reference if self.settings.beta > 0 else None
+        return policy_backward(
+            self.captioner, reference, batch, self.options(temperature, moment.at_once, moment.beta), self.env.ctx
+        )
+
+    def options(self, temperature: float, at_once: int, beta: float = 0.0) -> PolicyOptions:
+        return PolicyOptions(temperature, beta, at_once, self.env.bf16, self.settings.entropy)
+
+
+def trimmed(ids: torch.Tensor) -> torch.Tensor:
+    """Without the columns on the right that are padding in every row."""
+    used = (ids >= 0).any(dim=0)
+    return ids[:, : int(used.nonzero().max()) + 1]
