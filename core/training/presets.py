@@ -42,11 +42,17 @@ class Stage1Settings:
 class RewardWeights:
     """How much each reward counts; one of weight 0 is not computed.
 
-    ``clip_s`` and ``contrastive`` are about the photo, the others are penalties in :mod:`core.training.rewards`.
+    ``clip_s`` and ``contrastive`` are about the photo; ``ref_clip_s`` and ``cider`` compare with the seeds of the photo
+    itself and say nothing of photos without seeds; ``fluency`` and ``grammar`` are about the sentence alone; the others
+    are penalties. All stand in :mod:`core.training.rewards`.
     """
 
     clip_s: float = 1.0
     contrastive: float = 0.3
+    ref_clip_s: float = 0.0
+    cider: float = 0.0
+    fluency: float = 0.0
+    grammar: float = 0.0
     repetition: float = 0.1
     stutter: float = 0.2
     bad_ending: float = 0.2
@@ -64,6 +70,14 @@ class Stage2Settings:
     at the end. ``beta``: weight of the exact KL to stage 1, adapted to hold ``kl_target`` nats
     a caption of ten words between ``beta_range``. ``seed_weight``: of the interleaved cross-entropy on ``seed_rows``
     seed captions; none is mixed in where stage 1 was not kept.
+
+    ``calibration_photos``: of so many photos the model stage 2 begins with draws captions, and each reward that is no
+    penalty is divided by its spread among the captions of a photo; 0 leaves the rewards as they are. ``clip_ramp``:
+    steps in which the weight of the similarity rises from 0; ``contrastive_ramp``: the share of the stage in which
+    that of the contrastive reward does. ``grammar_refresh``: steps after which the grammar head learns anew, with
+    captions that went wrong in between. ``tower_steps``: of tuning a copy of the encoder's text tower together with a
+    grammar head; the copy then gives the rewards of similarity and of grammar, never a score. ``labelled_only``:
+    practise on the seeds' photos alone, where references are.
     """
 
     steps: int = 100
@@ -89,6 +103,12 @@ class Stage2Settings:
     evaluate_every: int = 25
     micro_rows: int = 40
     gated: bool = True
+    calibration_photos: int = 0
+    clip_ramp: int = 0
+    contrastive_ramp: float = 0.0
+    grammar_refresh: int = 200
+    tower_steps: int = 0
+    labelled_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,6 +127,18 @@ class Preset:
 _SIMILARITY_ALONE = RewardWeights(
     clip_s=1.0, contrastive=0.0, repetition=0.0, stutter=0.0, bad_ending=0.0, no_end=0.0, length=0.0
 )
+_AS_PUBLISHED = Stage2Settings(
+    samples=5,
+    temperature=1.0,
+    lr_floor=1.0,
+    rewards=_SIMILARITY_ALONE,
+    hard_share=0.0,
+    beta=0.0,
+    beta_range=(0.0, 0.0),
+    seed_weight=0.0,
+    gated=False,
+)
+"""Reward alone (arXiv 2205.13115): five captions a photo at temperature 1, nothing holds the model back."""
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
@@ -140,6 +172,25 @@ PRESETS: dict[str, Preset] = {
             about="Cross-entropy on the seeds alone, mapper and language model (arXiv 2111.09734). One stage.",
             stage1=Stage1Settings(texts=0, image_noise=0.0, label_smoothing=0.0),
             stage2=None,
+        ),
+        Preset(
+            name="clip-reward-grammar",
+            title="CLIP reward with grammar",
+            about="Stage 2 rewards similarity and grammar (arXiv 2205.13115): a copy of the encoder's text tower is "
+            "tuned with a grammar head on spoiled captions and gives the reward, 2·CLIP-S + grammar as in the authors' "
+            "code. The paper's CLIP-S + 2·grammar: stage2.rewards.clip_s=1, stage2.rewards.grammar=2.",
+            stage1=Stage1Settings(texts=0, image_noise=0.0, label_smoothing=0.0),
+            stage2=replace(_AS_PUBLISHED, rewards=replace(_SIMILARITY_ALONE, clip_s=2.0, grammar=1.0), tower_steps=100),
+        ),
+        Preset(
+            name="cider-clip",
+            title="CIDEr and CLIP reward",
+            about="Stage 2 practises on the photos that have captions; a caption is rewarded for being like them and "
+            "for fitting the photo: CIDEr-D + 2·CLIP-S (arXiv 2205.13115). CIDEr-D alone: stage2.rewards.clip_s=0.",
+            stage1=Stage1Settings(texts=0, image_noise=0.0, label_smoothing=0.0),
+            stage2=replace(
+                _AS_PUBLISHED, rewards=replace(_SIMILARITY_ALONE, clip_s=2.0, cider=1.0), labelled_only=True
+            ),
         ),
     )
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -10,7 +11,6 @@ from torch import nn
 
 from core.captioner.captioner import pad
 from core.encoders.encoder import Encoder
-from core.metrics.tokenize import tokenize
 from core.training.compute import autocast, numpy_rng, torch_rng
 from core.training.data import TrainingData, hard_neighbours
 from core.training.evaluate import Evaluation
@@ -18,12 +18,12 @@ from core.training.gates import check_gates, room_to_move
 from core.training.messages import GateRow
 from core.training.policy import Batch, PolicyLosses, PolicyOptions, policy_backward
 from core.training.presets import Stage2Settings
-from core.training.rewards import RewardContext, leave_one_out, total_reward
+from core.training.rewards import leave_one_out
 from core.training.rollout import Rollouts, Sampler
+from core.training.scoring import Sampled, Scorer
 from core.training.stage1 import cycle, has_large_lm, make_optimiser
 from core.training.state import Progress
 from core.training.steps import Environment, StepResult
-from core.training.texts import text_vectors
 
 _SMALLEST_DEVIATION = 0.02
 """Advantages are not blown up where all captions of a batch are about equally good."""
@@ -49,20 +49,22 @@ class Stage2:
         self._settings, self._env, self._encoder, self._before = settings, env, encoder, before
         self.steps, self.evaluate_every = settings.steps, settings.evaluate_every
         captioner = env.captioner
-        self._images = data.practice_images
+        self._scorer = Scorer(data, encoder, settings, env)
+        self._images = self._scorer.images
         self._photos = min(settings.photos, len(self._images))
         hard = settings.hard_share > 0 and len(self._images) > 1
         self._neighbours = hard_neighbours(self._images, settings.hard_ranks) if hard else None
         self._seed_owner, captions = data.seeds.pairs()
         self._seed_images = data.seeds.images
         self._seed_ids = captioner.encode(captions, min(max(48, settings.max_tokens), captioner.max_tokens))
-        lengths = [len(tokenize(caption)) for caption in captions] or [10]
-        self.length_mean, self.length_spread = float(np.mean(lengths)), float(np.std(lengths))
+        self.length_mean = self._scorer.length_mean
         self._max_tokens = min(settings.max_tokens, captioner.max_tokens)
         self._rates = (settings.lr, settings.lr_large_lm if has_large_lm(captioner) else settings.lr)
         self.optimiser = make_optimiser(captioner, *self._rates, 0.0)
         self._reference = copy.deepcopy(captioner).eval().requires_grad_(False) if settings.beta > 0 else None
         self._sampler: Sampler | None = None
+        if settings.calibration_photos > 0:
+            self._scorer.calibrate(self._calibration_batches())
 
     def shorten(self, steps: int) -> None:
         self.steps = steps
@@ -72,7 +74,8 @@ class Stage2:
         beta = progress.values.get("beta", settings.beta)
         photos = self.draw_photos(step)
         rollouts = self._sample(photos, step)
-        reward, advantages, parts = self._rewards(photos, rollouts)
+        sampled = self._sampled(photos, rollouts)
+        reward, advantages, parts = self._rewards(sampled, step, progress)
         for group, rate in zip(self.optimiser.param_groups, self._rates, strict=False):
             group["lr"] = rate * self._share_of_rate(step)
         self.optimiser.zero_grad(set_to_none=True)
@@ -89,7 +92,9 @@ class Stage2:
         nn.utils.clip_grad_norm_(env.captioner.parameters(), 1.0)
         self.optimiser.step()
         self._hold_kl(step, losses, beta, progress)
+        self._scorer.remember(sampled, step, progress)
         progress.values |= {f"reward_{name}": value for name, value in parts.items()}
+        progress.values |= self._scorer.frozen()
         return StepResult(loss=seed_loss, reward=reward, kl=losses.kl_caption)
 
     def _share_of_rate(self, step: int) -> float:
@@ -141,39 +146,43 @@ class Stage2:
                 picked.append(other)
         return np.array(picked[:count], np.int64)
 
-    def _sample(self, photos: np.ndarray, step: int) -> Rollouts:
+    def _sample(self, photos: np.ndarray, step: int, purpose: str = "stage2-samples") -> Rollouts:
         settings, env = self._settings, self._env
         if self._sampler is None:
             self._sampler = Sampler(env.captioner, env.bf16)
         self._sampler.refresh()
-        draws = torch_rng(env.seed, "stage2-samples", step)
+        draws = torch_rng(env.seed, purpose, step)
         embeddings = torch.from_numpy(self._images[photos])
         return self._sampler.sample(
             embeddings, settings.samples, settings.temperature, self._max_tokens, draws, env.ctx
         )
 
-    def _rewards(self, photos: np.ndarray, rollouts: Rollouts) -> tuple[float, np.ndarray, dict[str, float]]:
+    def _sampled(self, photos: np.ndarray, rollouts: Rollouts) -> Sampled:
+        captions = [self._env.captioner.decode(tokens) for tokens in rollouts.token_lists()]
+        return Sampled(captions, photos, rollouts.finished.cpu().numpy())
+
+    def _calibration_batches(self) -> list[Sampled]:
+        """Captions of the model this stage begins with, of as many photos as are wanted, batches as in practice."""
+        found, wanted = list[Sampled](), self._settings.calibration_photos
+        for number in range(-(-wanted // self._photos)):
+            self._env.ctx.progress(number * self._photos, wanted, "Finding the scale of the rewards")
+            photos = self.draw_photos(number)
+            found.append(self._sampled(photos, self._sample(photos, number, "calibration")))
+        return found
+
+    def _rewards(
+        self, sampled: Sampled, step: int, progress: Progress
+    ) -> tuple[float, np.ndarray, Mapping[str, float]]:
         """Mean reward, advantages ``[R]``, and the means of the reward's parts."""
         settings = self._settings
-        captions = [self._env.captioner.decode(tokens) for tokens in rollouts.token_lists()]
         # Exact scores are for judging; a reward is noisy anyway.
         with autocast(self._env.bf16, self._env.captioner.device):
-            texts = text_vectors(self._encoder, captions, prompt=True)
-        context = RewardContext(
-            images=self._images[photos],
-            texts=texts,
-            finished=rollouts.finished.cpu().numpy(),
-            samples=settings.samples,
-            length_mean=self.length_mean,
-            length_spread=self.length_spread,
-            contrastive_scale=settings.contrastive_scale,
-        )
-        rewards, parts = total_reward(captions, context, settings.rewards)
+            rewards, parts = self._scorer.score(sampled, step, self.steps, progress)
         advantages = leave_one_out(rewards, settings.samples)
         if settings.normalise_advantage:
             advantages = advantages / max(float(advantages.std()), _SMALLEST_DEVIATION)
         clip = settings.advantage_clip
-        return float(rewards.mean()), np.clip(advantages, -clip, clip), dict(parts)
+        return float(rewards.mean()), np.clip(advantages, -clip, clip), parts
 
     def _seed_backward(self, step: int) -> float | None:
         """Interleaved cross-entropy on seed captions; what it was, in nats per token."""
