@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Sequence
@@ -56,7 +57,7 @@ class OpenClipEncoder:
         self._text = _text_tower(model)
         self.trims_texts = _can_trim(self._text)
         with torch.inference_mode():
-            self.dim = int(self.text_embeddings(self._tokens(["a"])).shape[1])
+            self.dim = int(self.text_embeddings(self.token_ids(["a"])).shape[1])
 
     def encode_images(self, pixels: np.ndarray) -> np.ndarray:
         """Unit rows float32 ``[B, dim]`` of preprocessed pictures float32 ``[B, 3, H, W]``."""
@@ -79,7 +80,7 @@ class OpenClipEncoder:
         with torch.inference_mode():
             for start in range(0, len(order), _TEXT_BATCH):
                 rows = order[start : start + _TEXT_BATCH]
-                ids = self._tokens([full[i] for i in rows])
+                ids = self.token_ids([full[i] for i in rows])
                 result[rows] = self.text_embeddings(ids).cpu().numpy()
         return result
 
@@ -98,9 +99,9 @@ class OpenClipEncoder:
         encode = cast(Any, self.model).encode_image
         return F.normalize(encode(pixels.to(self.device)).float(), dim=-1)
 
-    def token_ids(self, captions: Sequence[str], *, prompt: bool = True) -> torch.Tensor:
+    def caption_ids(self, captions: Sequence[str], *, prompt: bool = True) -> torch.Tensor:
         """The ids ``[n, L]`` that the text tower reads for captions, the encoder's prompt before them as in scores."""
-        return self._tokens([self.prompt + caption if prompt else caption for caption in captions])
+        return self.token_ids([self.prompt + caption if prompt else caption for caption in captions])
 
     def token_embedding(self) -> nn.Embedding | None:
         """The table of the text tower's words ``[V, width]``, where it has one of the usual kind."""
@@ -132,20 +133,43 @@ class OpenClipEncoder:
         open_clip's towers want the whole context; those that pool at the end token under a causal mask give the same
         vector without the padding behind it, so only L positions are run.
         """
-        ids = token_ids.to(self.device)
         if not self.trims_texts:
-            return F.normalize(cast(Any, self.model).encode_text(ids).float(), dim=-1)
-        text, length = cast(Any, self._text), ids.shape[1]
-        hidden = text.token_embedding(ids) + text.positional_embedding[:length]
-        hidden = text.ln_final(text.transformer(hidden, attn_mask=text.attn_mask[:length, :length]))
-        pooled = hidden[torch.arange(ids.shape[0], device=ids.device), self._end_positions(ids)]
-        projection = text.text_projection
+            encode = cast(Any, self.model).encode_text
+            return F.normalize(encode(token_ids.to(self.device)).float(), dim=-1)
+        pooled = self.text_states(token_ids)
+        projection = cast(Any, self._text).text_projection
         if projection is not None:
             pooled = projection(pooled) if isinstance(projection, nn.Linear) else pooled @ projection
         return F.normalize(pooled.float(), dim=-1)
 
-    def _tokens(self, texts: list[str]) -> torch.Tensor:
-        ids = self.tokenizer(texts)
+    def text_states(self, token_ids: torch.Tensor) -> torch.Tensor:
+        """The text tower's pooled states ``[B, width]`` before their projection; only where ``trims_texts``."""
+        ids, text, length = token_ids.to(self.device), cast(Any, self._text), token_ids.shape[1]
+        hidden = text.token_embedding(ids) + text.positional_embedding[:length]
+        hidden = text.ln_final(text.transformer(hidden, attn_mask=text.attn_mask[:length, :length]))
+        return hidden[torch.arange(ids.shape[0], device=ids.device), self._end_positions(ids)]
+
+    @property
+    def logit_scale(self) -> torch.Tensor:
+        """What the model multiplied cosines with when it learned to tell pairs apart."""
+        return cast(Any, self.model).logit_scale.exp()
+
+    def with_own_text_tower(self) -> OpenClipEncoder:
+        """The same encoder with a copy of the text tower, to be tuned apart; the image tower is shared."""
+        visual = cast(Any, self.model).visual
+        other = copy.copy(self)
+        other.model = copy.deepcopy(self.model, {id(visual): visual})
+        other._text = _text_tower(other.model)
+        return other
+
+    def text_parameters(self) -> list[nn.Parameter]:
+        """The weights of the text tower, its projection among them."""
+        model, left_out = self.model, {"logit_scale", "logit_bias"}
+        return [p for name, p in model.named_parameters() if not name.startswith("visual.") and name not in left_out]
+
+    def token_ids(self, texts: Sequence[str]) -> torch.Tensor:
+        """Token ids ``[n, L]``, cut at the longest text where the tower allows that."""
+        ids = self.tokenizer(list(texts))
         return ids[:, : int(self._end_positions(ids).max()) + 1] if self.trims_texts else ids
 
     def _end_positions(self, ids: torch.Tensor) -> torch.Tensor:

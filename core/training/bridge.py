@@ -65,7 +65,7 @@ class Bridge:
         gradient; their values do not count, only what the cosine would be if they were a little different does.
         """
         captions = [self._captioner.decode(row) for row in rows]
-        ids = self._encoder.token_ids(captions).to(words.device)
+        ids = self._encoder.caption_ids(captions).to(words.device)
         places = torch.from_numpy(self._places(ids.cpu().numpy(), rows, words.shape[1])).to(words)
         shift = places @ (words - words.detach())
         texts = self._encoder.shifted_text_embeddings(ids, shift)
@@ -91,7 +91,9 @@ class Bridge:
         mean = table.weight.detach().mean(dim=0)
         rows = []
         for start in range(0, len(words), _TEXTS_AT_ONCE):
-            ids = self._encoder.token_ids([one.strip() for one in words[start : start + _TEXTS_AT_ONCE]], prompt=prompt)
+            ids = self._encoder.caption_ids(
+                [one.strip() for one in words[start : start + _TEXTS_AT_ONCE]], prompt=prompt
+            )
             lengths = torch.from_numpy(self._own_lengths)[ids.cpu()]
             use = lengths > 0
             if prompt:

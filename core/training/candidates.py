@@ -64,15 +64,13 @@ class FromCandidates:
         if len(new):
             self._store.add(moment.step, new, self._draw(moment, new))
         one = self._store.of(photos)
-        rollouts = one.rollouts()
-        captions = practice.captions(rollouts)
-        vectors = one.vectors.reshape(len(captions), -1)
-        rewards, parts = practice.score(photos, captions, vectors, one.finished.reshape(-1))
+        sampled = practice.sampled(photos, one.rollouts(), one.vectors.reshape(-1, one.vectors.shape[-1]))
+        rewards, parts = practice.score(moment, sampled)
         grouped = rewards.reshape(len(photos), -1)
-        passing = passes(captions, one.finished.reshape(-1)).reshape(grouped.shape)
+        passing = passes(sampled.captions, sampled.finished).reshape(grouped.shape)
         best = winners(grouped, passing)
         backward = self._dico_backward if self._dico else self._best_backward
-        return Practised(float(rewards.mean()), parts, backward(moment, photos, one, grouped, best))
+        return Practised(float(rewards.mean()), parts, backward(moment, photos, one, grouped, best), sampled)
 
     def _best_backward(
         self, moment: Moment, photos: np.ndarray, drawn: Candidates, rewards: np.ndarray, best: np.ndarray
@@ -100,7 +98,7 @@ class FromCandidates:
         practice = self._practice
         drawn = practice.draw(photos, moment.step)
         shape = (len(photos), practice.settings.samples)
-        vectors = practice.vectors(practice.captions(drawn))
+        vectors = practice.vectors(practice.sampled(photos, drawn).captions)
         reference = np.zeros(shape, np.float32)
         if self._dico:
             reference = self._log_probabilities(moment, photos, drawn.ids, reference=True).reshape(shape)

@@ -59,6 +59,12 @@ class TrainingData:
         """What stage 2 practises on: the unlabelled photos, and those of the seeds."""
         return np.concatenate([self.unlabelled, self.seeds.images])
 
+    @property
+    def nothing(self) -> np.ndarray:
+        """A photo of nothing in particular: the unit mean ``[dim]`` of those practised on."""
+        mean = self.practice_images.mean(axis=0)
+        return mean / max(float(np.linalg.norm(mean)), 1e-8)
+
     def sample_photos(self) -> tuple[np.ndarray, np.ndarray]:
         """Ids and vectors of a few held-out photos, the same in every evaluation."""
         ids = np.concatenate([self.gallery_ids, self.held_seeds.ids, self.unlabelled_ids, self.seeds.ids])

@@ -52,8 +52,7 @@ class Judge:
         self._encoder, self._reference, self._ctx = encoder, reference, ctx
         # Failures must show: what decoding for people prevents (repeats) is allowed here.
         self._options = DecodingOptions(method="greedy", max_tokens=max_tokens, no_repeat_ngram=0)
-        mean = data.practice_images.mean(axis=0)
-        self._nothing = mean / max(float(np.linalg.norm(mean)), 1e-8)
+        self._nothing = data.nothing
         self._cider = CiderD(self._held_seeds.captions) if len(self._held_seeds) else None
         self._samples = data.sample_photos()
 

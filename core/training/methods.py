@@ -63,9 +63,8 @@ class PolicyGradient:
         drawn = judged = practice.draw(photos, moment.step)
         if self._greedy_baseline:
             judged = with_greedy(drawn, practice.draw(photos, moment.step, greedy=True))
-        captions = practice.captions(judged)
-        finished = judged.finished.cpu().numpy()
-        rewards, parts = practice.score(photos, captions, practice.vectors(captions), finished)
+        sampled = practice.sampled(photos, judged)
+        rewards, parts = practice.score(moment, sampled)
         if self._greedy_baseline:
             rewards, advantages = above_last(rewards, settings.samples + 1)
         else:
@@ -74,7 +73,7 @@ class PolicyGradient:
             advantages = advantages / max(float(advantages.std()), _SMALLEST_DEVIATION)
         advantages = np.clip(advantages, -settings.advantage_clip, settings.advantage_clip)
         losses = practice.backward(moment, photos, drawn.ids, advantages, settings.temperature)
-        return Practised(float(rewards.mean()), parts, losses)
+        return Practised(float(rewards.mean()), parts, losses, sampled)
 
 
 def with_greedy(drawn: Rollouts, greedy: Rollouts) -> Rollouts:

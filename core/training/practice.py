@@ -14,20 +14,20 @@ from core.encoders.encoder import Encoder
 from core.training.compute import autocast, torch_rng
 from core.training.policy import Batch, PolicyLosses, PolicyOptions, policy_backward
 from core.training.presets import Stage2Settings
-from core.training.rewards import RewardContext, total_reward
 from core.training.rollout import Rollouts, Sampler
+from core.training.scoring import Sampled, Scorer
 from core.training.state import Progress
 from core.training.steps import Environment
-from core.training.texts import text_vectors
 
 
 @dataclass(frozen=True)
 class Practised:
-    """A step: the mean reward of what was drawn, the means of its parts, and the losses."""
+    """A step: the mean reward of what was drawn, the means of its parts, the losses, and what was scored."""
 
     reward: float
     parts: Mapping[str, float]
     losses: PolicyLosses
+    sampled: Sampled | None = None
 
 
 @dataclass(frozen=True)
@@ -54,63 +54,46 @@ class Method(Protocol):
 
 
 class Practice:
-    """Photos, the captioner, and what it is rewarded for. ``reference``: the model stage 2 began with, or ``None``.
-
-    ``lengths``: mean and spread of the seeds' words.
-    """
+    """The captioner, and what it is rewarded for. ``reference``: the model stage 2 began with, or ``None``."""
 
     def __init__(
-        self,
-        images: np.ndarray,
-        encoder: Encoder,
-        settings: Stage2Settings,
-        env: Environment,
-        reference: Captioner | None,
-        lengths: tuple[float, float],
+        self, scorer: Scorer, encoder: Encoder, settings: Stage2Settings, env: Environment, reference: Captioner | None
     ) -> None:
-        self.images, self.encoder, self.settings, self.env = images, encoder, settings, env
-        self.captioner, self.reference = env.captioner, reference
+        self.encoder, self.settings, self.env = encoder, settings, env
+        self.images, self.captioner, self.reference = scorer.images, env.captioner, reference
         self.max_tokens = min(settings.max_tokens, env.captioner.max_tokens)
-        self._lengths = lengths
+        self._scorer = scorer
         self._sampler: Sampler | None = None
 
     def embeddings(self, photos: np.ndarray) -> torch.Tensor:
         """Unit rows ``[B, dim]`` on the captioner's device."""
         return torch.from_numpy(self.images[photos]).to(self.captioner.device)
 
-    def draw(self, photos: np.ndarray, step: int, *, greedy: bool = False) -> Rollouts:
+    def draw(self, photos: np.ndarray, step: int, *, greedy: bool = False, purpose: str = "stage2-samples") -> Rollouts:
         """``settings.samples`` captions of each photo, or the greedy one."""
         settings = self.settings
         if self._sampler is None:
             self._sampler = Sampler(self.captioner, self.env.bf16)
         self._sampler.refresh()
         samples, temperature = (1, 0.0) if greedy else (settings.samples, settings.temperature)
-        draws = torch_rng(self.env.seed, "stage2-samples", step)
+        draws = torch_rng(self.env.seed, purpose, step)
         images = torch.from_numpy(self.images[photos])
         return self._sampler.sample(images, samples, temperature, self.max_tokens, draws, self.env.ctx)
 
+    def sampled(self, photos: np.ndarray, rollouts: Rollouts, vectors: np.ndarray | None = None) -> Sampled:
+        """Captions drawn, as many of each photo, photo by photo; ``vectors`` ``[R, dim]`` of them, if known."""
+        captions = [self.captioner.decode(tokens) for tokens in rollouts.token_lists()]
+        return Sampled(captions, photos, rollouts.finished.cpu().numpy(), vectors)
+
     def vectors(self, captions: Sequence[str]) -> np.ndarray:
-        """Text vectors ``[n, dim]``. Exact scores are for judging; a reward is noisy anyway."""
+        """Text vectors ``[n, dim]`` as rewards use them. Exact scores are for judging; a reward is noisy anyway."""
         with autocast(self.env.bf16, self.captioner.device):
-            return text_vectors(self.encoder, captions, prompt=True)
+            return self._scorer.vectors(captions)
 
-    def captions(self, rollouts: Rollouts) -> list[str]:
-        return [self.captioner.decode(tokens) for tokens in rollouts.token_lists()]
-
-    def score(
-        self, photos: np.ndarray, captions: Sequence[str], vectors: np.ndarray, finished: np.ndarray
-    ) -> tuple[np.ndarray, Mapping[str, float]]:
-        """Rewards ``[R]`` of captions ``[R]``, as many of each photo, photo by photo; and the means of their parts."""
-        context = RewardContext(
-            images=self.images[photos],
-            texts=vectors,
-            finished=finished,
-            samples=len(captions) // len(photos),
-            length_mean=self._lengths[0],
-            length_spread=self._lengths[1],
-            contrastive_scale=self.settings.contrastive_scale,
-        )
-        return total_reward(captions, context, self.settings.rewards)
+    def score(self, moment: Moment, sampled: Sampled) -> tuple[np.ndarray, Mapping[str, float]]:
+        """Rewards ``[R]``, and the means of their parts."""
+        with autocast(self.env.bf16, self.captioner.device):
+            return self._scorer.score(sampled, moment.step, moment.steps, moment.progress)
 
     def backward(
         self, moment: Moment, photos: np.ndarray, ids: torch.Tensor, advantages: np.ndarray, temperature: float
@@ -119,9 +102,8 @@ class Practice:
         weights = torch.from_numpy(advantages.astype(np.float32)).to(self.captioner.device)
         batch = Batch(self.embeddings(photos), trimmed(ids), weights)
         reference = self.reference if self.settings.beta > 0 else None
-        return policy_backward(
-            self.captioner, reference, batch, self.options(temperature, moment.at_once, moment.beta), self.env.ctx
-        )
+        options = self.options(temperature, moment.at_once, moment.beta)
+        return policy_backward(self.captioner, reference, batch, options, self.env.ctx)
 
     def options(self, temperature: float, at_once: int, beta: float = 0.0) -> PolicyOptions:
         return PolicyOptions(temperature, beta, at_once, self.env.bf16, self.settings.entropy)

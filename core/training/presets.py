@@ -45,11 +45,17 @@ class Stage1Settings:
 class RewardWeights:
     """How much each reward counts; one of weight 0 is not computed.
 
-    ``clip_s`` and ``contrastive`` are about the photo, the others are penalties in :mod:`core.training.rewards`.
+    ``clip_s`` and ``contrastive`` are about the photo; ``ref_clip_s`` and ``cider`` compare with the seeds of the photo
+    itself and say nothing of photos without seeds; ``fluency`` and ``grammar`` are about the sentence alone; the others
+    are penalties. All stand in :mod:`core.training.rewards`.
     """
 
     clip_s: float = 1.0
     contrastive: float = 0.3
+    ref_clip_s: float = 0.0
+    cider: float = 0.0
+    fluency: float = 0.0
+    grammar: float = 0.0
     repetition: float = 0.1
     stutter: float = 0.2
     bad_ending: float = 0.2
@@ -75,6 +81,14 @@ class Stage2Settings:
     ``kl_target`` nats a caption of ten words between ``beta_range``; ``entropy``: of the entropy of the words.
     ``seed_weight``: of the interleaved cross-entropy on ``seed_rows`` seed captions; none is mixed in where stage 1 was
     not kept.
+
+    ``calibration_photos``: of so many photos the model stage 2 begins with draws captions, and each reward that is no
+    penalty is divided by its spread among the captions of a photo; 0 leaves the rewards as they are. ``clip_ramp``:
+    steps in which the weight of the similarity rises from 0; ``contrastive_ramp``: the share of the stage in which
+    that of the contrastive reward does. ``grammar_refresh``: steps after which the grammar head learns anew, with
+    captions that went wrong in between. ``tower_steps``: of tuning a copy of the encoder's text tower together with a
+    grammar head; the copy then gives the rewards of similarity and of grammar, never a score. ``labelled_only``:
+    practise on the seeds' photos alone, where references are.
     """
 
     method: Method = "auto"
@@ -107,6 +121,12 @@ class Stage2Settings:
     evaluate_every: int = 25
     micro_rows: int = 40
     gated: bool = True
+    calibration_photos: int = 0
+    clip_ramp: int = 0
+    contrastive_ramp: float = 0.0
+    grammar_refresh: int = 200
+    tower_steps: int = 0
+    labelled_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,7 +173,6 @@ class Preset:
 _SIMILARITY_ALONE = RewardWeights(
     clip_s=1.0, contrastive=0.0, repetition=0.0, stutter=0.0, bad_ending=0.0, no_end=0.0, length=0.0
 )
-
 # The published batch and epochs, no smoothing, no decay, one warm start; on large language models their published rate
 # too. Rates of what is new or small are higher: the published 2e-5 is for 140,000 steps of a mapper, here are hundreds.
 _CLIPCAP = Stage1Settings(
@@ -181,6 +200,10 @@ _PLAIN_STAGE2 = Stage2Settings(
     gated=False,
 )
 """Practice as it is published: five captions of a photo as the model says them, nothing but similarity, no brake."""
+_SELF_CRITICAL = replace(
+    _PLAIN_STAGE2, method="self-critical", normalise_advantage=False, clip_norm=0.1, lr_large_lm=5e-6
+)
+"""Rewards above that of the greedy caption, as arXiv 2205.13115 has them."""
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
@@ -206,13 +229,7 @@ PRESETS: dict[str, Preset] = {
             about="Sampled captions are rewarded for their CLIP-S above that of the greedy caption, without a brake "
             "(arXiv 2205.13115). Its English tends to suffer; the checks are shown, and decide what is kept.",
             stage1=_PLAIN_STAGE1,
-            stage2=replace(
-                _PLAIN_STAGE2,
-                method="self-critical",
-                normalise_advantage=False,
-                clip_norm=0.1,
-                lr_large_lm=5e-6,
-            ),
+            stage2=_SELF_CRITICAL,
         ),
         Preset(
             name="clipcap-mlp",
@@ -245,6 +262,27 @@ PRESETS: dict[str, Preset] = {
             mapper=MapperSettings("transformer"),
             new_mapper=True,
             lm=LmSettings("all"),
+        ),
+        Preset(
+            name="clip-reward-grammar",
+            title="CLIP reward with grammar",
+            about="Stage 2 rewards similarity and grammar (arXiv 2205.13115): a copy of the encoder's text tower is "
+            "tuned with a grammar head on spoiled captions and gives the reward, 2·CLIP-S + grammar as in the authors' "
+            "code. The paper's CLIP-S + 2·grammar: stage2.rewards.clip_s=1, stage2.rewards.grammar=2.",
+            stage1=_PLAIN_STAGE1,
+            stage2=replace(
+                _SELF_CRITICAL, rewards=replace(_SIMILARITY_ALONE, clip_s=2.0, grammar=1.0), tower_steps=100
+            ),
+        ),
+        Preset(
+            name="cider-clip",
+            title="CIDEr and CLIP reward",
+            about="Stage 2 practises on the photos that have captions; a caption is rewarded for being like them and "
+            "for fitting the photo: CIDEr-D + 2·CLIP-S (arXiv 2205.13115). CIDEr-D alone: stage2.rewards.clip_s=0.",
+            stage1=_PLAIN_STAGE1,
+            stage2=replace(
+                _SELF_CRITICAL, rewards=replace(_SIMILARITY_ALONE, clip_s=2.0, cider=1.0), labelled_only=True
+            ),
         ),
     )
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from core.metrics.contrastive import log_sum_exp
 from core.metrics.guards import ends_badly, immediate_repeats, repeats
 from core.metrics.tokenize import tokenize
 from core.training.presets import RewardWeights
+from core.training.references import References
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,10 @@ class RewardContext:
 
     ``images`` ``[B, dim]`` and ``texts`` ``[R, dim]`` are unit rows, ``finished`` ``[R]`` whether the caption ended by
     itself; ``length_mean`` and ``length_spread`` are those of the seeds, in words.
+
+    What only some rewards need: ``references`` of labelled photos and ``labelled`` ``[B]``, which of them each photo
+    is (-1: none); ``log_p`` ``[R]``, the mean log-probability of a caption's tokens for a language model that sees no
+    photo, and ``usual``, where it is low; ``grammatical`` ``[R]``, the grammar head's probability that it is real.
     """
 
     images: np.ndarray
@@ -29,6 +37,15 @@ class RewardContext:
     length_mean: float
     length_spread: float
     contrastive_scale: float = 25.0
+    references: References | None = None
+    labelled: np.ndarray | None = None
+    log_p: np.ndarray | None = None
+    usual: float = 0.0
+    grammatical: np.ndarray | None = None
+
+    def labelled_rows(self) -> np.ndarray:
+        """``labelled`` of each caption, ``[R]``."""
+        return np.repeat(needed(self.labelled, "labelled"), self.samples)
 
 
 Reward = Callable[[Sequence[str], RewardContext], np.ndarray]
@@ -52,6 +69,27 @@ def contrastive(captions: Sequence[str], context: RewardContext) -> np.ndarray:
     to_text = scores - log_sum_exp(scores, axis=0)
     both = (to_image[own, :, own] + to_text[own, :, own]) / 2
     return np.clip(both.reshape(-1), -4.0, 0.0)
+
+
+def ref_clip_score(captions: Sequence[str], context: RewardContext) -> np.ndarray:
+    """RefCLIP-S with the seeds of the caption's photo as references; 0 for all captions of a photo without any."""
+    references = needed(context.references, "references")
+    return references.ref_clip_s(clip_score(captions, context), context.texts, context.labelled_rows())
+
+
+def cider(captions: Sequence[str], context: RewardContext) -> np.ndarray:
+    """CIDEr-D (0..10) against the seeds of the caption's photo; 0 for all captions of a photo without any."""
+    return needed(context.references, "references").cider_d(captions, context.labelled_rows())
+
+
+def fluency(captions: Sequence[str], context: RewardContext) -> np.ndarray:
+    """min(0, mean log p - usual): nats per token by which a caption is less usual than nearly all seeds."""
+    return np.minimum(0.0, needed(context.log_p, "log_p") - context.usual)
+
+
+def grammar(captions: Sequence[str], context: RewardContext) -> np.ndarray:
+    """The probability, 0..1, that the caption is a sentence and not a spoiled one."""
+    return np.asarray(needed(context.grammatical, "grammatical"), np.float64)
 
 
 def repetition(captions: Sequence[str], context: RewardContext) -> np.ndarray:
@@ -85,6 +123,10 @@ def length(captions: Sequence[str], context: RewardContext) -> np.ndarray:
 REWARDS: dict[str, Reward] = {
     "clip_s": clip_score,
     "contrastive": contrastive,
+    "ref_clip_s": ref_clip_score,
+    "cider": cider,
+    "fluency": fluency,
+    "grammar": grammar,
     "repetition": repetition,
     "stutter": stutter,
     "bad_ending": bad_ending,
@@ -93,19 +135,20 @@ REWARDS: dict[str, Reward] = {
 }
 
 
+def reward_parts(captions: Sequence[str], context: RewardContext, weights: RewardWeights) -> Mapping[str, np.ndarray]:
+    """Each reward that has a weight, ``[R]``, before weighting."""
+    return {name: reward(captions, context) for name, reward in REWARDS.items() if getattr(weights, name)}
+
+
 def total_reward(
     captions: Sequence[str], context: RewardContext, weights: RewardWeights
 ) -> tuple[np.ndarray, Mapping[str, float]]:
     """The weighted sum ``[R]``, and the mean of each part before weighting."""
     total = np.zeros(len(captions))
-    means: dict[str, float] = {}
-    for name, reward in REWARDS.items():
-        weight = getattr(weights, name)
-        if weight:
-            part = reward(captions, context)
-            total += weight * part
-            means[name] = float(part.mean())
-    return total, means
+    parts = reward_parts(captions, context, weights)
+    for name, part in parts.items():
+        total += getattr(weights, name) * part
+    return total, {name: float(part.mean()) for name, part in parts.items()}
 
 
 def leave_one_out(rewards: np.ndarray, samples: int) -> np.ndarray:
@@ -114,3 +157,10 @@ def leave_one_out(rewards: np.ndarray, samples: int) -> np.ndarray:
     if samples == 1:
         return np.zeros_like(rewards)
     return ((grouped - grouped.mean(axis=1, keepdims=True)) * samples / (samples - 1)).reshape(-1)
+
+
+def needed(value: T | None, name: str) -> T:
+    """What a reward cannot do without; a context that lacks it was put together wrongly."""
+    if value is None:
+        raise ValueError(f"the reward context has no '{name}'")
+    return value

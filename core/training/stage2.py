@@ -8,7 +8,6 @@ from torch import nn
 
 from core.captioner.captioner import pad
 from core.encoders.encoder import Encoder
-from core.metrics.tokenize import tokenize
 from core.training.compute import autocast, numpy_rng
 from core.training.data import TrainingData, hard_neighbours
 from core.training.evaluate import Evaluation
@@ -20,6 +19,7 @@ from core.training.methods import chosen_method, make_method, needs_reference
 from core.training.policy import PolicyLosses
 from core.training.practice import Moment, Practice, Practised
 from core.training.presets import Stage2Settings
+from core.training.scoring import Sampled, Scorer
 from core.training.stage1 import cycle, has_large_lm, make_optimiser
 from core.training.state import Progress
 from core.training.steps import Environment, StepResult
@@ -46,24 +46,26 @@ class Stage2:
         self._settings, self._env, self._before = settings, env, before
         self.steps, self.evaluate_every = settings.steps, settings.evaluate_every
         captioner = env.captioner
-        self._images = data.practice_images
+        self._scorer = Scorer(data, encoder, settings, env)
+        self._images = self._scorer.images
         self._photos = min(settings.photos, len(self._images))
         hard = settings.hard_share > 0 and len(self._images) > 1
         self._neighbours = hard_neighbours(self._images, settings.hard_ranks) if hard else None
         self._seed_owner, captions = data.seeds.pairs()
         self._seed_images = data.seeds.images
         self._seed_ids = captioner.encode(captions, min(max(48, settings.max_tokens), captioner.max_tokens))
-        lengths = [len(tokenize(caption)) for caption in captions] or [10]
-        self.length_mean, self.length_spread = float(np.mean(lengths)), float(np.std(lengths))
+        self.length_mean = self._scorer.length_mean
         self._rates = (settings.lr, settings.lr_large_lm if has_large_lm(captioner) else settings.lr)
         self.optimiser = make_optimiser(captioner, *self._rates, 0.0)
         self.method = chosen_method(settings, captioner)
         frozen = not any(one.requires_grad for one in captioner.lm.parameters())
         wanted = needs_reference(settings, captioner)
         reference = unchanging_copy(captioner, share_lm=frozen).eval() if wanted else None
-        seed_words = (self.length_mean, self.length_spread)
-        self._method = make_method(Practice(self._images, encoder, settings, env, reference, seed_words))
+        self._practice = Practice(self._scorer, encoder, settings, env, reference)
+        self._method = make_method(self._practice)
         self._memory = MicroBatches(settings.micro_rows)
+        if settings.calibration_photos > 0:
+            self._scorer.calibrate(self._calibration_batches())
 
     def shorten(self, steps: int) -> None:
         self.steps = steps
@@ -80,7 +82,10 @@ class Stage2:
         nn.utils.clip_grad_norm_(env.captioner.parameters(), settings.clip_norm)
         self.optimiser.step()
         self._hold_kl(step, practised.losses, beta, progress)
+        if practised.sampled is not None:
+            self._scorer.remember(practised.sampled, step, progress)
         progress.values |= {f"reward_{name}": value for name, value in practised.parts.items()}
+        progress.values |= self._scorer.frozen()
         return StepResult(loss=seed_loss, reward=practised.reward, kl=practised.losses.kl_caption)
 
     def _gradient(self, moment: Moment, photos: np.ndarray) -> tuple[Practised, float | None]:
@@ -139,6 +144,16 @@ class Stage2:
             if other not in picked:
                 picked.append(other)
         return np.array(picked[:count], np.int64)
+
+    def _calibration_batches(self) -> list[Sampled]:
+        """Captions of the model this stage begins with, of as many photos as are wanted, batches as in practice."""
+        found, wanted = list[Sampled](), self._settings.calibration_photos
+        for number in range(-(-wanted // self._photos)):
+            self._env.ctx.progress(number * self._photos, wanted, "Finding the scale of the rewards")
+            photos = self.draw_photos(number)
+            rollouts = self._practice.draw(photos, number, purpose="calibration")
+            found.append(self._practice.sampled(photos, rollouts))
+        return found
 
     def _seed_backward(self, step: int, at_once: int) -> float | None:
         """Interleaved cross-entropy on seed captions, so many at once; what it was, in nats per token."""

@@ -22,7 +22,10 @@ Weights = dict[str, torch.Tensor]
 
 @dataclass
 class Progress:
-    """Where a stage is. ``strikes`` counts evaluations in a row that spoke against going on."""
+    """Where a stage is. ``strikes`` counts evaluations in a row that spoke against going on.
+
+    ``gone_wrong``: captions that practice brought forth and a guard took for wrong, each with the period it is of.
+    """
 
     step: int = 0
     judged: int = -1
@@ -32,6 +35,7 @@ class Progress:
     stopped: str = ""
     seconds: float = 0.0
     values: dict[str, float] = field(default_factory=dict)
+    gone_wrong: list[tuple[int, str]] = field(default_factory=list)
 
 
 def trained_weights(module: nn.Module) -> Weights:

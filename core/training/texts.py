@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
-from core.encoders.encoder import Encoder
+
+class TextEncoder(Protocol):
+    """The half of an :class:`core.encoders.encoder.Encoder` that reads sentences."""
+
+    def encode_texts(self, texts: Sequence[str], prompt: bool = True) -> np.ndarray:
+        """Sentences to unit rows ``[n, dim]``."""
+        ...
 
 
-def text_vectors(encoder: Encoder, captions: Sequence[str], *, prompt: bool) -> np.ndarray:
+def text_vectors(encoder: TextEncoder, captions: Sequence[str], *, prompt: bool) -> np.ndarray:
     """Unit rows float32 ``[n, dim]``; ``prompt=True``: as scores are defined.
 
     Nothing is remembered from call to call: the last bit of a vector depends on what is encoded with it, and a training

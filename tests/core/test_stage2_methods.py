@@ -22,13 +22,15 @@ from core.metrics.clip_score import clip_s, row_cosines
 from core.training import methods
 from core.training.bridge import Bridge
 from core.training.candidates import FromCandidates, dico_weights, loser_shares, passes, winners
-from core.training.data import CaptionedVectors, make_training_data
+from core.training.data import CaptionedVectors, TrainingData, make_training_data
 from core.training.loop import TrainingConfig, train_stages
 from core.training.methods import above_last, chosen_method, make_method, with_greedy
 from core.training.policy import Batch, PolicyOptions, log_probabilities, logit_gradient
-from core.training.practice import Practice
+from core.training.practice import Moment, Practice
 from core.training.presets import PRESETS, RewardWeights, Stage2Settings, find_preset, with_overrides
 from core.training.runfolder import RunFolder, read_rows
+from core.training.scoring import Scorer
+from core.training.state import Progress
 from core.training.steps import Environment
 from core.training.straight_through import Drawing, StraightThrough, draw_soft
 from tests.tiny import SENTENCES, random_pixels, write_tiny_encoder
@@ -68,15 +70,22 @@ def images(encoder):
 def practice(captioner, encoder, images, tmp_path):
     """Builds a :class:`Practice` on 16 photos; settings by name."""
 
-    def build(ctx=None, **changes):
+    def build(ctx=None, on=None, **changes):
         wanted = {"photos": 4, "samples": 3, "temperature": 1.0, "max_tokens": 24, "beta": 0.0, "rewards": ALONE}
         settings = Stage2Settings(**{**wanted, **changes})
         judge = SimpleNamespace()
         env = Environment(captioner, judge, RunFolder(tmp_path), ctx or QuietContext(), 0, bf16=False)
         reference = copy.deepcopy(captioner).requires_grad_(False)
-        return Practice(images, encoder, settings, env, reference, (8.0, 2.0))
+        none = CaptionedVectors(np.zeros(0, np.int64), images[:0], ())
+        photos = images if on is None else on
+        data = TrainingData(none, none, photos, np.arange(len(photos)), images[:0], none.ids)
+        return Practice(Scorer(data, encoder, settings, env), encoder, settings, env, reference)
 
     return build
+
+
+def moment(step, beta=0.0, at_once=40):
+    return Moment(step, 100, beta, at_once, Progress())
 
 
 def gradients(module):
@@ -137,7 +146,7 @@ def test_the_gradient_by_a_word_is_what_the_score_would_change(captioner, encode
     image = torch.from_numpy(images[:1])
     before = bridge.similarities(image, rows, words)
     (gradient,) = torch.autograd.grad(before.sum(), words)
-    ids, table = encoder.token_ids(["A red ball lies."])[0].tolist(), encoder.token_embedding()
+    ids, table = encoder.caption_ids(["A red ball lies."])[0].tolist(), encoder.token_embedding()
     place = next(i for i, one in enumerate(rows[0]) if i and ids.count(one) == 1)  # same word on both sides, said once
     direction = torch.randn(table.weight.shape[1], generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -149,7 +158,7 @@ def test_the_gradient_by_a_word_is_what_the_score_would_change(captioner, encode
 
 
 def test_a_step_reaches_every_part_of_the_mapper(practice, captioner):
-    done = make_method(practice(method="straight-through")).practise(0, np.arange(4), 0.0)
+    done = make_method(practice(method="straight-through")).practise(moment(0), np.arange(4))
     assert all(parameter.grad.abs().max() > 0 for parameter in captioner.mapper.parameters())
     assert done.reward == pytest.approx(done.parts["clip_s"])
 
@@ -158,7 +167,7 @@ def test_micro_batches_change_nothing(practice, captioner):
     found = []
     for micro_rows in (40, 5):
         captioner.zero_grad()
-        done = make_method(practice(method="straight-through", micro_rows=micro_rows)).practise(2, np.arange(4), 0.0)
+        done = make_method(practice(method="straight-through")).practise(moment(2, at_once=micro_rows), np.arange(4))
         found.append((done.reward, gradients(captioner)))
     assert found[0][0] == pytest.approx(found[1][0], abs=1e-5)
     assert torch.allclose(found[0][1], found[1][1], atol=1e-4, rtol=1e-3)
@@ -168,7 +177,7 @@ def test_the_brake_works_here_too(practice, captioner):
     chosen = practice(method="straight-through", beta=1.0, rewards=replace(ALONE, clip_s=0.0))
     with torch.no_grad():
         captioner.mapper.layers[0].weight.add_(0.3)
-    done = make_method(chosen).practise(0, np.arange(4), 1.0)
+    done = make_method(chosen).practise(moment(0, 1.0), np.arange(4))
     assert done.losses.kl_caption > 0.1
     assert gradients(captioner).abs().max() > 0
 
@@ -189,7 +198,7 @@ def test_an_encoder_without_words_is_refused(practice, monkeypatch):
 def test_cancel_is_asked_for_every_word(practice):
     ctx = Counter(stop_at=3)
     with pytest.raises(Cancelled):
-        make_method(practice(ctx, method="straight-through")).practise(0, np.arange(4), 0.0)
+        make_method(practice(ctx, method="straight-through")).practise(moment(0), np.arange(4))
 
 
 @pytest.fixture
@@ -204,7 +213,7 @@ def other_encoder(tmp_path, monkeypatch):
 def test_two_vocabularies_are_bridged(captioner, other_encoder, images):
     bridge, text = Bridge(other_encoder, captioner), "A red ball."
     rows = captioner.encode([text])
-    ids = other_encoder.token_ids([text])
+    ids = other_encoder.caption_ids([text])
     assert other_encoder.tokenizer.tokenizer.get_vocab() != captioner.tokenizer.get_vocab()
     places = bridge._places(ids.numpy(), rows, len(rows[0]))[0]
     spelled = [other_encoder.tokenizer.tokenizer.decode([i]) for i in ids[0].tolist()]
@@ -233,9 +242,9 @@ def test_the_baseline_of_self_critical_is_the_greedy_caption(practice, captioner
     drawn, greedy = chosen.draw(photos, 0), chosen.draw(photos, 0, greedy=True)
     options = DecodingOptions(method="greedy", max_tokens=24, no_repeat_ngram=0)
     plain = [captioner.decode(best.tokens) for best, *_ in decode(TorchDecoder(captioner), images[:4], options)]
-    both = chosen.captions(with_greedy(drawn, greedy))
+    both = chosen.sampled(photos, with_greedy(drawn, greedy)).captions
     assert both[3::4] == plain
-    assert [both[i] for i in range(16) if i % 4 != 3] == chosen.captions(drawn)
+    assert [both[i] for i in range(16) if i % 4 != 3] == chosen.sampled(photos, drawn).captions
 
 
 def test_advantages_above_the_last():
@@ -294,14 +303,14 @@ def test_dico_learns_to_prefer_the_winners(practice, captioner):
     optimiser = torch.optim.Adam(captioner.parameters(), lr=1e-3)
     for _ in range(5):
         optimiser.zero_grad()
-        method.practise(0, photos, 0.0)
+        method.practise(moment(0), photos)
         optimiser.step()
     drawn = method._store.of(photos)
-    captions = chosen.captions(drawn.rollouts())
+    captions = chosen.sampled(photos, drawn.rollouts()).captions
     rewards = clip_s(row_cosines(np.repeat(chosen.images[photos], 3, axis=0), chosen.vectors(captions))).reshape(4, 3)
     best = winners(rewards, passes(captions, drawn.finished.reshape(-1)).reshape(4, 3))
     batch = Batch(chosen.embeddings(photos), drawn.rollouts().ids, torch.zeros(12))
-    now = log_probabilities(captioner, batch, chosen.options(1.0, 0.0), QuietContext()).numpy().reshape(4, 3)
+    now = log_probabilities(captioner, batch, chosen.options(1.0, 40), QuietContext()).numpy().reshape(4, 3)
     moved = now - drawn.reference
     others = [np.delete(row, place).mean() for row, place in zip(moved, best, strict=True) if place >= 0]
     won = [row[place] for row, place in zip(moved, best, strict=True) if place >= 0]
@@ -316,16 +325,16 @@ def test_candidates_are_drawn_once_a_round(practice, monkeypatch):
     )
     method = make_method(chosen)
     for step, photos in enumerate(([0, 1, 2, 3], [2, 3, 4, 5], [0, 1, 4, 5], [5, 6, 7, 8], [0, 1, 2, 3])):
-        method.practise(step, np.array(photos), 0.0)
+        method.practise(moment(step), np.array(photos))
     assert drawn == [(0, [0, 1, 2, 3]), (1, [4, 5]), (3, [6, 7, 8]), (4, [0, 1, 2, 3])]  # 16 photos: rounds of 4 steps
 
 
 def test_damaged_candidates_are_refused(practice):
     chosen = practice(method="best-of-n")
-    make_method(chosen).practise(0, np.arange(4), 0.0)
+    make_method(chosen).practise(moment(0), np.arange(4))
     next(chosen.env.run.candidates.glob("*.npz")).write_bytes(b"PK no zip")
     with pytest.raises(UserError, match="damaged"):
-        make_method(chosen).practise(1, np.arange(4), 0.0)
+        make_method(chosen).practise(moment(1), np.arange(4))
 
 
 def test_the_entropy_term_is_that_of_the_formula():
@@ -360,9 +369,8 @@ def mean_reward(chosen):
     photos = np.arange(len(chosen.images))
     found = []
     for step in range(100, 103):
-        drawn = chosen.draw(photos, step)
-        captions = chosen.captions(drawn)
-        found.append(chosen.score(photos, captions, chosen.vectors(captions), drawn.finished.numpy())[0].mean())
+        drawn = chosen.sampled(photos, chosen.draw(photos, step))
+        found.append(chosen.score(moment(step), drawn)[0].mean())
     return float(np.mean(found))
 
 
@@ -374,13 +382,13 @@ def test_the_mean_reward_of_sixteen_photos_rises(practice, captioner, encoder, m
     vectors = encoder.encode_texts(texts)
     apart = vectors - vectors.mean(axis=0)
     images = apart / np.linalg.norm(apart, axis=1, keepdims=True) + 0.3 * vectors.mean(axis=0)
-    chosen = practice(method=method, photos=16, round_epochs=2)
-    chosen.images = images / np.linalg.norm(images, axis=1, keepdims=True)
+    images = (images / np.linalg.norm(images, axis=1, keepdims=True)).astype(np.float32)
+    chosen = practice(method=method, photos=16, round_epochs=2, on=images)
     before, learning = mean_reward(chosen), make_method(chosen)
     optimiser = torch.optim.Adam(captioner.parameters(), lr=1e-2 if method == "straight-through" else 3e-3)
     for step in range(10):
         optimiser.zero_grad()
-        learning.practise(step, np.arange(16), 0.0)
+        learning.practise(moment(step), np.arange(16))
         optimiser.step()
     assert mean_reward(chosen) > before + 0.04
 
