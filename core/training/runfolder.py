@@ -91,16 +91,31 @@ def kept_checkpoint(run: Path) -> Path:
     Raises:
         UserError: the run has no report, so nothing was kept.
     """
+    report = read_report(run)
+    return start_checkpoint(run) if report["kept"] == BEFORE else (run / str(report["kept"])).resolve()
+
+
+def start_checkpoint(run: Path) -> Path:
+    """The checkpoint folder of the model that a finished run began with; raises as :func:`kept_checkpoint`."""
+    start = read_report(run)["start"]
+    return paths.starter_dir() / "captioner" if start == STARTER else (run / str(start)).resolve()
+
+
+def read_report(run: Path) -> dict[str, Any]:
+    """The report of a finished run: at least ``kept`` and ``start``.
+
+    Raises:
+        UserError: the run has no report, so nothing was kept.
+    """
     try:
         report = json.loads((run / REPORT).read_text(encoding="utf-8"))
-        kept = report["start"] if report["kept"] == BEFORE else report["kept"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return {**report, "kept": report["kept"], "start": report["start"]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f"{run} is not the folder of a finished training.",
             "Train to the end, or go on with the training that was stopped.",
             topic="go on",
         ) from error
-    return paths.starter_dir() / "captioner" if kept == STARTER else (run / str(kept)).resolve()
 
 
 def write_text(file: Path, text: str) -> None:
