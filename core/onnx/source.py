@@ -10,7 +10,7 @@ from typing import Any
 from core import paths
 from core.errors import UserError
 from core.onnx.bundle import sha256_of
-from core.training.runfolder import start_checkpoint
+from core.training.runfolder import warm_checkpoint
 
 STARTER = "starter"
 
@@ -51,8 +51,7 @@ def blend_ends(source: str) -> tuple[Path, Path]:
             f"{source} has no stage 2 to mix with: only a run that practised on photos has.",
             "Name the folder of a run with both stages (inside the library's 'runs' folder).",
         )
-    learned = "stage1" in report.get("results", {}) and report.get("learned_wording", True)
-    return (run / "stage1" if learned else start_checkpoint(run)), run / "stage2"
+    return warm_checkpoint(run), run / "stage2"
 
 
 def model_sha256(source: str, distinctive: float | None = None) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +49,7 @@ from core.training.messages import (
     TrainRequest,
 )
 from core.training.presets import Preset, find_preset, read_preset, with_overrides
-from core.training.runfolder import STARTER, RunFolder, kept_checkpoint
+from core.training.runfolder import STARTER, RunFolder, kept_checkpoint, warm_checkpoint
 from core.training.snapshot import read_snapshot, take_snapshot, write_snapshot
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def train_job(ctx: JobContext, request: TrainRequest) -> TrainReport:
             data, hashes = _library_set(library, encoder, texts, seed=request.seed)
             run = _new_run(library, request, preset, encoder, data)
         else:
-            data, hashes = _data_of(library, stopped, encoder, ctx), None
+            data, hashes = data_of_run(library, stopped, encoder, ctx), None
             run = update_run(library, stopped.id, status=RUNNING, message="")
         try:
             if hashes is not None:
@@ -224,8 +224,12 @@ def _same(one: object, other: object) -> bool:
     return one == other
 
 
-def _data_of(library: Library, run: RunRow, encoder: Encoder, ctx: JobContext) -> TrainingData:
-    """The data that ``run`` began with, whatever captions and photos have come since."""
+def data_of_run(library: Library, run: RunRow, encoder: Encoder, ctx: JobContext) -> TrainingData:
+    """The data that ``run`` began with, whatever captions and photos have come since.
+
+    Raises:
+        UserError: its photos are gone, or nothing says which they were.
+    """
     from core.encoders.embed import embed_library
     from core.encoders.store import VectorStore
 
@@ -289,7 +293,28 @@ def _train(
         checkpoint_hash=_hash_of(checkpoint),
         message=report.reason,
     )
-    return _finished(run, report, data, notes)
+    page = _page(ctx, library, run.folder, report, data, encoder)
+    if page is None:
+        notes.append("There is no page about this training; 'seedcap report' makes one.")
+    return replace(_finished(run, report, data, notes), page=page)
+
+
+def _page(
+    ctx: JobContext, library: Library, run: Path, report: StagesReport, data: TrainingData, encoder: Encoder
+) -> Path | None:
+    """The page about the run. The training has ended well: to stop now, or a full disk, costs the page alone."""
+    from core.report.measure import Models, measure
+    from core.report.page import save_page_data, write_page
+
+    if report.judge is None:
+        return None
+    ctx.progress(0, None, "Writing the report")
+    try:
+        models = Models(data, encoder, report.judge, report.evaluations, warm_checkpoint(run))
+        save_page_data(run, measure(models, ctx))
+        return write_page(library, run)
+    except (Cancelled, UserError, OSError):
+        return None
 
 
 def _start(library: Library, request: TrainRequest, encoder: Encoder, run: RunRow) -> tuple[Captioner, str, bool]:

@@ -18,13 +18,14 @@ from core.training.data import TrainingData
 from core.training.evaluate import Evaluation, Judge
 from core.training.lengths import token_limits
 from core.training.messages import GateRow, Kept, StageResult
-from core.training.presets import Preset
+from core.training.presets import Preset, Stage1Settings
 from core.training.runfolder import STARTER, RunFolder, StageOutcome
+from core.training.seed_trials import FEW_SEEDS, FoldJudgement, Trainer, judge_by_folds
 from core.training.stage1 import Stage1
 from core.training.stage2 import Stage2
 from core.training.state import copy_of, put_back, trained_weights
 from core.training.steps import Environment, Stage, run_stage
-from core.training.verdict import Verdict, judge_stage1, judge_stage2
+from core.training.verdict import Verdict, judge_folds, judge_stage1, judge_stage2
 
 STAGE1_SHARE = 0.3
 """Of a time limit, when both stages run."""
@@ -47,7 +48,10 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class StagesReport:
-    """What became of the stages. ``results``: by ``before``, ``stage1``, ``stage2``, those that were there."""
+    """What became of the stages. ``results``: by ``before``, ``stage1``, ``stage2``, those that were there.
+
+    ``judge`` and ``evaluations``, by the same names, are for the page about the run; they are not written down.
+    """
 
     kept: Kept
     reason: str
@@ -56,6 +60,8 @@ class StagesReport:
     seconds: float
     notes: tuple[str, ...] = ()
     learned_wording: bool = True
+    judge: Judge | None = field(default=None, repr=False)
+    evaluations: Mapping[str, Evaluation] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -135,8 +141,28 @@ class _Training:
     def stage1(self, *, last: bool) -> None:
         env = self._with_deadline(1.0 if last else STAGE1_SHARE)
         settings = self._preset.stage1
+        folds = self._folds(settings)
         stage = Stage1(self._data, self._encoder, settings, env, fresh=self._config.fresh)
-        self._run("stage1", stage, env, lambda later: judge_stage1(self._best.evaluation, later.evaluation, self._held))
+
+        def verdict(later: _Judged) -> Verdict:
+            return judge_folds(folds) if folds else judge_stage1(self._best.evaluation, later.evaluation, self._held)
+
+        self._run("stage1", stage, env, verdict)
+
+    def _folds(self, settings: Stage1Settings) -> FoldJudgement | None:
+        """Seeds left out in turn, where that is asked for and there are few; what it said before a stop counts."""
+        if settings.folds < 2 or self._held == 0 or len(self._data.seeds) + self._held >= FEW_SEEDS:
+            return None
+        run, env = self._env.run, self._env
+        if env.resume and (said := run.folds()) is not None:
+            return FoldJudgement.from_dict(said)
+        config = self._config
+        trainer = Trainer(
+            self._captioner, self._encoder, settings, env.ctx, config.seed, config.fresh, config.preset.precision
+        )
+        found = judge_by_folds(trainer, self._data, settings.folds)
+        run.write_folds(asdict(found))
+        return found
 
     def stage2(self) -> None:
         settings = self._preset.stage2
@@ -161,8 +187,9 @@ class _Training:
         learned = self._learned_wording
         report = StagesReport(self._best.name, reason, results, self._gates, seconds, self._notes(), learned)
         about = {"start": self._config.start, "preset": self._config.preset.name, "seed": self._config.seed}
-        self._env.run.write_report({**asdict(report), **about, "token_limits": self._limits.to_dict()})
-        return report
+        self._env.run.write_report({**_plain(report), **about, "token_limits": self._limits.to_dict()})
+        evaluations = {one.name: one.evaluation for one in self._judged}
+        return replace(report, judge=self._env.judge, evaluations=evaluations)
 
     @property
     def _held(self) -> int:
@@ -205,6 +232,11 @@ class _Training:
         if self._env.judge.on_practice:
             notes.append("There were too few photos to hold some out; the figures are of photos it learned from.")
         return tuple(notes)
+
+
+def _plain(report: StagesReport) -> dict[str, object]:
+    values = asdict(report)
+    return {name: value for name, value in values.items() if name not in ("judge", "evaluations")}
 
 
 def _stages(config: TrainingConfig, data: TrainingData) -> list[int]:

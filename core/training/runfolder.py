@@ -16,7 +16,7 @@ from core.errors import UserError
 
 STARTER, BEFORE = "starter", "before"
 CONFIG, METRICS, SAMPLES, REPORT = "config.toml", "metrics.jsonl", "samples.jsonl", "report.json"
-OUTCOME = "outcome.json"
+OUTCOME, FOLDS = "outcome.json", "folds.json"
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,14 @@ class RunFolder:
 
     def write_outcome(self, number: int, outcome: StageOutcome) -> None:
         write_text(self.stage(number) / OUTCOME, json.dumps(asdict(outcome), indent=2))
+
+    def folds(self) -> dict[str, Any] | None:
+        """What stage 1's folds said, where they were asked."""
+        file = self.path / FOLDS
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+    def write_folds(self, judgement: Mapping[str, Any]) -> None:
+        write_text(self.path / FOLDS, json.dumps(judgement, indent=2))
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         write_text(self.path / CONFIG, to_toml(config))
@@ -99,6 +107,14 @@ def start_checkpoint(run: Path) -> Path:
     """The checkpoint folder of the model that a finished run began with; raises as :func:`kept_checkpoint`."""
     start = read_report(run)["start"]
     return paths.starter_dir() / "captioner" if start == STARTER else (run / str(start)).resolve()
+
+
+def warm_checkpoint(run: Path) -> Path:
+    """The checkpoint folder of the model with the seeds' wording, which stage 2 began with: stage 1, where it learned
+    any; raises as :func:`kept_checkpoint`."""
+    report = read_report(run)
+    learned = "stage1" in report.get("results", {}) and report.get("learned_wording", True)
+    return run / "stage1" if learned else start_checkpoint(run)
 
 
 def read_report(run: Path) -> dict[str, Any]:
