@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,8 @@ def write_page(library: Library, run: Path) -> Path:
         ) from error
     rows = {row.id: row for row in image_rows(library, [one.image_id for one in data.photos])}
     config = (run / CONFIG).read_text(encoding="utf-8") if (run / CONFIG).is_file() else ""
-    text = render(run.name, library.name, report, data, read_rows(run / METRICS), config, lambda one: rows.get(one))
+    names = (run.name, library.name)
+    text = render(names, report, data, read_rows(run / METRICS), config, rows.get)
     write_text(run / PAGE, text)
     return run / PAGE
 
@@ -67,16 +68,19 @@ def save_page_data(run: Path, data: PageData) -> None:
     RunFolder(run).write_report({**read_report(run), "page": data.to_dict()})
 
 
-def render(  # one argument a part of the page
-    run_id: str,
-    library: str,
+def render(
+    names: tuple[str, str],
     report: Mapping[str, Any],
     data: PageData,
     metrics: Sequence[Mapping[str, Any]],
     config: str,
     photo: Callable[[int], ImageRow | None],
 ) -> str:
-    """The whole page as text. ``photo`` finds a photo by its id; captions and names are escaped."""
+    """The whole page as text; captions and names are escaped.
+
+    ``names``: of the run and of the library. ``photo`` finds a photo by its id.
+    """
+    run_id, library = names
     parts = [
         f"<header><h1>Training {escape(run_id)}</h1><p class='muted'>{escape(library)}, "
         f"preset {escape(str(report.get('preset', '')))}, random seed {escape(str(report.get('seed', '')))}, "
@@ -129,7 +133,8 @@ def _table(data: PageData) -> str:
         f"<tbody>{body}</tbody></table></div>"
         f"<p class='muted'>On {where}; brackets: 95% of 1,000 bootstrap resamples of the photos. A caption's photo is "
         "ranked among all of them by the encoder that also gives the reward. CLIP-S, R@k, MRR, CIDEr-D: higher is "
-        "better. NLL: nats a token of your held-out captions, lower is better.</p>"
+        "better; of fewer than 20 captions the interval of CIDEr-D is too narrow. NLL: nats a token of your held-out "
+        "captions, lower is better.</p>"
     )
     return _section("Side by side", table + _gains(data.gains))
 
@@ -146,18 +151,32 @@ def _row(row: Row, columns: Sequence[tuple[str, str, str]]) -> str:
     return f"<tr><th>{escape(row.title)}{note}</th><td>{row.photos}</td>{''.join(cells)}</tr>"
 
 
-def _gains(gains: Iterable[Gain]) -> str:
-    names = {name: (title, spec) for name, title, spec in COLUMNS}
-    items = []
-    for one in gains:
-        title, spec = names[one.figure]
-        spec = f"+{spec}"
-        sure = "" if one.low > 0 or one.high < 0 else ", which may be chance"
-        items.append(
-            f"<li>{escape(TITLES.get(one.later, one.later))} against {escape(TITLES.get(one.earlier, one.earlier))}: "
-            f"{escape(title)} {format(one.value, spec)} [{format(one.low, spec)}, {format(one.high, spec)}]{sure}</li>"
-        )
-    return f"<ul>{''.join(items)}</ul>" if items else ""
+def _gains(gains: Sequence[Gain]) -> str:
+    """One row a pair of models, a column a figure."""
+    columns = [column for column in COLUMNS if any(one.figure == column[0] for one in gains)]
+    pairs = list(dict.fromkeys((one.later, one.earlier) for one in gains))
+    if not pairs:
+        return ""
+    head = "".join(f"<th>{escape(title)}</th>" for _, title, _ in columns)
+    rows = []
+    for later, earlier in pairs:
+        found = {one.figure: one for one in gains if (one.later, one.earlier) == (later, earlier)}
+        cells = "".join(f"<td>{_gain(found[name], spec) if name in found else '–'}</td>" for name, _, spec in columns)
+        rows.append(f"<tr><th>{_title(later)} instead of {_title(earlier).lower()}</th>{cells}</tr>")
+    return (
+        f"<h3>What each adds</h3><div class='wide'><table><thead><tr><th></th>{head}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div><p class='muted'>Photo by photo; grey where it may be chance.</p>"
+    )
+
+
+def _gain(gain: Gain, spec: str) -> str:
+    sure = gain.low > 0 or gain.high < 0
+    value, low, high = (format(one, f"+{spec}") for one in (gain.value, gain.low, gain.high))
+    return f"<span class='{'sure' if sure else 'chance'}'>{value}</span><br><small>[{low}, {high}]</small>"
+
+
+def _title(key: str) -> str:
+    return escape(TITLES.get(key, key))
 
 
 def _curves(metrics: Sequence[Mapping[str, Any]]) -> str:

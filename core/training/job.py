@@ -98,13 +98,16 @@ def train_job(ctx: JobContext, request: TrainRequest) -> TrainReport:
         try:
             if hashes is not None:
                 write_snapshot(run.folder, take_snapshot(data, hashes))
-            return _train(ctx, library, run, request, preset, data, encoder)
+            report, stages = _train(ctx, library, run, request, preset, data, encoder)
         except Cancelled:
             update_run(library, run.id, status=CANCELLED, message="Stopped; what was learned is kept.")
             raise
         except BaseException as error:
             update_run(library, run.id, status=FAILED, message=str(error) or type(error).__name__)
             raise
+        page = _page(ctx, library, run.folder, stages, data, encoder)  # the run has ended: nothing here fails it
+        missing = () if page else ("There is no page about this training; 'seedcap report' makes one.",)
+        return replace(report, page=page, notes=(*report.notes, *missing))
 
 
 def read_sentences(file: Path) -> tuple[str, ...]:
@@ -264,7 +267,7 @@ def _train(
     preset: Preset,
     data: TrainingData,
     encoder: Encoder,
-) -> TrainReport:
+) -> tuple[TrainReport, StagesReport]:
     from core.training.loop import TrainingConfig, train_stages
 
     captioner, start, fresh = _start(library, request, encoder, run)
@@ -293,10 +296,7 @@ def _train(
         checkpoint_hash=_hash_of(checkpoint),
         message=report.reason,
     )
-    page = _page(ctx, library, run.folder, report, data, encoder)
-    if page is None:
-        notes.append("There is no page about this training; 'seedcap report' makes one.")
-    return replace(_finished(run, report, data, notes), page=page)
+    return _finished(run, report, data, notes), report
 
 
 def _page(

@@ -158,13 +158,13 @@ def test_what_strangers_wrote_stays_words(library):
     report = {"kept": "stage1", "start": "starter", "reason": evil, "notes": [evil], "preset": evil, "seed": 0,
               "gates": [{"state": evil, "name": evil, "sentence": evil}]}  # fmt: skip
     metrics = [{"stage": 1, "step": 1, "loss": 1.0}, {"stage": 1, "step": 2, "loss": "odd"}, {"stage": 2}]
-    text = pages.render("run", evil, report, data, metrics, evil, {1: row}.get)
+    text = pages.render(("run", evil), report, data, metrics, evil, {1: row}.get)
     page = Page(text)
     assert not page.open and "script" not in page.tags
     assert text.count("&lt;script&gt;") > 8
     text.encode("utf-8")
     assert "The photo cannot be read" in text and "not in the library any more" in text
-    assert "which may be chance" in text and text.count("which may be chance") == 1
+    assert text.count("class='chance'") == 1 and text.count("class='sure'") == 1
     assert PageData.from_dict(json.loads(json.dumps(data.to_dict()))) == data
 
 
