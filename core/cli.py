@@ -44,6 +44,7 @@ COMMANDS: dict[str, Entry] = {
     "import": Entry("import_", "scan a folder of photos into a library, and take in captions"),
     "suggest": Entry("suggest", "say which photos to caption next"),
     "train": Entry("train", "learn from the seeds: both stages, with a report"),
+    "report": Entry("report", "write the page about a training, as one HTML file"),
     "bundle": Entry("bundle", "export a trained model to ONNX, with a check of parity"),
     "caption": Entry("caption", "caption a folder or a library"),
     "rank": Entry("rank", "score every caption of a library and sort"),

@@ -19,6 +19,7 @@ import numpy as np
 
 from core.errors import UserError
 from core.paths import data_dir
+from core.report.document import PAGE
 from core.training.messages import TrainRequest
 from gui import rewriting
 from gui.filters import Filter
@@ -101,6 +102,7 @@ class Overview:
     last_training_s: float | None  # how long the newest finished training took
     captioning_left: int  # photos that the last captioning, cut off, has not done
     outdated: int  # photos to review whose suggestions are all from another model than the one in use
+    report: Path | None = None  # the page about the newest training that has one
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,7 @@ class LibraryService:
             _last_duration(runs),
             unfinished.todo if unfinished is not None else 0,
             len(outdated(self._library)),
+            _newest_report(runs),
         )
 
     def _number_to_review(self) -> int:
@@ -428,6 +431,11 @@ def _stopped(library: Path, runs: Sequence[RunRow]) -> TrainRequest | None:
     begun = {name: value for name, value in runs[0].config.get("request", {}).items() if name in known}
     text_file = Path(begun["text_file"]) if begun.get("text_file") else None
     return TrainRequest(**{**begun, "library": library, "text_file": text_file, "resume": True})
+
+
+def _newest_report(runs: Sequence[RunRow]) -> Path | None:
+    pages = (run.folder / PAGE for run in runs if run.status == "done")
+    return next((page for page in pages if page.is_file()), None)
 
 
 def _last_duration(runs: Sequence[RunRow]) -> float | None:

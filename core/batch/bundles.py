@@ -16,7 +16,7 @@ from core import paths
 from core.errors import UserError
 from core.jobs import JobContext
 from core.onnx.bundle import SCHEMA, BundleError, load_manifest, sha256_of
-from core.onnx.source import STARTER, checkpoint_sha256, find_checkpoint
+from core.onnx.source import STARTER, model_sha256
 
 _EXPORT = "import sys; from core.cli import main; sys.exit(main(sys.argv[1:]))"
 
@@ -31,14 +31,17 @@ def starter_folder() -> Path:
     return paths.cache_dir() / "bundles" / f"starter-{_starter_fingerprint()}"
 
 
-def exported(ctx: JobContext, source: str, folder: Path) -> Path:
-    """The bundle of ``source`` at ``folder``, which is exported first unless a sound one of it is there."""
-    if not _is_sound(folder, checkpoint_sha256(find_checkpoint(source))):
-        export_in_process(ctx, source, folder)
+def exported(ctx: JobContext, source: str, folder: Path, distinctive: float | None = None) -> Path:
+    """The bundle of ``source`` at ``folder``, which is exported first unless a sound one of it is there.
+
+    ``distinctive``: of a mix of the stages of a run, see :class:`core.onnx.export.ExportRequest`.
+    """
+    if not _is_sound(folder, model_sha256(source, distinctive)):
+        export_in_process(ctx, source, folder, distinctive)
     return folder
 
 
-def export_in_process(ctx: JobContext, source: str, folder: Path) -> None:
+def export_in_process(ctx: JobContext, source: str, folder: Path, distinctive: float | None = None) -> None:
     """Run ``bundle source folder`` in a process of its own: the one that captions never loads torch.
 
     Raises ``UserError`` with what that process said when it failed; cancelling ends it.
@@ -47,8 +50,9 @@ def export_in_process(ctx: JobContext, source: str, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     root = str(Path(__file__).resolve().parents[2])
     search = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    mixed = [] if distinctive is None else ["--distinctive", repr(distinctive)]
     process = subprocess.Popen(
-        [sys.executable, "-c", _EXPORT, "bundle", source, str(folder)],
+        [sys.executable, "-c", _EXPORT, "bundle", source, str(folder), *mixed],
         env={**os.environ, "PYTHONPATH": search, "PYTHONIOENCODING": "utf-8"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

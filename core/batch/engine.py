@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from core.batch.records import Candidate
-from core.captioner.decoding import DecodingOptions, decode
+from core.captioner.decoding import DecodingOptions, Hypothesis, decode
+from core.captioner.rerank import rerank_scores
 from core.jobs import JobContext
 from core.onnx.session import Bundle
 
@@ -43,11 +44,21 @@ class Timers:
 class CaptionEngine:
     """Captions pictures with one bundle and one set of options.
 
-    ``by_score``: candidates are ordered by CLIP-S instead of by the model's own probability.
+    ``by_score``: candidates are ordered by CLIP-S + ``fluency`` · mean log p instead of by the model's own probability.
+    ``keep``: so many of them are given back (default: all).
     """
 
-    def __init__(self, bundle: Bundle, options: DecodingOptions, *, by_score: bool) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        options: DecodingOptions,
+        *,
+        by_score: bool,
+        fluency: float = 0.0,
+        keep: int | None = None,
+    ) -> None:
         self.bundle, self.options, self.by_score = bundle, options, by_score
+        self._fluency, self._keep = fluency, keep
         self.timers = Timers()
 
     def embed(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
@@ -67,13 +78,13 @@ class CaptionEngine:
         with self.timers.of("generate"):
             found = decode(self.bundle.decoder, vectors, self.options, ctx, row_seeds=seeds)
         ctx.check_cancelled()
-        texts: list[dict[str, float]] = []
+        texts: list[dict[str, Hypothesis]] = []
         for hypotheses in found:
-            spelled: dict[str, float] = {}
+            spelled: dict[str, Hypothesis] = {}
             for hypothesis in hypotheses:
                 text = self.bundle.text(hypothesis.tokens)
                 if text:
-                    spelled.setdefault(text, hypothesis.log_prob)
+                    spelled.setdefault(text, hypothesis)
             texts.append(spelled)
         with self.timers.of("score"):
             return self._scored(texts, vectors)
@@ -83,7 +94,7 @@ class CaptionEngine:
         return self.bundle.encoder.dim
 
     def _scored(
-        self, texts: Sequence[dict[str, float]], images: np.ndarray
+        self, texts: Sequence[dict[str, Hypothesis]], images: np.ndarray
     ) -> tuple[list[tuple[Candidate, ...]], np.ndarray]:
         flat = [text for spelled in texts for text in spelled]
         text_vectors = self.bundle.encoder.encode_texts(flat)
@@ -94,9 +105,11 @@ class CaptionEngine:
             own = text_vectors[at : at + len(spelled)]
             at += len(spelled)
             scores = 2.5 * np.clip(own @ images[row], 0.0, None)  # CLIP-S (arXiv 2104.08718)
-            order = np.argsort(-scores, kind="stable") if self.by_score else np.arange(len(spelled))
+            averages = np.array([one.average for one in spelled.values()])
+            wanted = rerank_scores(scores, averages, self._fluency)
+            order = (np.argsort(-wanted, kind="stable") if self.by_score else np.arange(len(spelled)))[: self._keep]
             pairs = list(spelled.items())
-            results.append(tuple(Candidate(pairs[i][0], float(scores[i]), pairs[i][1]) for i in order))
+            results.append(tuple(Candidate(pairs[i][0], float(scores[i]), pairs[i][1].log_prob) for i in order))
             if len(order):
                 firsts[row] = own[order[0]]
         return results, firsts

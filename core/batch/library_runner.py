@@ -17,7 +17,7 @@ from core.batch.runner import (
     CaptionReport,
     LibraryCaptionRequest,
     Tally,
-    decoding_options,
+    make_engine,
 )
 from core.encoders.store import VectorStore
 from core.errors import UserError
@@ -37,12 +37,18 @@ _ROWS_AT_ONCE = 512
 _GONE = "The photo is not in the library any more."
 
 
-def library_bundle(ctx: JobContext, library: Library) -> Path:
-    """The bundle of the library's current model, else of the starter; exported first when it is not there."""
+def library_bundle(ctx: JobContext, library: Library, distinctive: float | None = None) -> Path:
+    """The bundle of the library's current model, else of the starter; exported first when it is not there.
+
+    ``distinctive``: of a mix of the stages of the current run instead of the one it kept; where there is no such run
+    only the choice among candidates differs. One mix a run is kept: another takes its place.
+    """
     run = current_run(library)
     if run is None:
         return bundles.starter_bundle(ctx)
-    return bundles.exported(ctx, str(run.folder), library.bundles_dir / run.id)
+    if distinctive is None or not (run.folder / "stage2" / "checkpoint.json").is_file():
+        return bundles.exported(ctx, str(run.folder), library.bundles_dir / run.id)
+    return bundles.exported(ctx, str(run.folder), library.bundles_dir / f"{run.id}-mixed", distinctive)
 
 
 def run(ctx: JobContext, request: LibraryCaptionRequest) -> CaptionReport:
@@ -52,9 +58,9 @@ def run(ctx: JobContext, request: LibraryCaptionRequest) -> CaptionReport:
     the library are scored.
     """
     with Library.open(request.library) as library:
-        folder = request.bundle or library_bundle(ctx, library)
+        folder = request.bundle or library_bundle(ctx, library, request.options.distinctive)
         bundle = open_bundle(folder, request.options.threads, request.options.provider)
-        engine = CaptionEngine(bundle, decoding_options(bundle, request.options), by_score=request.options.by_score)
+        engine = make_engine(bundle, request.options)
         return caption_with(ctx, library, request, engine)
 
 

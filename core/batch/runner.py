@@ -24,6 +24,7 @@ from core.batch.records import (
     write_json_atomically,
 )
 from core.captioner.decoding import DecodingOptions
+from core.captioner.rerank import CONSIDERED, fluency_weight
 from core.errors import UserError
 from core.jobs import JobContext
 from core.onnx.providers import usable_cores
@@ -40,7 +41,9 @@ class CaptionOptions:
     """How captions are made. ``None`` leaves it to the bundle's own settings.
 
     ``candidates``: captions a photo; with more than one and no ``method`` by beam search. ``by_score``: the caption
-    that stands for a photo is the candidate with the highest CLIP-S.
+    that stands for a photo is the candidate with the highest CLIP-S. ``distinctive``: from 0 (wording) to 1 (telling
+    photos apart), which of at least five captions are taken (:mod:`core.captioner.rerank`), and, in a library whose
+    model has both stages, a mix of them.
     """
 
     candidates: int = 1
@@ -49,6 +52,7 @@ class CaptionOptions:
     max_tokens: int | None = None
     seed: int = 0
     by_score: bool = False
+    distinctive: float | None = None
     batch: int = BATCH
     threads: int | None = None
     provider: str = "auto"
@@ -127,9 +131,8 @@ def caption_folder(ctx: JobContext, request: CaptionRequest) -> CaptionReport:
     bundle = open_bundle(
         request.bundle or bundles.starter_bundle(ctx), request.options.threads, request.options.provider
     )
-    options = decoding_options(bundle, request.options)
-    done, failed = _earlier(request, out, _settings(request, bundle, options))
-    engine = CaptionEngine(bundle, options, by_score=request.options.by_score or request.rank)
+    engine = make_engine(bundle, replace(request.options, by_score=request.options.by_score or request.rank))
+    done, failed = _earlier(request, out, _settings(request, bundle, engine.options))
     vectors = VectorFile(_beside(out, "vectors"), bundle.encoder.dim) if request.rank else None
     run = _FolderRun(ctx, request, engine, vectors, failed)
     run.caption(out, done)
@@ -148,15 +151,29 @@ def caption_library(ctx: JobContext, request: LibraryCaptionRequest) -> CaptionR
     return library_runner.run(ctx, request)
 
 
+def make_engine(bundle: Bundle, wanted: CaptionOptions) -> CaptionEngine:
+    """An engine that captions as a person asked for; ``UserError`` where that makes no sense."""
+    options = decoding_options(bundle, wanted)
+    if wanted.distinctive is None:
+        return CaptionEngine(bundle, options, by_score=wanted.by_score)
+    if not 0 <= wanted.distinctive <= 1:
+        raise UserError(f"How distinctive is a number from 0 to 1, not {wanted.distinctive:g}.", "0.5 is the middle.")
+    if options.method == "greedy":
+        raise UserError("Greedy decoding gives nothing to choose from.", "Use beam or sample, or leave it open.")
+    weight = fluency_weight(wanted.distinctive)
+    return CaptionEngine(bundle, options, by_score=True, fluency=weight, keep=wanted.candidates)
+
+
 def decoding_options(bundle: Bundle, wanted: CaptionOptions) -> DecodingOptions:
     """The bundle's decoding settings with what a person asked for."""
     defaults = bundle.decoding()
-    method = wanted.method or ("beam" if wanted.candidates > 1 and defaults.method == "greedy" else defaults.method)
+    candidates = wanted.candidates if wanted.distinctive is None else max(wanted.candidates, CONSIDERED)
+    method = wanted.method or ("beam" if candidates > 1 and defaults.method == "greedy" else defaults.method)
     beams = wanted.beams or defaults.beams
     return bundle.decoding(
         method=method,
-        candidates=1 if method == "greedy" else wanted.candidates,
-        beams=max(beams, wanted.candidates) if method == "beam" else beams,
+        candidates=1 if method == "greedy" else candidates,
+        beams=max(beams, candidates) if method == "beam" else beams,
         max_tokens=wanted.max_tokens or defaults.max_tokens,
         seed=wanted.seed,
     )
@@ -317,6 +334,7 @@ def _settings(request: CaptionRequest, bundle: Bundle, options: DecodingOptions)
         "source": str(request.source.absolute()),
         "model": bundle.manifest.model_hash,
         "by_score": request.options.by_score or request.rank,
+        "distinctive": request.options.distinctive,
         "shard": None if request.shard is None else str(request.shard),
         "decoding": json.loads(json.dumps(values)),
     }
@@ -342,7 +360,8 @@ def _earlier(request: CaptionRequest, out: Path, settings: dict[str, Any]) -> tu
 
 def _check_settings(request: CaptionRequest, note: Path, settings: dict[str, Any]) -> None:
     words = {"source": "of another folder", "model": "with another model", "shard": "for another shard",
-             "by_score": "with another choice of --rank", "decoding": "with other settings"}  # fmt: skip
+             "by_score": "with another choice of --rank", "distinctive": "with another choice of --distinctive",
+             "decoding": "with other settings"}  # fmt: skip
     try:
         before = json.loads(note.read_text(encoding="utf-8"))
     except (OSError, ValueError):

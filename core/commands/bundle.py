@@ -23,6 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--photos", metavar="DIR", type=Path, help="check parity on these photos (default: drawn scenes)"
     )
+    parser.add_argument(
+        "--distinctive",
+        metavar="0..1",
+        type=float,
+        help="of a run with both stages, a mix: 0 as after stage 1, closest to your wording; 1 as after stage 2, which "
+        "tells photos apart (default: the stage that was kept)",
+    )
     parser.add_argument("--parity", metavar="N", type=int, default=200, help="at most so many of them (default 200)")
 
 
@@ -30,11 +37,13 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
     from core.onnx.export import ExportRequest, export_job
 
     photos = _photos(args.photos, args.parity) if args.photos else ()
-    report = export_job(ctx, ExportRequest(args.source, args.out, args.precision, photos))
+    report = export_job(ctx, ExportRequest(args.source, args.out, args.precision, photos, None, args.distinctive))
     lines = [
         f"Bundle written to {report.bundle}: {report.precision}, {report.bytes / 1e6:.1f} MB.",
         report.parity.sentence,
     ]
+    if args.distinctive is not None:
+        lines.append(f"Its weights are {1 - args.distinctive:.0%} stage 1 and {args.distinctive:.0%} stage 2.")
     if report.precision == "int8":
         change = report.parity.clip_s_difference
         lines.append(f"CLIP-S changes by {change:+.4f} on average. Use fp32 where every word must stay the same.")

@@ -43,6 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--method", choices=("greedy", "beam", "sample"))
     how.add_argument("--beams", metavar="N", type=int)
     how.add_argument("--max-tokens", metavar="N", type=int)
+    how.add_argument(
+        "--distinctive",
+        metavar="0..1",
+        type=float,
+        help="choose among five captions a photo: 0 by their wording, 1 by their fit to the photo; in a library "
+        "whose model has both stages, also mix these (0 stage 1, 1 stage 2)",
+    )
     how.add_argument("--seed", metavar="N", type=int, default=0, help="for --method sample")
     machine = parser.add_argument_group("the machine")
     machine.add_argument("--batch", metavar="N", type=int, default=32, help="photos at once (default 32)")
@@ -83,6 +90,8 @@ def _check(args: argparse.Namespace) -> None:
             raise UserError(f"--{name.replace('_', '-')} must be from 1 to 4096, not {value}.", "")
     if args.candidates > 1 and args.method == "greedy":
         raise UserError("Greedy decoding gives one caption a photo.", "Use --method beam or sample for candidates.")
+    if args.distinctive is not None and not 0 <= args.distinctive <= 1:
+        raise UserError(f"--distinctive must be from 0 to 1, not {args.distinctive:g}.", "0.5 is the middle.")
     if args.retry_failed and not args.resume:
         raise UserError("--retry-failed goes on with an earlier job.", "Add --resume.")
 
@@ -109,6 +118,7 @@ def _options(args: argparse.Namespace) -> CaptionOptions:
         max_tokens=args.max_tokens,
         seed=args.seed,
         by_score=args.rank,
+        distinctive=args.distinctive,
         batch=args.batch,
         threads=args.threads,
         provider=args.device,

@@ -69,6 +69,8 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
     lines = [_table({name: result.values for name, result in report.results.items()}), "", report.reason]
     lines += report.notes
     lines += [f"{gate.state.upper()} {gate.name}: {gate.sentence}" for gate in report.gates if gate.state != "green"]
+    if report.page is not None:
+        lines.append(f"Report: {report.page}")
     lines.append(
         f"{report.seeds} seeds, {report.unlabelled} photos to practise on, {report.held_out} held out; "
         f"{report.seconds / 60:.1f} minutes. Run folder: {report.folder}"

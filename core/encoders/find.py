@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from core.batch.bundles import starter_folder
+from core.batch.doubts import model_doubts
 from core.encoders.embed import embed_library
 from core.encoders.encoder import Encoder
 from core.encoders.search import cover, top_k
@@ -24,6 +25,9 @@ from core.library.splits import held_out
 from core.onnx.bundle import BundleError
 
 STARTER = "starter"
+_ASKED, _ASKED_EACH = 64, 6
+"""Photos the model is asked about: so many at least, and so many for each one wanted."""
+_CELLS = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -56,19 +60,25 @@ class SearchReport:
 
 @dataclass(frozen=True)
 class SuggestRequest:
-    """``count``: how many photos to suggest."""
+    """``count``: how many photos to suggest. ``unsure``: count what the library's model is unsure of for more."""
 
     library: Path
     count: int = 10
+    unsure: bool = True
 
 
 @dataclass(frozen=True)
 class SuggestReport:
-    """``photos``: what to label next, most useful first; ``labelled``: how many photos are labelled already."""
+    """``photos``: what to label next, most useful first; ``labelled``: how many photos are labelled already.
+
+    ``doubts``: for each of ``photos`` how unsure the model is of its own caption, in nats a token; empty where no model
+    was asked.
+    """
 
     photos: tuple[ImageRow, ...]
     labelled: int
     failed: tuple[tuple[Path, str], ...] = ()
+    doubts: tuple[float, ...] = ()
 
 
 def search_job(ctx: JobContext, request: SearchRequest) -> SearchReport:
@@ -94,7 +104,11 @@ def search_job(ctx: JobContext, request: SearchRequest) -> SearchReport:
 
 
 def suggest_job(ctx: JobContext, request: SuggestRequest) -> SuggestReport:
-    """The unlabelled photos that, together with the labelled ones, cover the library best."""
+    """The unlabelled photos that, together with the labelled ones, cover the library best.
+
+    Once a model was trained, photos it is unsure of, and those like them, count for more: of several times as many
+    photos as are wanted it says what they show, and how sure it is decides how much it is worth to cover their like.
+    """
     _require_positive(request.count)
     with Library.open(request.library) as library:
         store, failed = _any_store(library, ctx)
@@ -113,9 +127,27 @@ def suggest_job(ctx: JobContext, request: SuggestRequest) -> SuggestReport:
                 chosen.append(place)
             else:
                 allowed[place] = True
-        picked = cover(vectors, request.count, chosen=chosen, allowed=allowed)
+        asked = cover(vectors, max(_ASKED, _ASKED_EACH * request.count), chosen=chosen, allowed=allowed)
+        doubts = model_doubts(library, store.fingerprint, vectors[asked], ctx) if request.unsure else None
+        picked, said = asked[: request.count], ()
+        if doubts is not None:
+            only = np.zeros(len(photos), bool)
+            only[asked] = True
+            weights = doubt_weights(vectors, vectors[asked], doubts)
+            picked = cover(vectors, request.count, chosen=chosen, allowed=only, weights=weights)
+            known = dict(zip(asked.tolist(), doubts.tolist(), strict=True))
+            said = tuple(known[int(one)] for one in picked)
         rows = image_rows(library, [photos[one][0] for one in picked])
-    return SuggestReport(tuple(rows), len(labelled), failed)
+    return SuggestReport(tuple(rows), len(labelled), failed, said)
+
+
+def doubt_weights(vectors: np.ndarray, asked: np.ndarray, doubts: np.ndarray) -> np.ndarray:
+    """What covering each of ``vectors`` ``[n, dim]`` is worth: the ``doubts`` ``[m]`` of the nearest of ``asked``
+    ``[m, dim]``, as multiples of their mean, from a quarter to four."""
+    relative = np.clip(doubts / max(float(doubts.mean()), 1e-6), 0.25, 4.0)
+    step = max(1, _CELLS // max(1, len(asked)))
+    nearest = [(vectors[at : at + step] @ asked.T).argmax(axis=1) for at in range(0, len(vectors), step)]
+    return relative[np.concatenate(nearest)]
 
 
 def library_encoder(library: Library) -> Encoder:

@@ -68,20 +68,27 @@ def duplicate_groups(vectors: np.ndarray, near_duplicate: float = NEAR_DUPLICATE
 
 
 def cover(
-    vectors: np.ndarray, number: int, *, chosen: Sequence[int] | np.ndarray = (), allowed: np.ndarray | None = None
+    vectors: np.ndarray,
+    number: int,
+    *,
+    chosen: Sequence[int] | np.ndarray = (),
+    allowed: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
 ) -> np.ndarray:
     """Indices of ``number`` rows that together with ``chosen`` cover all of unit ``vectors`` ``[n, dim]``, best first.
 
     Greedy facility location (Nemhauser, Wolsey & Fisher 1978): each step takes the row that adds most to the sum, over
     all rows, of the cosine to the nearest row taken. Unlike farthest-point selection it prefers typical photos of a
-    region to odd ones at its edge. ``allowed``: boolean ``[n]``, which rows may be taken. Above 4,096 rows the gain is
-    estimated on an even sample.
+    region to odd ones at its edge. ``allowed``: boolean ``[n]``, which rows may be taken. ``weights`` ``[n]``: how
+    much it counts that a row is covered (default: all alike). Above 4,096 rows the gain is estimated on an even sample.
     """
     free = np.ones(len(vectors), bool) if allowed is None else np.asarray(allowed, bool).copy()
     taken = np.asarray(chosen, np.int64)
     free[taken] = False
     options = _even_sample(np.flatnonzero(free), max(_COVER_POOL, number))
-    witnesses = vectors[_even_sample(np.arange(len(vectors)), _COVER_POOL)]
+    sample = _even_sample(np.arange(len(vectors)), _COVER_POOL)
+    witnesses = vectors[sample]
+    counts = np.ones(len(sample)) if weights is None else np.asarray(weights, np.float64)[sample]
     nearest = np.full(len(witnesses), -1.0, np.float32)
     if len(taken):
         nearest = (witnesses @ vectors[taken].T).max(axis=1)
@@ -89,7 +96,7 @@ def cover(
     picked: list[int] = []
     left = np.ones(len(options), bool)
     for _ in range(min(number, len(options))):
-        gains = np.maximum(cosines, nearest).sum(axis=1, dtype=np.float64)
+        gains = np.maximum(cosines, nearest) @ counts
         gains[~left] = -np.inf
         best = int(gains.argmax())
         left[best] = False

@@ -84,7 +84,7 @@ class VectorStore:
 
     def __init__(self, library: Library, encoder_fingerprint: str, dim: int) -> None:
         self._library = library
-        self._encoder = encoder_fingerprint
+        self._encoder = self.fingerprint = encoder_fingerprint
         self._dim = dim
         self._folder = _shard_folder(library, encoder_fingerprint)
         self._read: set[int] = set()

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
+from core.captioner.blend import check_share, load_blend
 from core.captioner.captioner import Captioner
 from core.captioner.checkpoint import load_captioner, read_info
 from core.captioner.decoding import DecodingOptions
@@ -29,7 +30,7 @@ from core.onnx import graphs, quantize
 from core.onnx.bundle import SCHEMA, DecoderPart, EncoderPart, Manifest, describe_file
 from core.onnx.parity import ParityReport, check_parity
 from core.onnx.session import open_bundle
-from core.onnx.source import STARTER, checkpoint_sha256, find_checkpoint
+from core.onnx.source import STARTER, blend_ends, find_checkpoint, model_sha256
 from core.onnx.tokenizer_files import encoder_tokenizer_file, tokenizer_content
 from core.version import version
 
@@ -44,6 +45,7 @@ class ExportRequest:
 
     ``photos``: pictures for the parity check (none: rendered scenes). ``decoding``: the bundle's defaults;
     by default greedy captions as long as the model's seeds ask for, that do not end in mid-sentence.
+    ``distinctive``: for a run with both stages, a mix of them from 0 (stage 1) to 1 (stage 2) instead of the one kept.
     """
 
     source: str
@@ -51,6 +53,7 @@ class ExportRequest:
     precision: str = "fp32"
     photos: tuple[Path, ...] = ()
     decoding: DecodingOptions | None = None
+    distinctive: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,19 +74,33 @@ def export_job(ctx: JobContext, request: ExportRequest) -> ExportReport:
         UserError: the source holds no captioner, ``out`` holds something else, or the precision is not offered.
     """
     quantize.check_precision(request.precision)
-    checkpoint = find_checkpoint(request.source)
+    checkpoints = _checkpoints(request)
     with _new_folder(request.out) as folder:
         ctx.progress(0, None, "Loading the model")
-        encoder = load_encoder(read_info(checkpoint).encoder_id)
-        captioner = load_captioner(checkpoint, encoder.fingerprint)
+        encoder = load_encoder(read_info(checkpoints[0]).encoder_id)
+        captioner = _captioner(request, checkpoints, encoder.fingerprint)
         manifest = _write_graphs(ctx, request, encoder, captioner, folder)
-        manifest = replace(manifest, decoder=replace(manifest.decoder, checkpoint_sha256=checkpoint_sha256(checkpoint)))
+        made_of = model_sha256(request.source, request.distinctive)
+        manifest = replace(manifest, decoder=replace(manifest.decoder, checkpoint_sha256=made_of))
         _write_manifest(manifest, folder)
         ctx.check_cancelled()
         parity = _parity(ctx, request, encoder, captioner, folder)
         manifest = _write_manifest(replace(manifest, parity=parity.to_dict()), folder)
     size = sum(entry.size for entry in manifest.files.values())
     return ExportReport(request.out, request.precision, size, manifest.model_hash, parity)
+
+
+def _checkpoints(request: ExportRequest) -> tuple[Path, ...]:
+    if request.distinctive is None:
+        return (find_checkpoint(request.source),)
+    check_share(request.distinctive)
+    return blend_ends(request.source)
+
+
+def _captioner(request: ExportRequest, checkpoints: tuple[Path, ...], fingerprint: str) -> Captioner:
+    if request.distinctive is None:
+        return load_captioner(checkpoints[0], fingerprint)
+    return load_blend((checkpoints[0], checkpoints[1]), request.distinctive, fingerprint)
 
 
 def _write_graphs(

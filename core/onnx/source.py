@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from core import paths
 from core.errors import UserError
 from core.onnx.bundle import sha256_of
+from core.training.runfolder import warm_checkpoint
 
 STARTER = "starter"
 
@@ -35,6 +37,31 @@ def find_checkpoint(source: str) -> Path:
     )
 
 
+def blend_ends(source: str) -> tuple[Path, Path]:
+    """The two checkpoints of a run between which its captions can be chosen: the wording it went into stage 2 with,
+    and stage 2, also where that was not kept.
+
+    Raises:
+        UserError: ``source`` is no folder of a finished run with a stage 2.
+    """
+    run = Path(source).expanduser()
+    report = _report(run / "report.json")
+    if source == STARTER or report is None or not (run / "stage2" / "checkpoint.json").is_file():
+        raise UserError(
+            f"{source} has no stage 2 to mix with: only a run that practised on photos has.",
+            "Name the folder of a run with both stages (inside the library's 'runs' folder).",
+        )
+    return warm_checkpoint(run), run / "stage2"
+
+
+def model_sha256(source: str, distinctive: float | None = None) -> str:
+    """The hash of what ``source`` means; of a mix of its stages where ``distinctive`` is given."""
+    if distinctive is None:
+        return checkpoint_sha256(find_checkpoint(source))
+    parts = [checkpoint_sha256(folder) for folder in blend_ends(source)]
+    return hashlib.sha256(f"blend {distinctive!r} {' '.join(parts)}".encode()).hexdigest()
+
+
 def checkpoint_sha256(folder: Path) -> str:
     """A hash over the files of a checkpoint; what training keeps beside them does not count."""
     found = [folder / "checkpoint.json", folder / "mapper.safetensors"]
@@ -46,8 +73,13 @@ def checkpoint_sha256(folder: Path) -> str:
 
 def _kept_stage(report: Path) -> str | None:
     """Which model the run ended with (``before``, ``stage1``, ``stage2``), where its report says so."""
-    try:
-        kept = json.loads(report.read_text(encoding="utf-8")).get("kept")
-    except (OSError, ValueError, AttributeError):
-        return None
+    kept = (_report(report) or {}).get("kept")
     return kept if kept in ("before", "stage1", "stage2") else None
+
+
+def _report(file: Path) -> dict[str, Any] | None:
+    try:
+        report = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return report if isinstance(report, dict) else None

@@ -11,8 +11,11 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
+from core.captioner.captioner import Captioner
 from core.errors import UserError
+from core.training.data import TrainingData
 from core.training.presets import LmSettings, Preset, Stage1Settings, Stage2Settings
+from core.training.stage1 import has_large_lm
 
 Settings = TypeVar("Settings", Stage1Settings, Stage2Settings)
 
@@ -69,6 +72,12 @@ def adapted(preset: Preset, captions: int, *, large: bool) -> Preset:
     stage2 = preset.stage2 and _filled(preset.stage2, lr=_LR_MAPPER_STAGE2, lr_large_lm=row.lr_lm_stage2)
     rank = row.lm.rank if lm.rank == LmSettings.rank else lm.rank
     return replace(preset, stage1=stage1, stage2=stage2, lm=replace(lm, train=row.lm.train, rank=rank))
+
+
+def decided(preset: Preset, data: TrainingData, captioner: Captioner) -> Preset:
+    """:func:`adapted` to what there is to learn from, and to the language model."""
+    captions = len(data.seeds.pairs()[1]) + (len(data.texts) if preset.text_only else 0)
+    return adapted(preset, captions, large=has_large_lm(captioner))
 
 
 def _filled(settings: Settings, **values: float) -> Settings:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -56,9 +56,25 @@ class Judge:
         self._cider = CiderD(self._held_seeds.captions) if len(self._held_seeds) else None
         self._samples = data.sample_photos()
 
+    @property
+    def images(self) -> np.ndarray:
+        """The judged photos, unit rows ``[n, dim]``: the held-out seeds first."""
+        return self._images
+
+    @property
+    def options(self) -> DecodingOptions:
+        return self._options
+
     def __call__(self, captioner: Captioner) -> Evaluation:
         found = self._captions(captioner, self._images)
         captions = [captioner.decode(one.tokens) for one in found]
+        judged = self.of_captions(captions, [one.finished for one in found])
+        if not len(self._held_seeds):
+            return judged
+        return replace(judged, values={**judged.values, "nll": caption_nll(captioner, self._held_seeds)})
+
+    def of_captions(self, captions: Sequence[str], finished: Sequence[bool]) -> Evaluation:
+        """The same for captions however they were made: one for each of the first judged photos, not one too many."""
         texts = text_vectors(self._encoder, captions, prompt=True)
         similarities = texts @ self._images.T
         own = np.arange(len(captions))
@@ -66,18 +82,16 @@ class Judge:
         scores = clip_s(similarities[own, own])
         cider = np.zeros(0)
         if self._cider is not None and not self.on_practice:
-            cider = 100 * self._cider.score(captions[: len(self._held_seeds)])
+            cider = 100 * self._cider.score(list(captions[: len(self._held_seeds)]))
         values = {
             "clip_s": float(scores.mean()),
             **{name: value for name, value in place.summary().items() if name in ("r1", "r5", "mrr")},
             **guard_summary(captions),
-            "no_end": no_end_rate([one.finished for one in found]),
+            "no_end": no_end_rate(finished),
             "fluency_nll": self._fluency(captions),
         }
         if len(cider):
             values["cider"] = float(cider.mean())
-        if len(self._held_seeds):
-            values["nll"] = caption_nll(captioner, self._held_seeds)
         return Evaluation(tuple(captions), scores, place.reciprocal(), place.hits(1), cider, values)
 
     def samples(self, captioner: Captioner) -> tuple[tuple[int, str], ...]:
@@ -90,7 +104,7 @@ class Judge:
         return [best for best, *_ in decode(TorchDecoder(captioner), images, self._options, self._ctx)]
 
     @torch.no_grad()
-    def _fluency(self, captions: list[str]) -> float:
+    def _fluency(self, captions: Sequence[str]) -> float:
         """Nats per token of the captions for the reference that sees nothing in particular."""
         rows = self._reference.encode(captions, self._reference.max_tokens)
         nothing = torch.from_numpy(self._nothing.astype(np.float32))

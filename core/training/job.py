@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +49,7 @@ from core.training.messages import (
     TrainRequest,
 )
 from core.training.presets import Preset, find_preset, read_preset, with_overrides
-from core.training.runfolder import STARTER, RunFolder, kept_checkpoint
+from core.training.runfolder import STARTER, RunFolder, kept_checkpoint, warm_checkpoint
 from core.training.snapshot import read_snapshot, take_snapshot, write_snapshot
 
 if TYPE_CHECKING:
@@ -93,18 +93,21 @@ def train_job(ctx: JobContext, request: TrainRequest) -> TrainReport:
             data, hashes = _library_set(library, encoder, texts, seed=request.seed)
             run = _new_run(library, request, preset, encoder, data)
         else:
-            data, hashes = _data_of(library, stopped, encoder, ctx), None
+            data, hashes = data_of_run(library, stopped, encoder, ctx), None
             run = update_run(library, stopped.id, status=RUNNING, message="")
         try:
             if hashes is not None:
                 write_snapshot(run.folder, take_snapshot(data, hashes))
-            return _train(ctx, library, run, request, preset, data, encoder)
+            report, stages = _train(ctx, library, run, request, preset, data, encoder)
         except Cancelled:
             update_run(library, run.id, status=CANCELLED, message="Stopped; what was learned is kept.")
             raise
         except BaseException as error:
             update_run(library, run.id, status=FAILED, message=str(error) or type(error).__name__)
             raise
+        page = _page(ctx, library, run.folder, stages, data, encoder)  # the run has ended: nothing here fails it
+        missing = () if page else ("There is no page about this training; 'seedcap report' makes one.",)
+        return replace(report, page=page, notes=(*report.notes, *missing))
 
 
 def read_sentences(file: Path) -> tuple[str, ...]:
@@ -227,8 +230,12 @@ def _same(one: object, other: object) -> bool:
     return one == other
 
 
-def _data_of(library: Library, run: RunRow, encoder: Encoder, ctx: JobContext) -> TrainingData:
-    """The data that ``run`` began with, whatever captions and photos have come since."""
+def data_of_run(library: Library, run: RunRow, encoder: Encoder, ctx: JobContext) -> TrainingData:
+    """The data that ``run`` began with, whatever captions and photos have come since.
+
+    Raises:
+        UserError: its photos are gone, or nothing says which they were.
+    """
     from core.encoders.embed import embed_library
     from core.encoders.store import VectorStore
 
@@ -263,7 +270,7 @@ def _train(
     preset: Preset,
     data: TrainingData,
     encoder: Encoder,
-) -> TrainReport:
+) -> tuple[TrainReport, StagesReport]:
     from core.training.loop import TrainingConfig, train_stages
 
     captioner, start, fresh = _start(library, request, preset, encoder, run)
@@ -292,7 +299,25 @@ def _train(
         checkpoint_hash=_hash_of(checkpoint),
         message=report.reason,
     )
-    return _finished(run, report, data, notes)
+    return _finished(run, report, data, notes), report
+
+
+def _page(
+    ctx: JobContext, library: Library, run: Path, report: StagesReport, data: TrainingData, encoder: Encoder
+) -> Path | None:
+    """The page about the run. The training has ended well: to stop now, or a full disk, costs the page alone."""
+    from core.report.measure import Models, measure
+    from core.report.page import save_page_data, write_page
+
+    if report.judge is None:
+        return None
+    ctx.progress(0, None, "Writing the report")
+    try:
+        models = Models(data, encoder, report.judge, report.evaluations, warm_checkpoint(run))
+        save_page_data(run, measure(models, ctx))
+        return write_page(library, run)
+    except (Cancelled, UserError, OSError):
+        return None
 
 
 def _start(

@@ -12,7 +12,7 @@ from core.captioner.checkpoint import load_captioner
 from core.encoders.encoder import Encoder
 from core.errors import UserError
 from core.jobs import JobContext
-from core.training.adaptation import adapted
+from core.training.adaptation import decided
 from core.training.compute import keep_freed_memory, set_attention, use_bf16
 from core.training.data import TrainingData
 from core.training.evaluate import Evaluation, Judge
@@ -21,11 +21,12 @@ from core.training.lm_training import begin, end, unchanging_copy
 from core.training.messages import GateRow, Kept, StageResult
 from core.training.presets import Preset
 from core.training.runfolder import STARTER, RunFolder, StageOutcome
-from core.training.stage1 import Stage1, has_large_lm
+from core.training.seed_trials import FEW_SEEDS, FoldJudgement, Trainer, judge_by_folds
+from core.training.stage1 import Stage1
 from core.training.stage2 import Stage2
 from core.training.state import Weights, restore, trained_weights
 from core.training.steps import Environment, Stage, run_stage
-from core.training.verdict import Verdict, judge_stage1, judge_stage2
+from core.training.verdict import Verdict, judge_folds, judge_stage1, judge_stage2
 
 STAGE1_SHARE = 0.3
 """Of a time limit, when both stages run."""
@@ -49,7 +50,10 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class StagesReport:
-    """What became of the stages. ``results``: by ``before``, ``stage1``, ``stage2``, those that were there."""
+    """What became of the stages. ``results``: by ``before``, ``stage1``, ``stage2``, those that were there.
+
+    ``judge`` and ``evaluations``, by the same names, are for the page about the run; they are not written down.
+    """
 
     kept: Kept
     reason: str
@@ -58,6 +62,8 @@ class StagesReport:
     seconds: float
     notes: tuple[str, ...] = ()
     learned_wording: bool = True
+    judge: Judge | None = field(default=None, repr=False)
+    evaluations: Mapping[str, Evaluation] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -113,8 +119,7 @@ class _Training:
         set_attention(captioner.lm, training=True)
         self._encoder = encoder
         self._limits = token_limits(data.seeds.pairs()[1] or data.texts, captioner, config.preset)
-        learned_from = len(data.seeds.pairs()[1]) + (len(data.texts) if config.preset.text_only else 0)
-        self._preset = adapted(self._limits.fitted(config.preset), learned_from, large=has_large_lm(captioner))
+        self._preset = decided(self._limits.fitted(config.preset), data, captioner)
         captioner.info = replace(captioner.info, caption_tokens=self._limits.delivered)
         frozen = self._preset.lm.train == "none"
         reference = unchanging_copy(captioner, share_lm=frozen)
@@ -138,10 +143,26 @@ class _Training:
 
     def stage1(self, *, last: bool) -> None:
         env = self._with_deadline(1.0 if last else STAGE1_SHARE)
+        folds = self._folds(self._preset.stage1.folds)
         before = self._open(1)
         stage = Stage1(self._data, self._encoder, self._preset.stage1, env, fresh=self._config.fresh)
-        judge = lambda later: judge_stage1(self._best.evaluation, later.evaluation, self._held)  # noqa: E731
-        self._run(stage, env, before, judge)
+
+        def verdict(later: _Judged) -> Verdict:
+            return judge_folds(folds) if folds else judge_stage1(self._best.evaluation, later.evaluation, self._held)
+
+        self._run(stage, env, before, verdict)
+
+    def _folds(self, wanted: int) -> FoldJudgement | None:
+        """Seeds left out in turn, where that is asked for and there are few; what it said before a stop counts."""
+        if wanted < 2 or self._held == 0 or len(self._data.seeds) + self._held >= FEW_SEEDS:
+            return None
+        run, env, config = self._env.run, self._env, self._config
+        if env.resume and (said := run.folds()) is not None:
+            return FoldJudgement.from_dict(said)
+        trainer = Trainer(self._captioner, self._encoder, self._preset, env.ctx, config.seed, config.fresh)
+        found = judge_by_folds(trainer, self._data, wanted)
+        run.write_folds(asdict(found))
+        return found
 
     def stage2(self) -> None:
         settings = self._preset.stage2
@@ -169,8 +190,9 @@ class _Training:
         report = StagesReport(self._best.name, reason, results, self._gates, seconds, self._notes(), learned)
         about = {"start": self._config.start, "preset": self._config.preset.name, "seed": self._config.seed}
         about |= {"lm_training": asdict(self._preset.lm), "trained_parameters": self._learning}
-        self._env.run.write_report({**asdict(report), **about, "token_limits": self._limits.to_dict()})
-        return report
+        self._env.run.write_report({**_plain(report), **about, "token_limits": self._limits.to_dict()})
+        evaluations = {one.name: one.evaluation for one in self._judged}
+        return replace(report, judge=self._env.judge, evaluations=evaluations)
 
     @property
     def _held(self) -> int:
@@ -225,6 +247,11 @@ class _Training:
         if self._env.judge.on_practice:
             notes.append("There were too few photos to hold some out; the figures are of photos it learned from.")
         return tuple(notes)
+
+
+def _plain(report: StagesReport) -> dict[str, object]:
+    values = asdict(report)
+    return {name: value for name, value in values.items() if name not in ("judge", "evaluations")}
 
 
 def _stages(config: TrainingConfig, data: TrainingData) -> list[int]:

@@ -86,7 +86,8 @@ class StageResult:
 class TrainReport:
     """How a training ended: which model is kept, why, and what was measured on photos that it never learned from.
 
-    ``learned_wording``: whether stage 1, where it ran, told held-out captions better than before.
+    ``learned_wording``: whether stage 1, where it ran, told held-out captions better than before. ``page``: an HTML
+    file about the run, where it could be written.
     """
 
     run_id: str
@@ -101,3 +102,4 @@ class TrainReport:
     seconds: float
     notes: tuple[str, ...] = ()
     learned_wording: bool = True
+    page: Path | None = None

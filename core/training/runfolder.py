@@ -17,7 +17,7 @@ from core.errors import UserError
 
 STARTER, BEFORE = "starter", "before"
 CONFIG, METRICS, SAMPLES, REPORT = "config.toml", "metrics.jsonl", "samples.jsonl", "report.json"
-OUTCOME = "outcome.json"
+OUTCOME, FOLDS = "outcome.json", "folds.json"
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,14 @@ class RunFolder:
     def write_outcome(self, number: int, outcome: StageOutcome) -> None:
         write_text(self.stage(number) / OUTCOME, json.dumps(asdict(outcome), indent=2))
 
+    def folds(self) -> dict[str, Any] | None:
+        """What stage 1's folds said, where they were asked."""
+        file = self.path / FOLDS
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+    def write_folds(self, judgement: Mapping[str, Any]) -> None:
+        write_text(self.path / FOLDS, json.dumps(judgement, indent=2))
+
     def write_config(self, config: Mapping[str, Any]) -> None:
         write_text(self.path / CONFIG, to_toml(config))
 
@@ -107,16 +115,39 @@ def kept_checkpoint(run: Path) -> Path:
     Raises:
         UserError: the run has no report, so nothing was kept.
     """
+    report = read_report(run)
+    return start_checkpoint(run) if report["kept"] == BEFORE else (run / str(report["kept"])).resolve()
+
+
+def start_checkpoint(run: Path) -> Path:
+    """The checkpoint folder of the model that a finished run began with; raises as :func:`kept_checkpoint`."""
+    start = read_report(run)["start"]
+    return paths.starter_dir() / "captioner" if start == STARTER else (run / str(start)).resolve()
+
+
+def warm_checkpoint(run: Path) -> Path:
+    """The checkpoint folder of the model with the seeds' wording, which stage 2 began with: stage 1, where it learned
+    any; raises as :func:`kept_checkpoint`."""
+    report = read_report(run)
+    learned = "stage1" in report.get("results", {}) and report.get("learned_wording", True)
+    return run / "stage1" if learned else start_checkpoint(run)
+
+
+def read_report(run: Path) -> dict[str, Any]:
+    """The report of a finished run: at least ``kept`` and ``start``.
+
+    Raises:
+        UserError: the run has no report, so nothing was kept.
+    """
     try:
         report = json.loads((run / REPORT).read_text(encoding="utf-8"))
-        kept = report["start"] if report["kept"] == BEFORE else report["kept"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return {**report, "kept": report["kept"], "start": report["start"]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f"{run} is not the folder of a finished training.",
             "Train to the end, or go on with the training that was stopped.",
             topic="go on",
         ) from error
-    return paths.starter_dir() / "captioner" if kept == STARTER else (run / str(kept)).resolve()
 
 
 def write_text(file: Path, text: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from core.metrics.bootstrap import paired_bootstrap
 from core.training.evaluate import Evaluation
 from core.training.messages import GateRow
+from core.training.seed_trials import FoldJudgement
 
 _NLL_TOLERANCE = 0.02
 """Nats per token that a handful of held-out captions cannot tell apart."""
@@ -41,6 +42,11 @@ def judge_stage1(before: Evaluation, after: Evaluation, held_out: int) -> Verdic
         f"Stage 1 does not tell your {_count(held_out, 'held-out photo')} better than before "
         f"({now:.2f} nats a word piece, it was {was:.2f}).",
     )
+
+
+def judge_folds(folds: FoldJudgement) -> Verdict:
+    """The same of seeds left out in turn, where only few could be held out for good."""
+    return Verdict(folds.change.value < 0, folds.sentence)
 
 
 def judge_stage2(before: Evaluation, after: Evaluation, gates: Sequence[GateRow], *, best_step: int) -> Verdict:

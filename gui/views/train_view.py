@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QUrl, Signal
+from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QGridLayout, QLabel, QProgressBar, QScrollArea, QWidget
 
 from core.training.messages import GateRow, MetricRow, Samples, StageStarted, TrainReport, TrainRequest
@@ -134,7 +136,8 @@ class TrainView(QWidget):
         self._describe_preset()
         self.more = Disclosure(self.tr("More"), options)
         text = column(self.headline, self.estimate, spacing=theme.XS)
-        top = row(text, self.to_seed, self.go_on, self.start, spacing=theme.L)
+        self.last_report = button(self.tr("Last report"), self._open_last_report, role="link")
+        top = row(text, self.last_report, self.to_seed, self.go_on, self.start, spacing=theme.L)
         top.setStretch(0, 1)
         return card(column(top, self.more, spacing=theme.S))
 
@@ -202,13 +205,14 @@ class TrainView(QWidget):
         self.choose_old = button(self.tr("Keep the old model instead"), self._switch_model)
         again = button(self.tr("Train again"), lambda: self._show_state("idle"))
         seeds = button(self.tr("Write more captions"), self.go_seed.emit, icon_name="seed")
+        self.to_report = button(self.tr("Open the report"), self._open_report, icon_name="info")
         deliver = button(self.tr("Caption the library"), self.go_deliver.emit, role="primary", icon_name="deliver")
         self.details = Disclosure(self.tr("Details"), self.because)
         table = row(self.evidence, None)
         top = row(column(self.kept, self.outcome, spacing=theme.S), self.choose_old, spacing=theme.L)
         top.setStretch(0, 1)
         top.setAlignment(self.choose_old, Qt.AlignmentFlag.AlignTop)
-        foot = row(again, seeds, None, deliver)
+        foot = row(again, seeds, self.to_report, None, deliver)
         parts = (top, theme.XS, table, self.details, theme.S, foot)
         return card(column(*parts, spacing=theme.S))
 
@@ -230,6 +234,7 @@ class TrainView(QWidget):
         self.to_seed.setVisible(seeds < NEEDED)
         self.start.setVisible(seeds >= NEEDED)
         self.go_on.setVisible(ready and overview is not None and overview.stopped is not None)
+        self.last_report.setVisible(overview is not None and overview.report is not None)
         if seeds < NEEDED:
             self.headline.setText(
                 self.tr("{n} more captions are needed").format(n=NEEDED - seeds)
@@ -364,6 +369,7 @@ class TrainView(QWidget):
                 made = label(value, "strong" if key == report.kept else "")
                 self.evidence.addWidget(_aligned(made, place), line_number, place)
         self.choose_old.setVisible(report.kept != "before")
+        self.to_report.setVisible(report.page is not None)
         self._show_state("done")
 
     def _tell_model(self, *, in_use: bool) -> None:
@@ -396,6 +402,20 @@ class TrainView(QWidget):
             )
 
         self._session.write(lambda service: service.use_run(run_id), done)
+
+    def _open_report(self) -> None:
+        if self._report is not None and self._report.page is not None:
+            self._show_page(self._report.page)
+
+    def _open_last_report(self) -> None:
+        overview = self._session.overview
+        if overview is not None and overview.report is not None:
+            self._show_page(overview.report)
+
+    def _show_page(self, page: Path) -> None:
+        """In whatever shows web pages here; where nothing does, the place of the file is told."""
+        if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(page))):
+            self._session.said.emit(self.tr("The report is at {file}").format(file=page))
 
     def _failed(self, failure: Failure) -> None:
         self._stopped()

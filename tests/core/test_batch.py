@@ -554,7 +554,7 @@ def test_durations_as_a_person_says_them(seconds, words):
 def test_the_starter_is_exported_once_and_again_when_damaged(tiny_starter, tiny_bundle, monkeypatch):
     made = []
 
-    def export(ctx, source, folder):
+    def export(ctx, source, folder, *_):
         made.append(source)
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(tiny_bundle, folder)
@@ -569,7 +569,7 @@ def test_the_starter_is_exported_once_and_again_when_damaged(tiny_starter, tiny_
 def test_a_run_that_was_trained_on_gets_a_new_bundle(tiny_starter, tiny_bundle, tmp_path, monkeypatch):
     made = []
 
-    def export(ctx, source, folder):
+    def export(ctx, source, folder, *_):
         made.append(source)
         shutil.copytree(tiny_bundle, folder, dirs_exist_ok=True)
 

@@ -259,7 +259,7 @@ def test_a_runs_bundle_signs_with_its_run(library, caption, tiny_bundle, tmp_pat
 
 def test_without_a_bundle_the_current_model_is_taken(library, monkeypatch):
     asked = []
-    monkeypatch.setattr(bundles, "exported", lambda ctx, source, folder: asked.append((source, folder)) or folder)
+    monkeypatch.setattr(bundles, "exported", lambda ctx, source, folder, *_: asked.append((source, folder)) or folder)
     monkeypatch.setattr(bundles, "starter_bundle", lambda ctx: Path("starter"))
     assert library_runner.library_bundle(QuietContext(), library) == Path("starter")
     run = create_run(library, "recommended", {})

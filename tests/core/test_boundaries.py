@@ -24,6 +24,7 @@ TORCH_FREE = (
     "core.metrics",
     "core.ranking",
     "core.captioner.decoding",
+    "core.captioner.rerank",
     "core.encoders.encoder",
     "core.encoders.store",
     "core.encoders.search",

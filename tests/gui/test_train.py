@@ -19,6 +19,7 @@ from core.library.library import Library
 from core.library.runs import create_run, update_run
 from core.training.messages import GateRow, MetricRow, StageResult, StageStarted, TrainReport, TrainRequest
 from gui import bridge, tasks, verdict
+from gui.views import train_view
 from gui.views.seed_view import NEEDED
 from gui.widgets.curves import Curve, smooth
 from tests.gui import toy_jobs
@@ -203,3 +204,29 @@ def test_the_way_on_is_told_without_a_flag_here_and_with_it_on_the_command_line(
     assert with_flags(caught.value).endswith("Start a new training. Here: train without --resume")
     sources = Path(training.__path__[0]).glob("*.py")
     assert [file.name for file in sources if "--resume" in file.read_text("utf-8")] == []
+
+
+def test_the_report_opens_with_one_click_now_and_later(qtbot, train, tmp_path, monkeypatch):
+    opened, said = [], []
+    shows = [True]
+    monkeypatch.setattr(
+        train_view.QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()) or shows[0]
+    )
+    train._session.said.connect(said.append)
+    train.show_result(replace(REPORT, kept="stage1", results=BOTH))
+    assert train.to_report.isHidden(), "there is none"
+    with Library.open(train._session.service.path) as library:
+        run = create_run(library, "recommended", {})
+        page = run.folder / "report.html"
+        page.write_text("<p>a page</p>")
+        update_run(library, run.id, status="done")
+    train.show_result(replace(REPORT, kept="stage1", results=BOTH, page=page))
+    QTest.mouseClick(train.to_report, Qt.MouseButton.LeftButton)
+    train._session.refresh()
+    settle(qtbot, train.window())
+    train._show_state("idle")
+    QTest.mouseClick(train.last_report, Qt.MouseButton.LeftButton)
+    assert opened == [str(page)] * 2 and not said
+    shows[0] = False
+    QTest.mouseClick(train.last_report, Qt.MouseButton.LeftButton)
+    assert str(page) in said[-1]

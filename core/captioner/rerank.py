@@ -1,0 +1,20 @@
+"""Choosing among what a model could say of a photo: how well it fits the photo, and how natural the model finds it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+CONSIDERED = 5
+"""Captions a photo among which one is chosen where a person asks for more or less distinctive ones."""
+FLUENCY_WEIGHT = 0.3
+"""In the middle: what a nat per token weighs against CLIP-S."""
+
+
+def fluency_weight(distinctive: float) -> float:
+    """What a nat per token weighs, for a wish from 0 (the most natural wording) to 1 (the fit to the photo alone)."""
+    return 2 * FLUENCY_WEIGHT * (1 - distinctive)
+
+
+def rerank_scores(clip_s: np.ndarray, mean_log_probs: np.ndarray, weight: float) -> np.ndarray:
+    """CLIP-S + ``weight`` · mean log p, any shape; higher is better. ``mean_log_probs`` in nats per token."""
+    return clip_s + weight * mean_log_probs

@@ -1,0 +1,108 @@
+"""What a page about a run shows, as plain data: kept under ``page`` in the run's ``report.json``. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+PAGE = "report.html"
+TITLES = {
+    "human": "Your own captions",
+    "before": "What it began with",
+    "before-rerank": "What it began with, the best of five captions",
+    "text-only": "Your sentences without their photos",
+    "stage1": "Stage 1",
+    "stage1-rerank": "Stage 1, the best of five captions",
+    "similarity": "Stage 2, similarity alone",
+    "stage2": "Stage 2",
+}
+"""Rows in the order of the table."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A mean over photos and the interval that holds it in 95 of 100 resamples; without one, a figure of all."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A way to get captions and how well they did on ``photos`` photos that were never learned from."""
+
+    key: str
+    photos: int
+    figures: Mapping[str, Figure]
+    note: str = ""
+
+    @property
+    def title(self) -> str:
+        return TITLES.get(self.key, self.key)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """``later`` minus ``earlier`` on the same photos, with its interval and the two-sided p of no difference."""
+
+    later: str
+    earlier: str
+    figure: str
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+@dataclass(frozen=True)
+class PhotoCaptions:
+    """A photo that was not learned from: people's captions of it and what each model says, by the key of its row."""
+
+    image_id: int
+    human: tuple[str, ...]
+    captions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class SeedEvidence:
+    """What the seeds themselves tell: ``points`` (seeds, nats a token on photos left out) and sentences about them."""
+
+    points: tuple[tuple[int, float], ...] = ()
+    sentences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PageData:
+    """Everything on the page that is not in the rest of the report, the metrics or the settings."""
+
+    rows: tuple[Row, ...] = ()
+    gains: tuple[Gain, ...] = ()
+    photos: tuple[PhotoCaptions, ...] = ()
+    seeds: SeedEvidence = field(default_factory=SeedEvidence)
+    on_practice: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> PageData:
+        """The reverse of :meth:`to_dict`, also through JSON; raises KeyError, TypeError or ValueError for others."""
+        rows = tuple(
+            Row(
+                str(one["key"]),
+                int(one["photos"]),
+                {str(name): Figure(**figure) for name, figure in one["figures"].items()},
+                str(one["note"]),
+            )
+            for one in document["rows"]
+        )
+        photos = tuple(
+            PhotoCaptions(int(one["image_id"]), tuple(one["human"]), dict(one["captions"]))
+            for one in document["photos"]
+        )
+        points = tuple((int(n), float(loss)) for n, loss in document["seeds"]["points"])
+        seeds = SeedEvidence(points, tuple(document["seeds"]["sentences"]))
+        gains = tuple(Gain(**one) for one in document["gains"])
+        return cls(rows, gains, photos, seeds, bool(document["on_practice"]))
