@@ -15,7 +15,7 @@ from core.library.records import RunRow
 from core.library.runs import DONE, encoder_name, find_run, runs
 from core.report.document import PageData, SeedEvidence
 from core.report.page import has_page_data, save_page_data, write_page
-from core.training.presets import Preset, find_preset, read_preset
+from core.training.presets import Preset, read_preset, similarity_alone
 from core.training.runfolder import CONFIG, read_report, start_checkpoint, warm_checkpoint
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _measured(ctx: JobContext, library: Library, run: RunRow, *, full: bool) -> 
             set_attention(start.lm, training=True)
         parts = _Measuring(run.folder, preset, run.seed, data, encoder, judge, start, ctx)
         evaluations |= _text_alone(parts)
-        evaluations |= _similarity_alone(parts, evaluations, limits, notes)
+        evaluations |= _similarity_alone(parts, evaluations, notes)
         seeds = _seed_evidence(parts)
     return measure(Models(data, encoder, judge, evaluations, warm, notes, seeds), ctx)
 
@@ -156,7 +156,7 @@ def _text_alone(parts: _Measuring) -> dict[str, Evaluation]:
 
 
 def _similarity_alone(
-    parts: _Measuring, evaluations: Mapping[str, Evaluation], limits: Any, notes: dict[str, str]
+    parts: _Measuring, evaluations: Mapping[str, Evaluation], notes: dict[str, str]
 ) -> dict[str, Evaluation]:
     """Stage 2 as first published: similarity and nothing else, from the same model; its red gates are named."""
     from core.captioner.checkpoint import load_captioner
@@ -166,9 +166,9 @@ def _similarity_alone(
     from core.training.state import Progress
     from core.training.steps import Environment
 
-    settings = limits.fitted(find_preset("two-stage")).stage2
-    if "stage2" not in evaluations or settings is None or parts.preset.name == "two-stage":
+    if "stage2" not in evaluations or parts.preset.stage2 is None or parts.preset.name == "two-stage":
         return {}
+    settings = similarity_alone(parts.preset.stage2)
     warm = warm_checkpoint(parts.run)
     captioner = load_captioner(warm, parts.encoder.fingerprint, str(getattr(parts.encoder, "device", "cpu")))
     begin(captioner, parts.preset.lm, parts.seed)

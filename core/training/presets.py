@@ -298,6 +298,14 @@ def find_preset(name: str) -> Preset:
     return PRESETS[name]
 
 
+def similarity_alone(stage2: Stage2Settings) -> Stage2Settings:
+    """To compare with: practice as long as ``stage2`` that rewards similarity and nothing else, without a brake."""
+    same = {
+        name: getattr(stage2, name) for name in ("steps", "photos", "samples", "max_tokens", "lr", "evaluate_every")
+    }
+    return replace(_PLAIN_STAGE2, method="leave-one-out", **same)
+
+
 def read_preset(document: Mapping[str, Any]) -> Preset:
     """The preset that ``dataclasses.asdict`` wrote, also through JSON; settings that are new have their defaults."""
 

@@ -17,7 +17,7 @@ from core.batch.runner import CaptionOptions, CaptionRequest, caption_folder, ma
 from core.captioner.blend import blend, load_blend
 from core.captioner.captioner import Captioner, CheckpointInfo
 from core.captioner.checkpoint import load_captioner, save_captioner
-from core.captioner.mapper import MlpMapper
+from core.captioner.mapper import make_mapper
 from core.captioner.rerank import CONSIDERED, fluency_weight, rerank_scores
 from core.errors import UserError
 from core.jobs import QuietContext
@@ -83,7 +83,8 @@ def test_what_is_no_stage_of_the_same_model_is_refused_by_name(run):
     with pytest.raises(UserError, match="encoder_fingerprint"):
         blend(one, other, 0.5)
     info: CheckpointInfo = one.info
-    odd = Captioner(MlpMapper(info.dim, info.mapper_hidden + 1, info.prefix_length, 32), one.lm, one.tokenizer, info)
+    wider = make_mapper(info.dim, 32, replace(one.mapper.settings, hidden=info.mapper_hidden + 1))
+    odd = Captioner(wider, one.lm, one.tokenizer, info)
     with pytest.raises(UserError, match=r"mapper\.layers\.0\.weight is \(48, 32\) in one and \(49, 32\)"):
         blend(one, odd, 0.5)
 

@@ -154,7 +154,7 @@ def test_what_strangers_wrote_stays_words(library):
         seeds=SeedEvidence(((4, 2.0), (8, 1.5)), (evil,)),
     )
     with Library.open(library) as opened:
-        row = replace(images_of(opened)[0], path=images_of(opened)[0].path.with_name(evil.replace("/", "") + "\udcff"))
+        row = replace(images_of(opened)[0], relative_path=evil.replace("/", "") + "\udcff")
     report = {"kept": "stage1", "start": "starter", "reason": evil, "notes": [evil], "preset": evil, "seed": 0,
               "gates": [{"state": evil, "name": evil, "sentence": evil}]}  # fmt: skip
     metrics = [{"stage": 1, "step": 1, "loss": 1.0}, {"stage": 1, "step": 2, "loss": "odd"}, {"stage": 2}]

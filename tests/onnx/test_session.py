@@ -45,10 +45,11 @@ def captioner(tiny_starter_folder):
     from core.captioner.captioner import Captioner
     from core.captioner.checkpoint import read_info
     from core.captioner.language_model import load_model_folder, load_tokenizer_folder
-    from core.captioner.mapper import MlpMapper
+    from core.captioner.mapper import make_mapper
+    from core.captioner.mapper_settings import MapperSettings
 
     info, lm = read_info(tiny_starter_folder / "captioner"), tiny_starter_folder / "lm"
-    mapper = MlpMapper(info.dim, info.mapper_hidden, info.prefix_length, 32)
+    mapper = make_mapper(info.dim, 32, MapperSettings(hidden=info.mapper_hidden, prefix_length=info.prefix_length))
     mapper.load_state_dict(load_file(tiny_starter_folder / "captioner" / "mapper.safetensors"))
     return Captioner(mapper, load_model_folder(lm), load_tokenizer_folder(lm), info).eval()
 

@@ -12,7 +12,7 @@ from core.bench.quality.material import Material, Photos
 from core.bench.quality.rows import Rows, Trained, labelled_data
 from core.bench.quality.scores import Scores, score
 from core.training.data import TrainingData
-from core.training.presets import Preset, find_preset, with_overrides
+from core.training.presets import Preset, find_preset, similarity_alone, with_overrides
 
 TEXT_ONLY, STAGE1, RERANKED, SIMILARITY, RECOMMENDED, FULL = (
     "text-only", "stage 1", "stage 1, re-ranked", "stage 2, similarity only", "stage 2, recommended", "all labelled"
@@ -64,7 +64,7 @@ def run_task(task: Task, material: Material, pool: Photos, start: Path, seeds: S
         one = train(STAGE1, data, recommended, "1", start, seed)
         add(STAGE1, one.checkpoint)
         add(RERANKED, one.checkpoint, rerank=True)
-        for row, preset in ((SIMILARITY, find_preset("two-stage")), (RECOMMENDED, recommended)):
+        for row, preset in ((SIMILARITY, _similarity(recommended)), (RECOMMENDED, recommended)):
             two = train(row, data, _after(preset, one), "2", one.checkpoint, seed)
             add(row, two.checkpoint)
         if task.full:
@@ -72,6 +72,10 @@ def run_task(task: Task, material: Material, pool: Photos, start: Path, seeds: S
             preset = _whole(recommended, len(everything.seeds.pairs()[1]), task.full_epochs)
             add(FULL, train(FULL, everything, preset, "1", start, seed).checkpoint)
     return Table(scores, trained)
+
+
+def _similarity(preset: Preset) -> Preset:
+    return replace(preset, stage2=preset.stage2 and similarity_alone(preset.stage2))
 
 
 def _after(preset: Preset, stage1: Trained) -> Preset:
