@@ -9,7 +9,7 @@ from core.commands.result import CommandResult
 from core.jobs import JobContext
 
 HELP = "Run a benchmark. --json FILE writes its measures with their aims, the machine and the commit."
-NAMES = ("demo", "encoder", "captions", "one-button", "library", "fuzz", "crash", "quality")
+NAMES = ("demo", "encoder", "captions", "one-button", "library", "fuzz", "crash", "quality", "training-speed")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +55,10 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         from core.bench.quality import tasks
 
         result = tasks.run(ctx, tasks.QualityRequest(args.task, args.data, args.seeds, args.work))
+    elif args.name == "training-speed":
+        from core.bench import training_speed
+
+        result = training_speed.run(ctx, training_speed.SpeedRequest(work=args.work))
     else:
         from core.bench import one_button
 
