@@ -151,7 +151,7 @@ class RewriteCaptions(Command[Preview]):
 def _planned(session: Session, change: Change, scope: Scope) -> list[tuple[Standing, Rewritten]]:
     """Every caption that the change touches, with what it becomes or why it cannot."""
     make = change.function()
-    captions = list(standing(session, *_conditions(scope)))
+    captions = sorted(standing(session, *_conditions(scope)), key=lambda one: (one.image_id, one.id))  # photo by photo
     texts = list(dict.fromkeys(caption.text for caption in captions))
     become = dict(zip(texts, make(texts), strict=True))
     found = [(caption, become[caption.text]) for caption in captions if become[caption.text] != caption.text]
