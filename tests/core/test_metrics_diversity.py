@@ -178,7 +178,7 @@ def test_the_shipped_frequencies():
 
 
 def packed(head, *lines):
-    return gzip.compress("\n".join([json.dumps(head), *lines, ""]).encode())
+    return gzip.compress("\n".join([json.dumps(head), *lines, ""]).encode(), mtime=0)
 
 
 HEAD = {"format": "seedcap document frequencies", "version": 1, "label": "x", "photos": 3, "ngrams": 1}
@@ -188,7 +188,7 @@ HEAD = {"format": "seedcap document frequencies", "version": 1, "label": "x", "p
     ("content", "said"),
     [
         (b"not gzip", "not a file of document frequencies"),
-        (gzip.compress(b"hello\n"), "not a file of document frequencies"),
+        (gzip.compress(b"hello\n", mtime=0), "not a file of document frequencies"),
         (packed({**HEAD, "format": "other"}), "not a file of document frequencies"),
         (packed({**HEAD, "version": 2}, "2\ta"), "another version"),
         (packed({**HEAD, "label": ""}, "2\ta"), "unusable label"),
@@ -202,6 +202,7 @@ HEAD = {"format": "seedcap document frequencies", "version": 1, "label": "x", "p
         (packed(HEAD, "two\ta"), "line 2"),
         (packed(HEAD, "2\ta")[:-9], "not a file of document frequencies"),
     ],
+    ids=range(14),
 )
 def test_what_is_no_frequency_file_is_refused_in_words(tmp_path, content, said):
     path = tmp_path / "bad.df.gz"

@@ -67,9 +67,20 @@ class Rows:
         self._material, self._cells, self._ctx = material, material.cells, material.ctx
 
     def train(
-        self, name: str, data: TrainingData, preset: Preset, *, stages: str, start: Path, seed: int = 0
+        self,
+        name: str,
+        data: TrainingData,
+        preset: Preset,
+        *,
+        stages: str,
+        start: Path,
+        seed: int = 0,
+        fresh: bool = False,
     ) -> Trained:
-        """Train from the checkpoint ``start``; a training that was interrupted goes on, a finished one is read."""
+        """Train from the checkpoint ``start``, with an untrained mapper where it is ``fresh``.
+
+        A training that was interrupted goes on, a finished one is read.
+        """
         encoder = self._material.encoder
         settings = {
             "data": data.sha256(), "preset": asdict(preset), "stages": stages, "seed": seed,
@@ -79,7 +90,7 @@ class Rows:
         done = folder / "cell.json"
         if not done.is_file():
             captioner = load_captioner(start, encoder.fingerprint)
-            config = TrainingConfig(preset, stages, seed, resume=folder.is_dir(), start="given")
+            config = TrainingConfig(preset, stages, seed, resume=folder.is_dir(), fresh=fresh, start="given")
             report = train_stages(data, captioner, encoder, config, folder, self._ctx)
             save_captioner(captioner, folder / "kept")
             value: dict[str, Any] = {

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from core import paths
+from core.bench.quality import published, scenes
 from core.bench.quality.cells import Cells
 from core.bench.quality.few_labels import (
     FULL,
@@ -47,12 +48,15 @@ class QualityRequest:
 def run(ctx: JobContext, request: QualityRequest) -> BenchResult:
     if request.task not in TASKS:
         raise UserError(f"There is no task '{request.task}'.", f"Choose one of: {', '.join(TASKS)}.")
-    need_data(request.data, "flickr8k/captions.csv", "rsicd/captions.csv", "text/multi30k_en.tsv")
     return TASKS[request.task](ctx, request)
 
 
+def _data(request: QualityRequest) -> Path:
+    return need_data(request.data, "flickr8k/captions.csv", "rsicd/captions.csv", "text/multi30k_en.tsv")
+
+
 def _few_labels(ctx: JobContext, request: QualityRequest, task: Task) -> Table:
-    data = need_data(request.data, f"{task.dataset}/images")
+    data = _data(request)
     work = request.work or paths.cache_dir() / "bench-quality"
     half = build_half(data, work / "half-a", ctx)
     material = Material(data, load_encoder(half.encoder), Cells(work / "cells"), ctx)
@@ -113,6 +117,10 @@ TASKS: dict[str, Callable[[JobContext, QualityRequest], BenchResult]] = {
     "two-percent": two_percent,
     "text-only": text_only,
     "domain": domain,
+    "full": lambda ctx, request: published.full_task(ctx, _data(request), request.seeds, request.work),
+    "reward": lambda ctx, request: published.reward_task(ctx, _data(request), request.seeds, request.work),
+    "truth": lambda ctx, request: scenes.truth_task(ctx, request.seeds, request.work),
+    "style": lambda ctx, request: scenes.style_task(ctx, request.seeds, request.work),
 }
 
 
