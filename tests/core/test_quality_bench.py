@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.bench.quality import few_labels, tasks
+from core.bench.quality import few_labels, published, tasks
+from core.bench.quality import scenes as scene_tasks
 from core.bench.quality.cells import Cells
 from core.bench.quality.halves import HELD_BACK, half_a, half_b, half_b_rows, material_of_half_a, photo_number
 from core.bench.quality.judge import JudgeConfig, terms, train_judge
@@ -159,6 +160,34 @@ def test_scores_of_people_s_own_sentences_are_higher_than_of_one_sentence_for_al
     same = score(material, "flickr8k", photos, [SENTENCES[0]] * len(photos))
     assert own.cider.mean() > same.cider.mean() and own.summary()["bleu4"] > same.summary()["bleu4"]
     assert same.summary()["r1"] == pytest.approx(100 / len(photos))
+
+
+@pytest.fixture
+def few_scenes(monkeypatch, fast):
+    faster = lambda name: with_overrides(find_preset(name), FAST)  # noqa: E731
+    monkeypatch.setattr(scene_tasks, "find_preset", faster)
+    for name, value in (("LABELLED", 6), ("UNLABELLED", 14), ("JUDGED", 8), ("SENTENCES_OF_STYLE", 12), ("_BATCH", 4)):
+        monkeypatch.setattr(scene_tasks, name, value)
+
+
+def test_truth_and_style_on_a_few_scenes(tiny_starter, few_scenes, tmp_path, monkeypatch):
+    told = scene_tasks.truth_task(QuietContext(), 1, tmp_path).to_dict()["measures"]
+    assert {one["name"] for one in told} >= {"precision_gain", "recall_gain"}
+    monkeypatch.setattr(scene_tasks, "with_overrides", lambda preset, _: with_overrides(preset, {"stage1.pairs": 0}))
+    spoken = {
+        one["name"]: one["value"] for one in scene_tasks.style_task(QuietContext(), 1, tmp_path).to_dict()["measures"]
+    }
+    assert 0 <= spoken["style_rate"] <= 100 and "recall_change" in spoken
+
+
+def test_the_style_is_recognised_in_people_s_own_sentences(tiny_starter, tmp_path):
+    made = scene_tasks.scenes(scene_tasks._material(QuietContext(), tmp_path), 500_000, 6, scene_tasks.STYLE)
+    told = scene_tasks._told([one.captions[0] for one in made.photos.photos], made)
+    assert scene_tasks._share(told, 0, 1) == 100
+
+
+def test_an_order_holds_only_where_it_falls():
+    assert published._ordered([3.0, 2.0, 1.0]) and not published._ordered([3.0, 1.0, 1.0])
 
 
 def test_an_unknown_task_is_refused_with_the_known_ones(tmp_path):

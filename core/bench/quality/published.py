@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -124,7 +125,7 @@ def _rewards() -> Mapping[str, Preset]:
 
 def _ordered(values: Sequence[float]) -> bool:
     """Whether they fall from the first to the last."""
-    return all(a > b for a, b in zip(values, values[1:], strict=False))
+    return all(a > b for a, b in itertools.pairwise(values))
 
 
 def _mean(rows: Sequence[Scores], name: str) -> float:

@@ -124,9 +124,10 @@ def _sentences_alone(photos: Photos, first: int) -> TrainingData:
     texts = []
     for seed in range(first, first + SENTENCES_OF_STYLE // 2):
         texts += sentences(sample_scene(seed), STYLE, n=2, seed=seed)
-    nobody = CaptionedVectors(np.zeros(0, np.int64), photos.vectors[:0], ())
-    ids = np.arange(_BATCH, dtype=np.int64)
-    return TrainingData(nobody, nobody, photos.vectors[:0], ids[:0], photos.vectors[:_BATCH], ids, tuple(texts))
+    ids = np.arange(2 * _BATCH, dtype=np.int64)
+    nobody = CaptionedVectors(ids[:0], photos.vectors[:0], ())
+    known, judged = (photos.vectors[:_BATCH], ids[:_BATCH]), (photos.vectors[_BATCH : 2 * _BATCH], ids[_BATCH:])
+    return TrainingData(nobody, nobody, *known, *judged, tuple(texts))
 
 
 def _told(captions: list[str], judged: Scenes) -> np.ndarray:
