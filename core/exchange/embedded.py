@@ -21,7 +21,7 @@ from core.exchange.exiftool import ExifTool
 from core.exchange.files import digest, put_in_place, temporary_beside
 from core.exchange.formats import Captioned
 from core.exchange.history import ExportLog
-from core.exchange.plan import Action, ExportItem, FieldChange, MetadataOptions
+from core.exchange.plan import Action, ExportItem, FieldChange, MetadataOptions, is_blank
 from core.images.decode import load_image
 from core.library.library import Library
 from core.library.rewritten import same_pixels
@@ -75,10 +75,10 @@ def _changes(
     for field in options.fields:
         for tag in _TAGS[field]:
             before = present.get(tag)
-            if tag in (_IPTC, _EXIF) and not (before or "").strip():
+            if tag in (_IPTC, _EXIF) and is_blank(before):
                 continue
             note = _cannot_hold(tag, text, present)
-            kept = bool(note) or (before not in (None, "", text) and not overwrite)
+            kept = bool(note) or not (is_blank(before) or before == text or overwrite)
             yield FieldChange(tag, before, text, kept and before != text, note if before != text else "")
 
 
@@ -92,10 +92,9 @@ def _cannot_hold(tag: str, text: str, present: Mapping[str, str]) -> str:
 
 
 def _action(changes: tuple[FieldChange, ...]) -> Action:
-    writes = [change for change in changes if not change.kept and change.before != change.after]
-    if not writes:
+    if not any(change.writes for change in changes):
         return "keep" if any(change.kept for change in changes) else "same"
-    return "replace" if any(change.before for change in writes) else "merge"
+    return "replace" if any(change.replaces for change in changes) else "merge"
 
 
 class EmbeddedWriter:
@@ -125,11 +124,7 @@ class EmbeddedWriter:
         before = path.read_bytes()
         if digest(before) != item.expected:
             return False
-        values = {
-            change.field: change.after or ""
-            for change in item.changes
-            if not change.kept and change.before != change.after
-        }
+        values = {change.field: change.after or "" for change in item.changes if change.writes}
         copy = temporary_beside(path).with_suffix(path.suffix)
         try:
             self._tool.write_copy(path, copy, {_as_written(tag): text for tag, text in values.items()})

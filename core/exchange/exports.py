@@ -24,6 +24,7 @@ from core.exchange.plan import (
     Format,
     MetadataOptions,
     Which,
+    is_blank,
 )
 from core.exchange.sidecars import SidecarNames, place_below, safe_relative
 from core.exchange.text import decode_text
@@ -157,6 +158,8 @@ def _planned(path: Path, content: str, overwrite: bool, refused: list[tuple[Path
         said = None
     if said is not None and said.strip().splitlines() == content.strip().splitlines():
         return "same", digest(present)
+    if said is not None and is_blank(said):
+        return "merge", digest(present)
     return ("replace" if overwrite else "keep"), digest(present)
 
 

@@ -202,6 +202,16 @@ def test_a_dry_run_shows_every_field_before_and_after(library, tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("said", [b"", b" \r\n", b"\xef\xbb\xbf\n"])
+def test_an_empty_text_file_is_filled_and_empty_again_after_undo(library, tmp_path, said):
+    text = _write(tmp_path / "photos" / "00.txt", said)
+    (item,) = [item for item in plan_export(library, "txt").items if item.path == text]
+    assert item.action == "merge" and not item.changes[0].kept
+    assert _export(library).kept == () and text.read_text() == "a red kite\n"
+    _undo(library)
+    assert text.read_bytes() == said
+
+
 def test_a_file_name_never_gives_two_photos_one_sidecar(tmp_path):
     photos = tmp_path / "photos"
     for number, name in enumerate(["a.jpg", "a.png", "a.jpg.png", "A.JPG.webp", "b.jpg", "c.gif"]):
