@@ -1,8 +1,8 @@
 """What exports did to files, kept inside the library, so that it can be undone.
 
 ``LIB/exports/<name>/journal.jsonl`` says for each file what was there before and what was written, and is on the disk
-before the file changes. Old texts lie in the journal itself; of a photo, whose bytes an export changes in one place
-only, just that place is kept (``splice``). Undoing touches no file that has changed since.
+before the file changes. Old texts and dates lie in the journal itself; of a photo, whose bytes an export changes in one
+place only, just that place is kept (``splice``). Undoing touches no file that has changed since.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ class ExportLog:
             head, tail = _common(before, after) if splice else (0, 0)
             middle = before[head : len(before) - tail]
             entry |= {"head": head, "tail": tail, "middle": base64.b64encode(middle).decode("ascii")}
+            entry["mtime_ns"] = path.stat().st_mtime_ns
         self._write(entry)
 
     def sync(self) -> None:
@@ -211,8 +212,8 @@ def _is_entry(entry: object) -> bool:
         return False
     if entry.get("before") is None:
         return True
-    lengths = (entry.get("head"), entry.get("tail"))
-    return isinstance(entry.get("middle"), str) and all(isinstance(n, int) and n >= 0 for n in lengths)
+    numbers = (entry.get("head"), entry.get("tail"), entry.get("mtime_ns"))
+    return isinstance(entry.get("middle"), str) and all(isinstance(n, int) for n in numbers)
 
 
 def _put_back(path: Path, entry: dict[str, Any]) -> bool | None:
@@ -235,5 +236,5 @@ def _put_back(path: Path, entry: dict[str, Any]) -> bool | None:
     before = now[: entry["head"]] + base64.b64decode(entry["middle"]) + (now[len(now) - tail :] if tail else b"")
     if digest(before) != entry["before"]:
         raise UserError("The backup in the library is damaged; the file is left as it is.")
-    write_atomically(path, before, durable=True)
+    write_atomically(path, before, durable=True, mtime_ns=entry["mtime_ns"])
     return True
