@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -24,6 +25,7 @@ from core.exchange.exports import plan_export, write_export
 from core.exchange.files import is_below
 from core.exchange.history import KEPT_EXPORTS, describe_last, undo_last_export
 from core.exchange.imports import import_captions
+from core.exchange.sidecars import tree_names
 from core.exchange.text import decode
 from core.jobs import QuietContext
 from core.library import edits, queries
@@ -224,6 +226,36 @@ def test_a_file_name_never_gives_two_photos_one_sidecar(tmp_path):
         (photos / "a.png").unlink()
         look(library, photos)
         assert "a.jpg.txt" in {item.path.name for item in plan_export(library, "txt").items}
+
+
+@pytest.mark.parametrize("format", ["txt", "xmp"])
+def test_photos_of_several_folders_never_share_a_file_below_out(tmp_path, format):
+    roots = [tmp_path / name for name in ("x/photos", "y/photos", "z/photos-2", "z/Photos")]
+    with Library.create(tmp_path / "test") as library:
+        for number, root in enumerate(roots):
+            write_photo(root / "1.jpg", seed=number)
+            look(library, root)
+        for row in queries.images_of(library):
+            edits.add_seed(library, row.id, f"of {row.path}")
+        plan = plan_export(library, format, tmp_path / "out")
+    said = {item.changes[0].after.strip(): item.path.parent.name for item in plan.items}
+    names = ["photos", "photos-2", "photos-2-3", "Photos-4"]
+    assert said == {f"of {root / '1.jpg'}": name for root, name in zip(roots, names, strict=True)}
+    assert list(tree_names([Path("/"), Path("/photos")]).values()) == ["photos", "photos-2"]
+
+
+@pytest.mark.parametrize("name", ["test.seedcap/library.db", "test.seedcap/new/x.csv", "photos/00.png", "new.JPG"])
+def test_no_export_takes_the_place_of_a_photo_or_of_the_library(library, tmp_path, name):
+    with pytest.raises(UserError, match=r"inside the library|name of a photo"):
+        _export(library, "csv", out=tmp_path / name, overwrite=True)
+
+
+def test_what_is_no_text_is_not_replaced(library, tmp_path):
+    photo = shutil.copy(tmp_path / "photos" / "00.png", tmp_path / "picture")
+    content = photo.read_bytes()
+    report = _export(library, "csv", out=photo, overwrite=True)
+    assert [(path, "no text" in reason) for path, reason in report.failed] == [(photo, True)]
+    assert _export(library, "csv", out=photo).kept == (photo,) and photo.read_bytes() == content
 
 
 def test_a_library_of_a_stranger_makes_nothing_be_written_elsewhere(library, tmp_path):
