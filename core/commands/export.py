@@ -129,7 +129,7 @@ def _told(report: ExportReport) -> list[str]:
     if report.failed:
         lines.append(f"{len(report.failed):,} files could not be written:")
         lines += _listed([f"{path}: {reason}" for path, reason in report.failed])
-    return lines + (["'seedcap export LIB --undo' puts everything back."] if report.undo else [])
+    return lines + (["'seedcap export LIB --undo' takes this back."] if report.undo else [])
 
 
 def _listed(items: list[str]) -> list[str]:

@@ -7,7 +7,6 @@ Whatever has other words keeps them, unless replacing is asked for.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -16,12 +15,13 @@ from typing import Self
 import numpy as np
 from PIL import Image, ImageSequence
 
+from core.disk import sync_file
 from core.errors import UserError
 from core.exchange.exiftool import ExifTool
-from core.exchange.files import digest, put_in_place, temporary_beside
+from core.exchange.files import digest, put_in_place, temporary_beside, write_temporary
 from core.exchange.formats import Captioned
 from core.exchange.history import ExportLog
-from core.exchange.plan import Action, ExportItem, FieldChange, MetadataOptions
+from core.exchange.plan import Action, ExportItem, FieldChange, MetadataOptions, is_blank
 from core.images.decode import load_image
 from core.library.library import Library
 from core.library.rewritten import same_pixels
@@ -75,10 +75,10 @@ def _changes(
     for field in options.fields:
         for tag in _TAGS[field]:
             before = present.get(tag)
-            if tag in (_IPTC, _EXIF) and not (before or "").strip():
+            if tag in (_IPTC, _EXIF) and is_blank(before):
                 continue
             note = _cannot_hold(tag, text, present)
-            kept = bool(note) or (before not in (None, "", text) and not overwrite)
+            kept = bool(note) or not (is_blank(before) or before == text or overwrite)
             yield FieldChange(tag, before, text, kept and before != text, note if before != text else "")
 
 
@@ -92,10 +92,9 @@ def _cannot_hold(tag: str, text: str, present: Mapping[str, str]) -> str:
 
 
 def _action(changes: tuple[FieldChange, ...]) -> Action:
-    writes = [change for change in changes if not change.kept and change.before != change.after]
-    if not writes:
+    if not any(change.writes for change in changes):
         return "keep" if any(change.kept for change in changes) else "same"
-    return "replace" if any(change.before for change in writes) else "merge"
+    return "replace" if any(change.replaces for change in changes) else "merge"
 
 
 class EmbeddedWriter:
@@ -118,32 +117,42 @@ class EmbeddedWriter:
     def write(self, item: ExportItem) -> bool:
         """Put the fields into the photo; ``False``: it has changed since it was looked at, and is left as it is.
 
-        ExifTool writes a copy. Only when the copy has the same pixels, our fields read back as they should and every
-        other field says what it said does it take the photo's place. Raises ``UserError`` or ``OSError`` otherwise.
+        ExifTool writes a copy. Only when the copy has the same pixels, our fields read back as they should, every
+        other field says what it said and the library knows its bytes does it take the photo's place. Raises
+        ``UserError`` or ``OSError`` otherwise.
         """
         path = item.path
         before = path.read_bytes()
         if digest(before) != item.expected:
             return False
-        values = {
-            change.field: change.after or ""
-            for change in item.changes
-            if not change.kept and change.before != change.after
-        }
+        values = {change.field: change.after or "" for change in item.changes if change.writes}
         copy = temporary_beside(path).with_suffix(path.suffix)
         try:
-            self._tool.write_copy(path, copy, {_as_written(tag): text for tag, text in values.items()})
+            self._copy(path, copy, before, values)
             self._check(path, copy, values)
             after = copy.read_bytes()
-            with copy.open("rb+") as file:
-                os.fsync(file.fileno())
+            sync_file(copy)
             self._log.record(path, before, after, splice=True)
             self._log.sync()
-            put_in_place(copy, path)
+            # Told first: should the move fail, the library knows the old bytes as well as the new ones.
+            same_pixels(self._library, path, bytes_of=copy)
+            try:
+                put_in_place(copy, path)
+            except OSError:
+                same_pixels(self._library, path)
+                raise
         finally:
             copy.unlink(missing_ok=True)
-        same_pixels(self._library, path)
         return True
+
+    def _copy(self, path: Path, copy: Path, content: bytes, values: Mapping[str, str]) -> None:
+        try:
+            self._tool.write_copy(path, copy, {_as_written(tag): text for tag, text in values.items()})
+        except UserError:
+            copy.unlink(missing_ok=True)
+            # ExifTool does not say that a disk is full. Where there is no room for the photo, this does.
+            write_temporary(path, content).unlink()
+            raise
 
     def _check(self, path: Path, copy: Path, values: Mapping[str, str]) -> None:
         if not _same_picture(path, copy):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,13 +24,14 @@ from core.exchange.plan import (
     Format,
     MetadataOptions,
     Which,
+    is_blank,
 )
-from core.exchange.sidecars import SidecarNames, place_below, safe_relative
+from core.exchange.sidecars import SidecarNames, place_below, safe_relative, tree_names
 from core.exchange.text import decode_text
 from core.exchange.writing import write_export
 from core.images.decode import SUFFIXES
 from core.jobs import JobContext
-from core.library.library import Library
+from core.library.library import DATABASE, Library
 from core.library.queries import all_captions, folders, images_of
 from core.library.records import CaptionRow, ImageRow
 from core.library.rewritten import same_pixels
@@ -72,19 +73,21 @@ def plan_export(
         raise UserError(f"There is no export format {format!r}.", f"Choose one of {', '.join(FORMATS)}.")
     if not metadata.fields or not set(metadata.fields) <= set(FIELDS):
         raise UserError(f"There are no such fields: {', '.join(metadata.fields)}.", f"Choose of {', '.join(FIELDS)}.")
+    _refuse_inside_a_library(out)
     photos = images_of(library, usable=False)
     usable = [photo for photo in photos if not photo.missing and photo.error is None]
     captioned = _captioned(library, usable, which)
     roots = folders(library)
+    trees = tree_names(roots)
     for photo, _ in captioned:
         safe_relative(photo)
     refused: list[tuple[Path, str]] = []
     if format == "txt":
-        items = list(_text_files(SidecarNames(photos), captioned, out, roots, overwrite, refused))
+        items = list(_text_files(SidecarNames(photos), captioned, out, trees, overwrite, refused))
     elif format == "xmp":
         from core.exchange.xmp_files import xmp_items
 
-        places = [photo.path.parent if out is None else place_below(photo, out, roots) for photo, _ in captioned]
+        places = [photo.path.parent if out is None else place_below(photo, out, trees) for photo, _ in captioned]
         items = list(xmp_items(SidecarNames(photos), captioned, places, metadata, overwrite, refused))
     elif format == "metadata":
         from core.exchange.embedded import embedded_items
@@ -110,6 +113,13 @@ def undo_export(library: Library, ctx: JobContext) -> UndoReport:
             same_pixels(library, path)
 
     return undo_last_export(library.path, ctx, restored=restored)
+
+
+def _refuse_inside_a_library(out: Path | None) -> None:
+    place = out and out.resolve()
+    inside = next((one for one in (place, *place.parents) if (one / DATABASE).is_file()), None) if place else None
+    if inside is not None:
+        raise UserError(f"{out} lies inside the library {inside.name}.", "Choose another place for the captions.")
 
 
 def _captioned(library: Library, photos: Sequence[ImageRow], which: Which) -> list[tuple[ImageRow, list[CaptionRow]]]:
@@ -157,6 +167,11 @@ def _planned(path: Path, content: str, overwrite: bool, refused: list[tuple[Path
         said = None
     if said is not None and said.strip().splitlines() == content.strip().splitlines():
         return "same", digest(present)
+    if said is not None and is_blank(said):
+        return "merge", digest(present)
+    if said is None and overwrite:
+        refused.append((path, "There is a file that holds no text, so no captions; it is left as it is."))
+        return None
     return ("replace" if overwrite else "keep"), digest(present)
 
 
@@ -164,12 +179,12 @@ def _text_files(
     names: SidecarNames,
     captioned: Captioned,
     out: Path | None,
-    roots: Sequence[Path],
+    trees: Mapping[Path, str],
     overwrite: bool,
     refused: list[tuple[Path, str]],
 ) -> Iterator[ExportItem]:
     for photo, captions in captioned:
-        folder = photo.path.parent if out is None else place_below(photo, out, roots)
+        folder = photo.path.parent if out is None else place_below(photo, out, trees)
         path = folder / names.text(photo.path)
         text = formats.sidecar_text(captions)
         planned = _planned(path, text, overwrite, refused)
@@ -192,6 +207,8 @@ def _said(path: Path) -> str:
 
 def _single_file(format: Format, out: Path | None, roots: Sequence[Path]) -> Path:
     if out is not None and not out.is_dir():
+        if out.suffix.lower() in SUFFIXES:
+            raise UserError(f"{out} has the name of a photo.", f"Choose a name like {_FILE_NAMES[format]}.")
         return out
     if out is None and len(roots) != 1:
         raise UserError("The library has photos in several folders.", "Say where to write the file.", topic="no out")

@@ -41,13 +41,16 @@ def existing_bytes(path: Path) -> bytes | None:
         return None
 
 
-def write_atomically(path: Path, content: bytes, *, durable: bool) -> None:
-    """Write ``content`` through a temporary file in the same folder; ``durable``: wait until the disk has it.
+def write_atomically(path: Path, content: bytes, *, durable: bool, mtime_ns: int | None = None) -> None:
+    """Write ``content`` through a temporary file in the same folder; ``durable``: wait until the disk has it;
+    ``mtime_ns``: when it is to say that it was changed, nanoseconds since 1970, ``None`` for now.
 
     Raises ``OSError``; then nothing has changed. A new name survives a power cut only after :func:`sync_folders`.
     """
     temporary = write_temporary(path, content)
     try:
+        if mtime_ns is not None:
+            os.utime(temporary, ns=(mtime_ns, mtime_ns))
         if durable:
             sync_file(temporary)
         put_in_place(temporary, path)
@@ -107,7 +110,38 @@ def temporary_beside(path: Path) -> Path:
 
 
 def put_in_place(temporary: Path, path: Path) -> None:
-    """Let ``temporary``, in the same folder, take the place and the rights of ``path``."""
+    """Let ``temporary``, in the same folder, take the place, the rights and the extended attributes of ``path``."""
     if path.exists():
+        take_attributes(temporary, path)
         temporary.chmod(path.stat().st_mode & 0o777)
     temporary.replace(path)
+
+
+def take_attributes(file: Path, other: Path) -> None:
+    """Give ``file`` the extended attributes of ``other``: people's comments and tags, access lists.
+
+    Raises ``OSError`` when one of the person's own does not fit. Python knows them on Linux only.
+    """
+    theirs, own = _attributes(other), _attributes(file)
+    missing = {name: value for name, value in theirs.items() if own.get(name) != value}
+    if not missing:
+        return
+    with file.open("rb+") as opened:  # before an access list may forbid it
+        for name, value in missing.items():
+            try:
+                os.setxattr(opened.fileno(), name, value)
+            except OSError:
+                if name.startswith("user."):  # the others are the system's, which may not let us
+                    raise
+        os.fsync(opened.fileno())
+
+
+def _attributes(path: Path) -> dict[str, bytes]:
+    if not hasattr(os, "listxattr"):
+        return {}
+    found = {}
+    with suppress(OSError):  # a file system without
+        for name in os.listxattr(path):
+            with suppress(OSError):
+                found[name] = os.getxattr(path, name)
+    return found

@@ -1,8 +1,9 @@
 """What exports did to files, kept inside the library, so that it can be undone.
 
 ``LIB/exports/<name>/journal.jsonl`` says for each file what was there before and what was written, and is on the disk
-before the file changes. Old texts lie in the journal itself; of a photo, whose bytes an export changes in one place
-only, just that place is kept (``splice``). Undoing touches no file that has changed since.
+before the file changes. Old texts and dates lie in the journal itself; of a photo, whose bytes an export changes in one
+place only, just that place is kept (``splice``). Undoing touches no file that has changed since, and obeys only what
+was noted here: a journal that came with a stranger's library could name any file (:mod:`core.exchange.signature`).
 """
 
 from __future__ import annotations
@@ -20,13 +21,11 @@ from typing import Any, BinaryIO
 
 from core.errors import UserError
 from core.exchange.files import digest, sync_folders, write_atomically
-from core.images.decode import SUFFIXES
+from core.exchange.signature import is_signed, own_key, own_or_new_key, sign
 from core.jobs import JobContext
 
 KEPT_EXPORTS = 20
 _JOURNAL, _UNDONE = "journal.jsonl", "undone"
-# A library from a stranger must not make "undo" write scripts: only kinds of files that an export writes are touched.
-_KINDS = {".txt", ".jsonl", ".ndjson", ".csv", ".tsv", ".json", ".xmp", *SUFFIXES}
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,7 @@ class ExportLog:
         self._folder = library / "exports" / self.name
         self._header = {"version": 1, "format": format, "created": now.isoformat(timespec="seconds")}
         self._file: BinaryIO | None = None
+        self._key: bytes | None = None
         self._named = False
 
     @property
@@ -77,6 +77,7 @@ class ExportLog:
             head, tail = _common(before, after) if splice else (0, 0)
             middle = before[head : len(before) - tail]
             entry |= {"head": head, "tail": tail, "middle": base64.b64encode(middle).decode("ascii")}
+            entry["mtime_ns"] = path.stat().st_mtime_ns
         self._write(entry)
 
     def sync(self) -> None:
@@ -92,12 +93,22 @@ class ExportLog:
             self._file.close()
 
     def _write(self, entry: dict[str, Any]) -> None:
+        self._key = self._key or own_or_new_key()
+        line = _line(entry | {"signature": sign(self._key, _signed(self.name, entry))})
         if self._file is None:
             _forget_old(self._folder.parent)
             self._folder.mkdir(parents=True, exist_ok=True)
             self._file = (self._folder / _JOURNAL).open("ab")
-            self._file.write(json.dumps(self._header).encode("ascii") + b"\n")
-        self._file.write(json.dumps(entry).encode("ascii") + b"\n")
+            self._file.write(_line(self._header))
+        self._file.write(line)
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value).encode("ascii") + b"\n"
+
+
+def _signed(name: str, entry: dict[str, Any]) -> bytes:
+    return json.dumps([name, entry], sort_keys=True).encode("ascii")
 
 
 def _common(before: bytes, after: bytes) -> tuple[int, int]:
@@ -127,21 +138,24 @@ def _folders(exports: Path) -> list[Path]:
     return sorted(path for path in exports.iterdir() if (path / _JOURNAL).is_file())
 
 
-def last_export(library: Path) -> Path | None:
-    """The folder of the last export that has not been undone."""
-    folders = [folder for folder in _folders(library / "exports") if not (folder / _UNDONE).exists()]
-    return folders[-1] if folders else None
+def _last(library: Path) -> tuple[Path, list[dict[str, Any]], list[Path]] | None:
+    """The folder of the last export of ours that has not been undone, with :func:`_entries`."""
+    for folder in reversed(_folders(library / "exports")):
+        if not (folder / _UNDONE).exists():
+            entries, strange = _entries(folder)
+            if entries:
+                return folder, entries, strange
+    return None
 
 
 def describe_last(library: Path) -> LastExport | None:
     """What :func:`undo_last_export` would take back; ``None`` when there is nothing to undo. Raises ``OSError``."""
-    folder = last_export(library)
-    if folder is None:
+    last = _last(library)
+    if last is None:
         return None
-    journal = folder / _JOURNAL
-    entries = _entries(journal)
+    folder, entries, _ = last
     new = sum(entry["before"] is None for entry in entries)
-    return LastExport(folder.name, _made(journal), len(entries) - new, new)
+    return LastExport(folder.name, _made(folder / _JOURNAL), len(entries) - new, new)
 
 
 def _made(journal: Path) -> datetime:
@@ -161,13 +175,15 @@ def undo_last_export(
 
     Raises ``UserError`` when there is nothing to undo.
     """
-    folder = last_export(library)
-    if folder is None:
-        raise UserError("There is no export to undo.", "Exports that were undone or are older are not kept.")
-    entries = _entries(folder / _JOURNAL)
+    last = _last(library)
+    if last is None:
+        hint = f"Of the exports made on this computer the last {KEPT_EXPORTS} can be undone, each once."
+        raise UserError("There is no export to undo.", hint)
+    folder, entries, strange = last
     back: list[Path] = []
     removed: list[Path] = []
-    kept: list[tuple[Path, str]] = []
+    why = "What was noted about it is damaged, or was not noted here; it is left as it is."
+    kept = [(path, why) for path in strange]
     again = False  # what failed by accident may be tried again; what has changed since stays as it is
     for done, entry in enumerate(reversed(entries)):
         ctx.check_cancelled()
@@ -193,32 +209,28 @@ def undo_last_export(
     return UndoReport(folder.name, tuple(back), tuple(removed), tuple(kept))
 
 
-def _entries(journal: Path) -> list[dict[str, Any]]:
-    """The entries; the last line may be cut off by a crash, and then nothing had happened to its file yet."""
-    entries = []
-    for line in journal.read_bytes().split(b"\n")[1:]:
+def _entries(folder: Path) -> tuple[list[dict[str, Any]], list[Path]]:
+    """The entries of a journal, and the files named in lines that we did not write, or not like that. The last line may
+    be cut off by a crash, and then nothing had happened to its file yet."""
+    entries, strange = [], []
+    key = own_key() or b""
+    for line in (folder / _JOURNAL).read_bytes().split(b"\n")[1:]:
         try:
             entry = json.loads(line)
-        except (ValueError, RecursionError):
+            signature = entry.pop("signature", None)
+            if key and is_signed(key, _signed(folder.name, entry), signature):
+                entries.append(entry)
+            else:
+                strange.append(Path(entry["path"]))
+        except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
             continue
-        if _is_entry(entry):
-            entries.append(entry)
-    return entries
-
-
-def _is_entry(entry: object) -> bool:
-    if not isinstance(entry, dict) or not isinstance(entry.get("path"), str) or not isinstance(entry.get("after"), str):
-        return False
-    if entry.get("before") is None:
-        return True
-    lengths = (entry.get("head"), entry.get("tail"))
-    return isinstance(entry.get("middle"), str) and all(isinstance(n, int) and n >= 0 for n in lengths)
+    return entries, strange
 
 
 def _put_back(path: Path, entry: dict[str, Any]) -> bool | None:
     """True: the old bytes are back; False: the file is gone, as it was; ``None``: there was nothing to do."""
-    if path.suffix.lower() not in _KINDS or path.is_symlink():
-        raise UserError("This is no file that an export writes; it is left as it is.")
+    if path.is_symlink():
+        raise UserError("There is a link to another place now; it is left as it is.")
     if not path.exists():
         if entry["before"] is None:
             return None
@@ -233,7 +245,5 @@ def _put_back(path: Path, entry: dict[str, Any]) -> bool | None:
         return False
     tail = entry["tail"]
     before = now[: entry["head"]] + base64.b64decode(entry["middle"]) + (now[len(now) - tail :] if tail else b"")
-    if digest(before) != entry["before"]:
-        raise UserError("The backup in the library is damaged; the file is left as it is.")
-    write_atomically(path, before, durable=True)
+    write_atomically(path, before, durable=True, mtime_ns=entry["mtime_ns"])
     return True

@@ -26,6 +26,11 @@ class MetadataOptions:
     first: int | None = None
 
 
+def is_blank(text: str | None) -> bool:
+    """Whether a field is empty: it is not there, or says nothing but white space."""
+    return not (text or "").strip()
+
+
 @dataclass(frozen=True)
 class FieldChange:
     """One field of one file, ``None`` where it is not there. ``kept``: it has other words than ``after``, and keeps
@@ -36,6 +41,15 @@ class FieldChange:
     after: str | None
     kept: bool = False
     note: str = ""
+
+    @property
+    def writes(self) -> bool:
+        return not self.kept and self.before != self.after
+
+    @property
+    def replaces(self) -> bool:
+        """Whether words are lost by it."""
+        return self.writes and not is_blank(self.before)
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path, PurePosixPath
 
 from core.errors import UserError
@@ -86,14 +87,24 @@ def _claim(photo: Path, name: str) -> tuple[Path, str]:
     return photo.parent, name.casefold()
 
 
-def place_below(photo: ImageRow, out: Path, roots: Sequence[Path]) -> Path:
-    """The folder for this photo's files in the tree below ``out``; with several photo folders, one tree each."""
+def place_below(photo: ImageRow, out: Path, trees: Mapping[Path, str]) -> Path:
+    """The folder for this photo's files below ``out``; with several photo folders, each has one of the ``trees``."""
     relative = PurePosixPath(safe_relative(photo)).parent
-    if len(roots) < 2:
-        return out / relative
-    root = next((root for root in roots if root in photo.path.parents), roots[0])
-    same_name = [one for one in roots if one.name == root.name]
-    return out / (root.name if len(same_name) == 1 else f"{root.name}-{roots.index(root) + 1}") / relative
+    return out / (trees[Path(photo.root)] if len(trees) > 1 else "") / relative
+
+
+def tree_names(roots: Sequence[Path]) -> dict[Path, str]:
+    """A name of its own for each photo folder, case aside: the folder's, with a number where an earlier one has it.
+
+    ``roots`` in the order they were added, so that no later one changes the name of another.
+    """
+    names: dict[Path, str] = {}
+    for number, root in enumerate(roots, 1):
+        taken = {name.casefold() for name in names.values()}
+        name = root.name or "photos"  # a whole drive has none
+        numbered = (f"{name}-{one}" for one in count(number))
+        names[root] = next(one for one in chain([name], numbered) if one.casefold() not in taken)
+    return names
 
 
 def safe_relative(photo: ImageRow) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] - it has no stubs
 
 from core.errors import UserError
-from core.exchange.plan import FieldChange, MetadataOptions
+from core.exchange.plan import FieldChange, MetadataOptions, is_blank
 from core.exchange.xmp_packet import RDF, Packet, new_packet, parse
 
 DC = "http://purl.org/dc/elements/1.1/"
@@ -32,6 +32,7 @@ _FIELDS = {"description": DESCRIPTION, "alt-text": ALT_TEXT}
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _ALT, _SEQ, _LI = f"{{{RDF}}}Alt", f"{{{RDF}}}Seq", f"{{{RDF}}}li"
 _LISTS = (_ALT, _SEQ, f"{{{RDF}}}Bag")
+_RESOURCE = f"{{{RDF}}}resource"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -45,22 +46,18 @@ class Merged:
 
     @property
     def changed(self) -> bool:
-        return any(not change.kept and change.before != change.after for change in self.changes)
+        return any(change.writes for change in self.changes)
 
     @property
     def replaces(self) -> bool:
-        return any(not change.kept and change.before not in (None, change.after) for change in self.changes)
+        return any(change.replaces for change in self.changes)
 
 
 def read_captions_of(content: bytes, source: Path) -> list[str]:
     """The captions in an XMP file: the description, then what Seedcap listed; the alt text where there is neither."""
     packet = parse(content, source)
-    description = _value(packet, DESCRIPTION, any_language=True)
-    found = [description] if description else []
-    found += _listed(packet)
-    if not found and (alt_text := _value(packet, ALT_TEXT, any_language=True)):
-        found = [alt_text]
-    return [text for text in dict.fromkeys(found) if text.strip()]
+    found = _said(packet, DESCRIPTION) + _texts(packet, CAPTIONS) or _said(packet, ALT_TEXT)
+    return [text for text in dict.fromkeys(found) if not is_blank(text)]
 
 
 def merge(
@@ -73,7 +70,7 @@ def merge(
     changes = []
     for name in options.fields:
         changes.append(_merge_field(packet, _FIELDS[name], texts[0], overwrite=overwrite))
-    if len(texts) > 1 or _listed(packet):
+    if len(texts) > 1 or _texts(packet, CAPTIONS):
         changes.append(_merge_list(packet, texts, overwrite=overwrite))
     merged = Merged(packet.text(), packet.encoding, tuple(changes))
     if content is not None:
@@ -87,17 +84,19 @@ def merge(
 
 
 def _merge_field(packet: Packet, name: str, text: str, *, overwrite: bool) -> FieldChange:
-    before = _value(packet, name)
-    kept = before not in (None, "", text) and not overwrite
+    texts = _texts(packet, name)
+    # All of them: only what a person is shown may be replaced.
+    before = "\n".join(dict.fromkeys(said for said in texts if not is_blank(said))) if texts else None
+    kept = not is_blank(before) and before != text and not overwrite
     if not kept and before != text:
         _set_text(packet, name, text)
     return FieldChange(_label(name), before, text, kept)
 
 
 def _merge_list(packet: Packet, texts: Sequence[str], *, overwrite: bool) -> FieldChange:
-    before = _listed(packet)
+    before = _texts(packet, CAPTIONS)
     wanted = list(texts) if len(texts) > 1 else []
-    kept = bool(before) and before != wanted and not overwrite
+    kept = not is_blank("".join(before)) and before != wanted and not overwrite
     if not kept and before != wanted:
         _remove(packet, CAPTIONS)
         if wanted:
@@ -119,51 +118,60 @@ def _nodes(packet: Packet) -> list[Any]:
     return [node for node in packet.rdf if node.tag == f"{{{RDF}}}Description"]
 
 
-def _property(packet: Packet, name: str) -> Any:
-    return next((child for node in _nodes(packet) for child in node if child.tag == name), None)
+def _properties(packet: Packet, name: str) -> list[Any]:
+    return [child for node in _nodes(packet) for child in node if child.tag == name]
 
 
-def _value(packet: Packet, name: str, *, any_language: bool = False) -> str | None:
-    """The text of a field: its default language, or a plain text as some programs write it."""
-    element = _property(packet, name)
-    if element is None:
-        return next((node.get(name) for node in _nodes(packet) if node.get(name) is not None), None)
-    items = _items(element)
-    if items is None:
-        return element.xpath("string()")
-    chosen = _default(items)
-    if chosen is None and any_language:
-        chosen = next(iter(items), None)
-    return None if chosen is None else chosen.xpath("string()")
+def _texts(packet: Packet, name: str) -> list[str]:
+    """What a field says in its default language, in every place where programs put it: attributes, plain elements,
+    lists, and any of these twice."""
+    texts = [node.get(name) for node in _nodes(packet) if name in node.attrib]
+    for element in _properties(packet, name):
+        items = _items(element)
+        texts += [_text(one) for one in ([element] if items is None else filter(_is_default, items))]
+    return texts
+
+
+def _said(packet: Packet, name: str) -> list[str]:
+    """What a field says in its default language, else its first text in any other."""
+    if texts := [text for text in _texts(packet, name) if not is_blank(text)]:
+        return texts
+    items = [item for element in _properties(packet, name) for item in _items(element) or ()]
+    return [_text(item) for item in items][:1]
+
+
+def _text(element: Any) -> str:
+    return element.get(_RESOURCE) or element.xpath("string()")
 
 
 def _items(element: Any) -> list[Any] | None:
-    container = next((child for child in element if child.tag in _LISTS), None)
-    return None if container is None else [child for child in container if child.tag == _LI]
+    """The items of a property's lists; ``None``: it has no list, and is a text itself."""
+    containers = [child for child in element if child.tag in _LISTS]
+    return [item for container in containers for item in container if item.tag == _LI] if containers else None
 
 
-def _default(items: Sequence[Any]) -> Any:
-    return next((item for item in items if (item.get(_LANG) or "x-default").lower() == "x-default"), None)
-
-
-def _listed(packet: Packet) -> list[str]:
-    element = _property(packet, CAPTIONS)
-    items = None if element is None else _items(element)
-    return [item.xpath("string()") for item in items or ()]
+def _is_default(element: Any) -> bool:
+    return (element.get(_LANG) or "x-default").lower() == "x-default"
 
 
 def _set_text(packet: Packet, name: str, text: str) -> None:
-    element = _property(packet, name)
-    alternatives = None if element is None else next((child for child in element if child.tag == _ALT), None)
-    if alternatives is None:
-        _remove(packet, name)
-        alternatives = etree.SubElement(_new_property(packet, name), _ALT)
-    item = _default([child for child in alternatives if child.tag == _LI])
-    if item is None:
-        item = etree.Element(_LI)
-        item.set(_LANG, "x-default")
+    """Leave one place of all that :func:`_texts` finds, and let it say ``text``."""
+    home = next((element for element in _properties(packet, name) if _items(element) is not None), None)
+    _remove(packet, name, but=home)
+    if home is None:
+        home = _new_property(packet, name)
+        etree.SubElement(home, _ALT)
+    alternatives = next(child for child in home if child.tag in _LISTS)
+    alternatives.tag = _ALT
+    defaults = [item for item in _items(home) or () if _is_default(item)]
+    for item in defaults[1:]:
+        _take_out(item)
+    item = defaults[0] if defaults else etree.Element(_LI)
+    if not defaults:
         alternatives.insert(0, item)  # the default comes first, says the standard
         item.tail = alternatives.text
+    item.set(_LANG, "x-default")
+    item.attrib.pop(_RESOURCE, None)
     for child in list(item):
         item.remove(child)
     item.text = text
@@ -183,29 +191,44 @@ def _new_property(packet: Packet, name: str) -> Any:
     return element
 
 
-def _remove(packet: Packet, name: str) -> None:
+def _remove(packet: Packet, name: str, but: Any = None) -> None:
     for node in _nodes(packet):
-        if node.get(name) is not None:
-            del node.attrib[name]
-        for child in [child for child in node if child.tag == name]:
-            before = child.getprevious()
-            if child.tail and before is not None:
-                before.tail = (before.tail or "") + child.tail
-            elif child.tail:
-                node.text = (node.text or "") + child.tail
-            node.remove(child)
+        node.attrib.pop(name, None)
+    for element in _properties(packet, name):
+        if element is not but:
+            _take_out(element)
+
+
+def _take_out(element: Any) -> None:
+    """Remove an element, and leave the white space behind it."""
+    parent, before = element.getparent(), element.getprevious()
+    if element.tail and before is not None:
+        before.tail = (before.tail or "") + element.tail
+    elif element.tail:
+        parent.text = (parent.text or "") + element.tail
+    parent.remove(element)
 
 
 def _foreign(root: Any) -> Counter[tuple[Any, ...]]:
-    """Everything that is not one of our texts, to be found again afterwards: elements, attributes, texts, comments."""
+    """Everything but the texts that :func:`_texts` finds, to be found again afterwards: elements, attributes, texts,
+    comments; also what others put inside our fields."""
     found: Counter[tuple[Any, ...]] = Counter()
     for element in root.iter():
-        ours = next((one for one in (element, *element.iterancestors()) if one.tag in _PREFIXES), None)
-        if ours is not None and (element.get(_LANG) or "x-default").lower() == "x-default":
-            continue
-        tag = element.tag if isinstance(element.tag, str) else str(element.tag)
-        found[("element", tag, (element.text or "").strip())] += 1
+        tag, ours = str(element.tag), _holds_our_text(element)
+        if not ours:
+            found[("element", tag, (element.text or "").strip())] += 1
         if isinstance(element.tag, str):
-            others = ((key, value) for key, value in element.attrib.items() if key not in _PREFIXES)
-            found.update(("attribute", tag, key, value) for key, value in others)
+            skipped = (*_PREFIXES, _LANG, _RESOURCE) if ours else tuple(_PREFIXES)
+            found.update(("attribute", tag, key, value) for key, value in element.attrib.items() if key not in skipped)
     return found
+
+
+def _holds_our_text(element: Any) -> bool:
+    """Whether an element is one of our fields, its list or an item of that, in the default language."""
+    if not _is_default(element):
+        return False
+    if element.tag == _LI and element.getparent() is not None:
+        element = element.getparent()
+    if element.tag in _LISTS and element.getparent() is not None:
+        element = element.getparent()
+    return element.tag in _PREFIXES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from sqlalchemy import select, update
@@ -12,15 +13,16 @@ from core.library.library import Library
 from core.library.tables import Folder, Image, Split, Vector
 
 
-def same_pixels(library: Library, path: Path) -> bool:
+def same_pixels(library: Library, path: Path, *, bytes_of: Path | None = None) -> bool:
     """Tell the library that the file at ``path`` has other bytes, but shows what it showed; ``False``: not its photo.
+    Where they are about to be put there, ``bytes_of`` is the file that has them.
 
     The next scan then finds nothing changed. The vectors of the former bytes serve the new ones too, and a held-out
     photo stays held out. Raises ``OSError`` when the file cannot be read.
     """
-    with path.open("rb") as file:
+    with (bytes_of or path).open("rb") as file:
         new_hash = hashlib.file_digest(file, "sha256").hexdigest()
-    status = path.stat()
+        status = os.fstat(file.fileno())
     with library.writing() as session:
         found = session.execute(
             select(Image.id, Image.content_hash, Image.relative_path, Folder.path)

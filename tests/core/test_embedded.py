@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from sqlalchemy import insert, select
 
 from core.errors import UserError
 from core.exchange import embedded, history
-from core.exchange.exports import plan_export, write_export
+from core.exchange.exports import plan_export, undo_export, write_export
 from core.jobs import QuietContext
 from core.library import edits, queries
 from core.library.library import Library
@@ -152,6 +153,60 @@ def test_a_photo_is_left_as_it_is_when_anything_is_not_as_it_should_be(library, 
     report = write_export(plan, QuietContext())
     assert report.written == 0 and len(report.failed) == 4
     assert {path: path.read_bytes() for path in photos.iterdir()} == before
+
+
+@needs_exiftool
+def test_a_photo_keeps_its_comment_and_undo_gives_its_date_back(library, tmp_path):
+    photo = tmp_path / "photos" / "a.jpg"
+    try:
+        os.setxattr(photo, "user.xdg.comment", b"of last summer")
+    except (OSError, AttributeError):
+        pytest.skip("no extended attributes here")
+    os.utime(photo, ns=(10**18, 10**18))
+    _label(library, tmp_path)
+    _export(library)
+    assert os.getxattr(photo, "user.xdg.comment") == b"of last summer"
+    undo_export(library, QuietContext())
+    assert os.getxattr(photo, "user.xdg.comment") == b"of last summer" and photo.stat().st_mtime_ns == 10**18
+    assert look(library, tmp_path / "photos").changed == 0
+
+
+@needs_exiftool
+def test_nothing_more_is_tried_when_the_disk_is_full(library, tmp_path, monkeypatch):
+    _label(library, tmp_path)
+    plan = plan_export(library, "metadata")
+    tried = []
+
+    def fails(tool, path, copy, values):
+        tried.append(path)
+        raise UserError("ExifTool cannot write it: Error writing output file.")
+
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(embedded.ExifTool, "write_copy", fails)
+    monkeypatch.setattr(embedded, "write_temporary", full)
+    report = write_export(plan, QuietContext())
+    assert len(tried) == 1 and len(report.failed) == 4
+    assert all("No space" in reason for _, reason in report.failed)
+
+
+@needs_exiftool
+@pytest.mark.parametrize("trouble", ["same_pixels", "put_in_place"])
+def test_photo_and_library_agree_when_either_cannot_be_written(library, tmp_path, monkeypatch, trouble):
+    _label(library, tmp_path)
+    photos = tmp_path / "photos"
+    before = {path: path.read_bytes() for path in photos.iterdir()}
+
+    def fails(*args, **options):
+        raise UserError("The library is busy in another program.") if trouble == "same_pixels" else OSError(5, "no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(embedded, trouble, fails)
+        report = write_export(plan_export(library, "metadata"), QuietContext())
+    assert report.written == 0 and len(report.failed) == 4
+    assert {path: path.read_bytes() for path in photos.iterdir()} == before
+    assert look(library, photos).changed == 0
 
 
 @needs_exiftool

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import errno
-import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -22,9 +22,10 @@ from core.exchange import captions_file, files, formats, writing
 from core.exchange.captions_file import read_captions
 from core.exchange.evaluation_files import find_photo
 from core.exchange.exports import plan_export, write_export
-from core.exchange.files import digest, is_below
+from core.exchange.files import is_below
 from core.exchange.history import KEPT_EXPORTS, describe_last, undo_last_export
 from core.exchange.imports import import_captions
+from core.exchange.sidecars import tree_names
 from core.exchange.text import decode
 from core.jobs import QuietContext
 from core.library import edits, queries
@@ -202,6 +203,16 @@ def test_a_dry_run_shows_every_field_before_and_after(library, tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("said", [b"", b" \r\n", b"\xef\xbb\xbf\n"])
+def test_an_empty_text_file_is_filled_and_empty_again_after_undo(library, tmp_path, said):
+    text = _write(tmp_path / "photos" / "00.txt", said)
+    (item,) = [item for item in plan_export(library, "txt").items if item.path == text]
+    assert item.action == "merge" and not item.changes[0].kept
+    assert _export(library).kept == () and text.read_text() == "a red kite\n"
+    _undo(library)
+    assert text.read_bytes() == said
+
+
 def test_a_file_name_never_gives_two_photos_one_sidecar(tmp_path):
     photos = tmp_path / "photos"
     for number, name in enumerate(["a.jpg", "a.png", "a.jpg.png", "A.JPG.webp", "b.jpg", "c.gif"]):
@@ -215,6 +226,36 @@ def test_a_file_name_never_gives_two_photos_one_sidecar(tmp_path):
         (photos / "a.png").unlink()
         look(library, photos)
         assert "a.jpg.txt" in {item.path.name for item in plan_export(library, "txt").items}
+
+
+@pytest.mark.parametrize("format", ["txt", "xmp"])
+def test_photos_of_several_folders_never_share_a_file_below_out(tmp_path, format):
+    roots = [tmp_path / name for name in ("x/photos", "y/photos", "z/photos-2", "z/Photos")]
+    with Library.create(tmp_path / "test") as library:
+        for number, root in enumerate(roots):
+            write_photo(root / "1.jpg", seed=number)
+            look(library, root)
+        for row in queries.images_of(library):
+            edits.add_seed(library, row.id, f"of {row.path}")
+        plan = plan_export(library, format, tmp_path / "out")
+    said = {item.changes[0].after.strip(): item.path.parent.name for item in plan.items}
+    names = ["photos", "photos-2", "photos-2-3", "Photos-4"]
+    assert said == {f"of {root / '1.jpg'}": name for root, name in zip(roots, names, strict=True)}
+    assert list(tree_names([Path("/"), Path("/photos")]).values()) == ["photos", "photos-2"]
+
+
+@pytest.mark.parametrize("name", ["test.seedcap/library.db", "test.seedcap/new/x.csv", "photos/00.png", "new.JPG"])
+def test_no_export_takes_the_place_of_a_photo_or_of_the_library(library, tmp_path, name):
+    with pytest.raises(UserError, match=r"inside the library|name of a photo"):
+        _export(library, "csv", out=tmp_path / name, overwrite=True)
+
+
+def test_what_is_no_text_is_not_replaced(library, tmp_path):
+    photo = shutil.copy(tmp_path / "photos" / "00.png", tmp_path / "picture")
+    content = photo.read_bytes()
+    report = _export(library, "csv", out=photo, overwrite=True)
+    assert [(path, "no text" in reason) for path, reason in report.failed] == [(photo, True)]
+    assert _export(library, "csv", out=photo).kept == (photo,) and photo.read_bytes() == content
 
 
 def test_a_library_of_a_stranger_makes_nothing_be_written_elsewhere(library, tmp_path):
@@ -379,10 +420,9 @@ def test_a_file_that_the_disk_does_not_take_is_not_said_to_be_written(library, t
     sync, before = files.sync_file, set((tmp_path / "photos").iterdir())
 
     def fails_once(path):
-        if path.read_bytes().startswith(b"two"):
-            sync(path)
-            return
-        raise OSError(errno.EIO, "Input/output error")
+        if path.read_bytes().startswith(b"a red"):
+            raise OSError(errno.EIO, "Input/output error")
+        sync(path)
 
     monkeypatch.setattr(files, "sync_file", fails_once)
     report = _export(library, overwrite=True)
@@ -390,23 +430,6 @@ def test_a_file_that_the_disk_does_not_take_is_not_said_to_be_written(library, t
     assert [(path.name, "Input/output" in reason) for path, reason in report.failed] == [("00.txt", True)]
     assert (tmp_path / "photos" / "00.txt").read_text() == "mine"
     assert set((tmp_path / "photos").iterdir()) - before == {tmp_path / "photos" / "01.txt"}
-
-
-def test_a_journal_of_a_stranger_touches_no_programs_and_no_damaged_backup_is_used(library, tmp_path):
-    script = _write(tmp_path / "run.sh", "echo")
-    _export(library)
-    journal = next((library.path / "exports").glob("*/journal.jsonl"))
-    lines = [json.loads(line) for line in journal.read_text().splitlines()]
-    forged = {**lines[1], "path": str(script), "after": digest(b"echo")}
-    _write(tmp_path / "photos" / "00.txt", "now")
-    broken = {
-        "path": str(tmp_path / "photos" / "00.txt"), "before": "0" * 64, "head": 0, "tail": 0, "middle": "eA==",
-        "after": digest(b"now"),
-    }  # fmt: skip
-    journal.write_text("\n".join(json.dumps(line) for line in [lines[0], forged, broken]))
-    report = _undo(library)
-    assert len(report.kept) == 2 and script.read_text() == "echo"
-    assert (tmp_path / "photos" / "00.txt").read_text() == "now"
 
 
 def test_only_the_last_exports_are_kept(library):

@@ -113,6 +113,72 @@ def test_a_description_in_any_usual_form_is_read_and_replaced(body):
     assert read_captions_of(merged.text.encode(), SOURCE) == ["new"] and "old" not in merged.text
 
 
+def _packet(body: str, more: str = "", attributes: str = "") -> str:
+    """An XMP file with ``body`` in its first rdf:Description, and ``more`` beside that."""
+    return (
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:dc="http://purl.org/dc/elements/1.1/" '
+        f'xmlns:xmp="http://ns.adobe.com/xap/1.0/"><rdf:Description rdf:about="" {attributes}>{body}</rdf:Description>'
+        f"{more}</rdf:RDF>"
+    )
+
+
+_WORDS = "<dc:description><rdf:Alt><rdf:li>my words</rdf:li></rdf:Alt></dc:description>"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (_packet("<dc:description/>", f"<rdf:Description>{_WORDS}</rdf:Description>"), "my words"),
+        (_packet("<dc:description/>", attributes='dc:description="my words"'), "my words"),
+        (_packet(_WORDS.replace("<rdf:li>", '<rdf:li xml:lang="x-default"> </rdf:li><rdf:li>')), "my words"),
+        (_packet(_WORDS.replace("Alt>", "Bag>").replace("</rdf:li>", "</rdf:li><rdf:li>more</rdf:li>")),
+         "my words\nmore"),
+        (_packet('<dc:description rdf:resource="my words"/>'), "my words"),
+    ],
+)  # fmt: skip
+def test_words_in_an_unusual_place_are_shown_and_only_replaced_where_that_is_asked_for(text, shown):
+    kept = _merge(text, "new", fields=("description",))
+    assert [(change.before, change.kept) for change in kept.changes] == [(shown, True)] and kept.text == text
+    assert read_captions_of(text.encode(), SOURCE) == shown.split("\n")
+    merged = _merge(text, "new", overwrite=True, fields=("description",))
+    assert merged.replaces and merged.changes[0].before == shown
+    assert read_captions_of(merged.text.encode(), SOURCE) == ["new"]
+    assert "my words" not in merged.text and merged.text.count("<dc:description") == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        ' rdf:parseType="Resource"><rdf:value>old</rdf:value><xmp:Label>red</xmp:Label>',
+        ' xmp:Label="red">old',
+        '><rdf:Alt><rdf:li rdf:parseType="Literal"><xmp:b>red</xmp:b></rdf:li></rdf:Alt>',
+        "><rdf:Alt><rdf:li>old<!-- red --></rdf:li></rdf:Alt>",
+        ' xml:lang="de">rot, red',
+    ],
+)
+def test_what_others_say_inside_our_field_is_never_lost(body):
+    text = _packet(f"<dc:description{body}</dc:description>")
+    assert _merge(text, "new").changes[0].kept
+    with pytest.raises(UserError, match="without losing"):
+        _merge(text, "new", overwrite=True)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "",
+        " \n ",
+        '<rdf:Alt><rdf:li xml:lang="de">rot</rdf:li></rdf:Alt>',
+        '<rdf:Bag><rdf:li> </rdf:li><rdf:li xml:lang="de">rot</rdf:li></rdf:Bag>',
+    ],
+)
+def test_a_field_without_words_is_filled(said):
+    merged = _merge(_packet(f"<dc:description>{said}</dc:description>"), "new", fields=("description",))
+    assert not merged.changes[0].kept and merged.changed and not merged.replaces
+    assert read_captions_of(merged.text.encode(), SOURCE) == ["new"]
+    assert ('<rdf:li xml:lang="de">rot</rdf:li>' in merged.text) == ("rot" in said)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
 def test_a_file_keeps_its_encoding_and_its_line_ends(encoding):
     content = LIGHTROOM.replace("\n", "\r\n").encode(encoding)
