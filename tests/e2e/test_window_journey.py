@@ -93,8 +93,8 @@ def test_from_a_folder_to_text_files(qtbot, window, scenes):
 
     window.go("deliver")
     settle(qtbot, window)
-    assert deliver.preview.rowCount() == 7
-    deliver.run_export()
+    assert deliver.exporting.preview.rowCount() == 7
+    deliver.exporting.run_export()
     qtbot.waitUntil(lambda: window.session.light.current is None, timeout=WAIT)
     assert len(list(scenes.glob("*.txt"))) == 7
     with Library.open(window.session.service.path) as library:
