@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
-from core.exchange.text import decode, decode_text, read_bytes
+from core.exchange.text import decode, decode_text, read_bytes, readable
 from core.images.decode import SUFFIXES
 
 __all__ = ["CaptionsFile", "Notes", "decode_text", "read_captions"]
@@ -22,15 +22,15 @@ NOTED = 1000
 """So many lines that say nothing are told one by one; the others are counted."""
 _NAME_KEYS = ("image", "file_name", "file", "filename", "image_name", "image_path", "path", "photo")
 _TEXT_KEYS = ("caption", "captions", "text", "description", "sentence", "sentences", "comment", "raw")
-_TOKEN_NUMBER = re.compile(r"#\d+$")
+_TOKEN_NUMBER = re.compile(r"#\d+\s*$")
 _COCO_KEYS = frozenset({"id", "image_id", "width", "height"})
 
 
 @dataclass(frozen=True)
 class CaptionsFile:
-    """``entries``: photo name (as the file has it) and caption, in order. ``skipped``: the first lines that say
-    nothing, of ``skipped_count``. ``ignored``: columns and fields that were not taken in. ``encoding``: set where the
-    file did not say its own and it is no plain UTF-8."""
+    """``entries``: photo name (as the file has it, white space and stray bytes included) and caption, in order.
+    ``skipped``: the first lines that say nothing, of ``skipped_count``. ``ignored``: columns and fields that were not
+    taken in. ``encoding``: set where the file did not say its own and it is no plain UTF-8."""
 
     entries: tuple[tuple[str, str], ...]
     skipped: tuple[str, ...] = ()
@@ -58,7 +58,8 @@ class Notes:
                 self.ignored.setdefault(name)
 
     def file(self, entries: Iterable[tuple[str, str]], encoding: str | None = None) -> CaptionsFile:
-        return CaptionsFile(tuple(entries), tuple(self.skipped), self.count, tuple(self.ignored), encoding)
+        said = ((name, readable(text)) for name, text in entries)
+        return CaptionsFile(tuple(said), tuple(self.skipped), self.count, tuple(self.ignored), encoding)
 
 
 def read_captions(source: Path) -> CaptionsFile:
@@ -157,14 +158,13 @@ def _header(row: list[str]) -> tuple[int, int] | None:
 
 
 def _starts_with_photo(row: list[str]) -> bool:
-    return len(row) >= 2 and _photo_name(row[0]).lower().endswith(tuple(SUFFIXES))
+    return len(row) >= 2 and _photo_name(row[0].strip()).lower().endswith(tuple(SUFFIXES))
 
 
 def _photo_name(cell: str) -> str:
     """``a.jpg#2``, the third caption of a photo, names ``a.jpg``; ``a#2`` is a name of its own."""
-    name = cell.strip()
-    plain = _TOKEN_NUMBER.sub("", name)
-    return plain if plain.lower().endswith(tuple(SUFFIXES)) else name
+    plain = _TOKEN_NUMBER.sub("", cell)
+    return plain if plain.lower().endswith(tuple(SUFFIXES)) else cell
 
 
 def _columns(source: Path, row: list[str]) -> tuple[tuple[int, int], bool]:
@@ -242,7 +242,7 @@ def _from_coco(value: Mapping[str, Any], notes: Notes) -> Iterator[tuple[str, st
             continue
         name = _first(image, _NAME_KEYS)
         if isinstance(name, str) and name.strip():
-            names[str(image.get("id", name))] = name.strip()
+            names[str(image.get("id", name))] = name
             yield from _from_object(image, notes)  # some sets keep the sentences with the picture
     annotations = value.get("annotations")
     for annotation in annotations if isinstance(annotations, list) else ():
@@ -261,7 +261,7 @@ def _from_object(item: Mapping[str, Any], notes: Notes) -> Iterator[tuple[str, s
         repeats = key in _TEXT_KEYS and isinstance(value, str) and value in texts
         if key != found and value is not name and not repeats and key not in _COCO_KEYS:
             notes.ignore([key])
-    yield from ((name.strip(), line) for line in texts)
+    yield from ((name, line) for line in texts)
 
 
 def _first(item: Mapping[str, Any], keys: Iterable[str]) -> Any:

@@ -25,7 +25,7 @@ from core.exchange.exports import plan_export, write_export
 from core.exchange.files import digest, is_below
 from core.exchange.history import KEPT_EXPORTS, describe_last, undo_last_export
 from core.exchange.imports import import_captions
-from core.exchange.text import decode
+from core.exchange.text import decode, readable
 from core.jobs import QuietContext
 from core.library import edits, queries
 from core.library.library import Library
@@ -84,7 +84,7 @@ def test_every_encoding_and_line_end_is_read(tmp_path, encoding, mark, guessed, 
 def test_latin_1_and_a_stray_byte_in_utf_8_lose_nothing():
     assert decode("Cafe\x81 \xe9".encode("latin-1"), Path("x")).text == "Cafe\x81 é"
     mixed = decode("ééééééé".encode() + b"\xe9 " + "ü".encode(), Path("x"))
-    assert (mixed.text, mixed.encoding, mixed.guessed) == ("éééééééé ü", "utf-8", True)
+    assert (readable(mixed.text), mixed.encoding, mixed.guessed) == ("éééééééé ü", "utf-8", True)
     with pytest.raises(UserError, match=r"x\.csv is not a text file"):
         decode(b"\x00\x01\x02\x03" * 20, Path("x.csv"))
 
