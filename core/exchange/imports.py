@@ -10,17 +10,17 @@ from core.errors import UserError
 from core.exchange.caption_folder import read_folder
 from core.exchange.captions_file import Notes, read_captions
 from core.exchange.matching import PhotoNames, Place
-from core.library.edits import MAX_LENGTH, add_captions
+from core.library.edits import MAX_LENGTH, add_captions, says_nothing
 from core.library.library import Library, absolute
 from core.library.queries import folders, images_of
 
 
 @dataclass(frozen=True)
 class ImportReport:
-    """``captions``: how many are new in the library; ``present``: how many it had already; ``photos``: how many photos
-    the file speaks of; ``unmatched``: names of no photo here; ``ambiguous``: names of several; ``skipped``: the first
-    lines that say nothing, or far too much, of ``skipped_count``; ``ignored``: columns that were not taken in;
-    ``encoding``: which one was guessed, where the file does not say."""
+    """``captions``: how many are new in the library, or seeds from now on; ``present``: how many it had already;
+    ``photos``: how many photos the file speaks of; ``unmatched``: names of no photo here; ``ambiguous``: names of
+    several; ``skipped``: the first lines that say nothing, or far too much, of ``skipped_count``; ``ignored``: columns
+    that were not taken in; ``encoding``: which one was guessed, where the file does not say."""
 
     captions: int
     present: int
@@ -62,7 +62,7 @@ def import_captions(library: Library, source: Path, as_: Literal["seed", "candid
                 continue
             if len(text.strip()) > MAX_LENGTH:
                 notes.skip(f"{name}: a caption of {len(text):,} characters")
-            elif not text.replace("\x00", "").strip():
+            elif says_nothing(text):
                 notes.skip(f"{name}: no caption")
             else:
                 texts.setdefault(names.ids[name], []).append(text)
