@@ -7,7 +7,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.disk import is_pipe_or_device
 from core.errors import UserError
+from core.exchange.files import NO_FILE
 
 MAX_BYTES = 512 * 1024 * 1024
 _MARKS = (
@@ -34,6 +36,8 @@ class Decoded:
 def read_bytes(source: Path, limit: int = MAX_BYTES) -> bytes:
     """The bytes of a file of at most ``limit`` bytes; a ``UserError`` that names it where it cannot be read."""
     try:
+        if is_pipe_or_device(source):
+            raise OSError(0, NO_FILE)
         with source.open("rb") as file:
             content = file.read(limit + 1)
     except FileNotFoundError:

@@ -249,6 +249,20 @@ def test_names_in_a_captions_file_open_no_file(library, tmp_path):
     assert found.entries == (("01", "fine"),) and "leads out of the folder" in found.skipped[0]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_the_place_of_a_captions_file_is_not_waited_for(library, tmp_path):
+    os.mkfifo(tmp_path / "photos" / "00.txt")
+    os.mkfifo(tmp_path / "photos" / "00.png.xmp")
+    _write(tmp_path / "photos" / "01.txt", "fine")
+    report = import_captions(library, tmp_path / "photos")
+    assert report.captions == 1 and report.skipped_count == 2 and all("a pipe" in line for line in report.skipped)
+    with pytest.raises(UserError, match=r"00\.txt cannot be read: it is not a file"):
+        read_captions(tmp_path / "photos" / "00.txt")
+    for format in ("txt", "xmp"):
+        ((path, reason),) = plan_export(library, format).refused
+        assert path.name.startswith("00.") and "a pipe" in reason
+
+
 def test_a_link_in_the_place_of_a_sidecar_is_not_followed(library, tmp_path):
     target = _write(tmp_path / "elsewhere.txt", "untouched")
     (tmp_path / "photos" / "00.txt").symlink_to(target)
