@@ -1,11 +1,18 @@
-"""Waiting until the disk has what was written, so that a power cut cannot take it back."""
+"""Waiting until the disk has what was written, so that a power cut cannot take it back; and never for anything else."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
+
+
+def is_pipe_or_device(path: Path) -> bool:
+    """Whether opening ``path`` might wait for ever, as for somebody to write into a pipe. Raises ``OSError``."""
+    mode = path.stat().st_mode
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def sync_file(path: Path) -> None:

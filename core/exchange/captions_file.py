@@ -6,13 +6,14 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
-from core.exchange.text import decode, decode_text, read_bytes
+from core.exchange.tables import rows
+from core.exchange.text import decode, decode_text, read_bytes, readable
 from core.images.decode import SUFFIXES
 
 __all__ = ["CaptionsFile", "Notes", "decode_text", "read_captions"]
@@ -22,15 +23,15 @@ NOTED = 1000
 """So many lines that say nothing are told one by one; the others are counted."""
 _NAME_KEYS = ("image", "file_name", "file", "filename", "image_name", "image_path", "path", "photo")
 _TEXT_KEYS = ("caption", "captions", "text", "description", "sentence", "sentences", "comment", "raw")
-_TOKEN_NUMBER = re.compile(r"#\d+$")
+_TOKEN_NUMBER = re.compile(r"#\d+\s*$")
 _COCO_KEYS = frozenset({"id", "image_id", "width", "height"})
 
 
 @dataclass(frozen=True)
 class CaptionsFile:
-    """``entries``: photo name (as the file has it) and caption, in order. ``skipped``: the first lines that say
-    nothing, of ``skipped_count``. ``ignored``: columns and fields that were not taken in. ``encoding``: set where the
-    file did not say its own and it is no plain UTF-8."""
+    """``entries``: photo name (as the file has it, white space and stray bytes included) and caption, in order.
+    ``skipped``: the first lines that say nothing, of ``skipped_count``. ``ignored``: columns and fields that were not
+    taken in. ``encoding``: set where the file did not say its own and it is no plain UTF-8."""
 
     entries: tuple[tuple[str, str], ...]
     skipped: tuple[str, ...] = ()
@@ -58,7 +59,8 @@ class Notes:
                 self.ignored.setdefault(name)
 
     def file(self, entries: Iterable[tuple[str, str]], encoding: str | None = None) -> CaptionsFile:
-        return CaptionsFile(tuple(entries), tuple(self.skipped), self.count, tuple(self.ignored), encoding)
+        said = ((name, readable(text)) for name, text in entries)
+        return CaptionsFile(tuple(said), tuple(self.skipped), self.count, tuple(self.ignored), encoding)
 
 
 def read_captions(source: Path) -> CaptionsFile:
@@ -98,46 +100,63 @@ def read_captions(source: Path) -> CaptionsFile:
 
 
 def _from_table(source: Path, text: str, encoding: str | None) -> CaptionsFile:
-    delimiter, text = _dialect(text)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    delimiter, first, text = _dialect(text)
     entries: list[tuple[str, str]] = []
     notes = Notes()
-    columns: tuple[int, int] | None = None
-    for row in _rows(reader, notes):
+    columns: _Columns | None = None
+    for number, row in rows(text, delimiter, lambda line, why: notes.skip(f"line {line + first}: {why}")):
         if not any(cell.strip() for cell in row):
             continue
         if columns is None:
             columns, is_header = _columns(source, row)
             if is_header:
-                notes.ignore(cell.strip() for at, cell in enumerate(row) if at not in columns and cell.strip())
+                notes.ignore(cell.strip() for at, cell in enumerate(row) if not columns.has(at) and cell.strip())
                 continue
-        if len(row) <= max(columns) or not row[columns[0]].strip() or not row[columns[1]].strip():
-            notes.skip(f"line {reader.line_num}: no photo or no caption")
-            continue
-        entries.append((_photo_name(row[columns[0]]), row[columns[1]]))
+        try:
+            entries.append(columns.entry(row, delimiter))
+        except ValueError as error:
+            notes.skip(f"line {number + first}: {error}")
     if columns is None and not notes.count:
         raise UserError(f"{source} is empty.", "Give a file with the columns image,caption.")
     _something(source, entries, notes)
     return notes.file(entries, encoding)
 
 
-def _rows(reader: Any, notes: Notes) -> Iterator[list[str]]:
-    """The rows that can be read; the reader goes on with the line after one that cannot."""
-    while True:
-        try:
-            yield next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            notes.skip(f"line {reader.line_num}: {error}")
+@dataclass(frozen=True)
+class _Columns:
+    """Where a row has the photo and the caption, of how many columns."""
+
+    photo: int
+    caption: int
+    number: int
+
+    def has(self, at: int) -> bool:
+        return at in (self.photo, self.caption)
+
+    def entry(self, row: list[str], delimiter: str) -> tuple[str, str]:
+        """Photo name and caption. A caption that ends the row may hold the delimiter without quotes. Raises
+        ``ValueError`` in words for a row that does not say what is what."""
+        cells = list(row)
+        while len(cells) > self.number and not cells[-1].strip():
+            cells.pop()
+        if len(cells) > self.number and self.caption == self.number - 1:
+            cells[self.caption :] = [delimiter.join(cells[self.caption :])]
+        if len(cells) > self.number:
+            raise ValueError(f"{len(cells)} cells, but {self.number} columns; a text with “{delimiter}” needs quotes")
+        if len(cells) <= max(self.photo, self.caption) or not all(
+            cells[at].strip() for at in (self.photo, self.caption)
+        ):
+            raise ValueError("no photo or no caption")
+        return _photo_name(cells[self.photo]), cells[self.caption]
 
 
-def _dialect(text: str) -> tuple[str, str]:
-    """The delimiter: what ``sep=`` says, as Excel understands it, else the one by which the first line makes sense."""
+def _dialect(text: str) -> tuple[str, int, str]:
+    """The delimiter, the number of the first line, and the text from there on. The delimiter is what ``sep=`` says, as
+    Excel understands it, else the one by which the first line makes sense."""
     first, _, rest = text.partition("\n")
     said = re.fullmatch(r"\s*\"?sep=(.)\"?\s*", first)
     if said and said[1] in ",;\t|":
-        return said[1], rest
+        return said[1], 2, rest
     candidates = sorted((",", ";", "\t", "|"), key=first.count, reverse=True)
     for delimiter in candidates:
         try:
@@ -145,8 +164,8 @@ def _dialect(text: str) -> tuple[str, str]:
         except csv.Error:
             continue
         if _header(row) or _starts_with_photo(row):
-            return delimiter, text
-    return candidates[0], text
+            return delimiter, 1, text
+    return candidates[0], 1, text
 
 
 def _header(row: list[str]) -> tuple[int, int] | None:
@@ -157,22 +176,21 @@ def _header(row: list[str]) -> tuple[int, int] | None:
 
 
 def _starts_with_photo(row: list[str]) -> bool:
-    return len(row) >= 2 and _photo_name(row[0]).lower().endswith(tuple(SUFFIXES))
+    return len(row) >= 2 and _photo_name(row[0].strip()).lower().endswith(tuple(SUFFIXES))
 
 
 def _photo_name(cell: str) -> str:
     """``a.jpg#2``, the third caption of a photo, names ``a.jpg``; ``a#2`` is a name of its own."""
-    name = cell.strip()
-    plain = _TOKEN_NUMBER.sub("", name)
-    return plain if plain.lower().endswith(tuple(SUFFIXES)) else name
+    plain = _TOKEN_NUMBER.sub("", cell)
+    return plain if plain.lower().endswith(tuple(SUFFIXES)) else cell
 
 
-def _columns(source: Path, row: list[str]) -> tuple[tuple[int, int], bool]:
+def _columns(source: Path, row: list[str]) -> tuple[_Columns, bool]:
     """Which columns hold the photo and the caption, and whether this row is the header that says so."""
     if (named := _header(row)) is not None:
-        return named, True
+        return _Columns(*named, len(row)), True
     if _starts_with_photo(row):
-        return (0, 1), False
+        return _Columns(0, 1, 2), False
     raise UserError(
         f"{source} does not say which column is the photo and which the caption.",
         "Begin the file with a line that names the columns: image,caption",
@@ -203,10 +221,7 @@ def _from_json_lines(source: Path, text: str, encoding: str | None) -> CaptionsF
             reason = "nested too deeply" if isinstance(error, RecursionError) else f"not JSON: {error}"
             notes.skip(f"line {number}: {reason}")
             continue
-        found = list(_from_object(value, notes)) if isinstance(value, dict) else []
-        entries.extend(found)
-        if not found:
-            notes.skip(f"line {number}: no photo or no caption")
+        entries.extend(_or_note(value, f"line {number}", _from_object, notes))
     _something(source, entries, notes)
     return notes.file(entries, encoding)
 
@@ -220,11 +235,15 @@ def _from_json(source: Path, text: str, encoding: str | None) -> CaptionsFile:
         raise UserError(f"{source} is not JSON: {error}.", "Mend it, or export it again.") from error
     notes = Notes()
     if isinstance(value, list):
-        entries = [entry for item in value if isinstance(item, dict) for entry in _from_object(item, notes)]
+        entries = [
+            entry
+            for at, item in enumerate(value, start=1)
+            for entry in _or_note(item, f"item {at}", _from_object, notes)
+        ]
     elif isinstance(value, dict) and isinstance(value.get("images"), list):
         entries = list(_from_coco(value, notes))
     elif isinstance(value, dict):
-        entries = [(name, line) for name, texts in value.items() if name.strip() for line in _texts(texts)]
+        entries = [entry for item in value.items() for entry in _from_pair(*item, notes)]
     else:
         entries = []
     if not entries:
@@ -237,18 +256,39 @@ def _from_json(source: Path, text: str, encoding: str | None) -> CaptionsFile:
 
 def _from_coco(value: Mapping[str, Any], notes: Notes) -> Iterator[tuple[str, str]]:
     names: dict[Any, str] = {}
-    for image in value["images"]:
-        if not isinstance(image, dict):
-            continue
-        name = _first(image, _NAME_KEYS)
+    for at, image in enumerate(value["images"], start=1):
+        name = _first(image, _NAME_KEYS) if isinstance(image, dict) else None
         if isinstance(name, str) and name.strip():
-            names[str(image.get("id", name))] = name.strip()
+            names[str(image.get("id", name))] = name
             yield from _from_object(image, notes)  # some sets keep the sentences with the picture
-    annotations = value.get("annotations")
-    for annotation in annotations if isinstance(annotations, list) else ():
-        if isinstance(annotation, dict) and (name := names.get(str(annotation.get("image_id")))):
+        else:
+            notes.skip(f"image {at}: no file name")
+
+    def annotated(annotation: Mapping[str, Any], notes: Notes) -> Iterator[tuple[str, str]]:
+        if name := names.get(str(annotation.get("image_id"))):
             notes.ignore(key for key in annotation if key != "caption" and key not in _COCO_KEYS)
             yield from ((name, line) for line in _texts(annotation.get("caption")))
+
+    annotations = value.get("annotations")
+    for at, annotation in enumerate(annotations if isinstance(annotations, list) else (), start=1):
+        yield from _or_note(annotation, f"annotation {at}", annotated, notes)
+
+
+def _or_note(
+    item: Any, what: str, read: Callable[[Mapping[str, Any], Notes], Iterable[tuple[str, str]]], notes: Notes
+) -> list[tuple[str, str]]:
+    """What ``read`` finds in an object; where that is nothing, it is noted."""
+    found = list(read(item, notes)) if isinstance(item, dict) else []
+    if not found:
+        notes.skip(f"{what}: no photo or no caption")
+    return found
+
+
+def _from_pair(name: str, texts: Any, notes: Notes) -> Iterator[tuple[str, str]]:
+    found = list(_texts(texts)) if name.strip() else []
+    if not found:
+        notes.skip(f"“{name}”: no photo or no caption")
+    yield from ((name, line) for line in found)
 
 
 def _from_object(item: Mapping[str, Any], notes: Notes) -> Iterator[tuple[str, str]]:
@@ -261,7 +301,7 @@ def _from_object(item: Mapping[str, Any], notes: Notes) -> Iterator[tuple[str, s
         repeats = key in _TEXT_KEYS and isinstance(value, str) and value in texts
         if key != found and value is not name and not repeats and key not in _COCO_KEYS:
             notes.ignore([key])
-    yield from ((name.strip(), line) for line in texts)
+    yield from ((name, line) for line in texts)
 
 
 def _first(item: Mapping[str, Any], keys: Iterable[str]) -> Any:

@@ -148,7 +148,7 @@ def photos_by_name(folder: Path) -> dict[str, list[Path]]:
 
 
 def _last(name: str) -> str:
-    return name.replace("\\", "/").rsplit("/", 1)[-1]
+    return name.replace("\\", "/").rsplit("/", 1)[-1].strip()
 
 
 def _read(source: Path) -> str:

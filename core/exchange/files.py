@@ -10,10 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path, PurePath
 
-from core.disk import sync_file, sync_folder
+from core.disk import is_pipe_or_device, sync_file, sync_folder
 
 MAX_COMPARED = 512 * 1024 * 1024
 """A larger file is never compared: it counts as one with other words."""
+
+NO_FILE = "it is not a file but a pipe, a socket or a device"
 
 _SYNCING = 16
 """Files that are waited for at once: a file system writes its journal once for all that wait."""
@@ -30,10 +32,12 @@ def digest(content: bytes) -> str:
 
 
 def existing_bytes(path: Path) -> bytes | None:
-    """What the file holds, ``None`` when there is none. Raises ``OSError``, also for a link and for a huge file."""
+    """What the file holds, ``None`` when there is none. Raises ``OSError``, also for a link, a pipe and a huge file."""
     if path.is_symlink():
         raise OSError(0, "it is a link to another place")
     try:
+        if is_pipe_or_device(path):
+            raise OSError(0, NO_FILE)
         if path.stat().st_size > MAX_COMPARED:
             raise OSError(0, f"it has more than {MAX_COMPARED >> 20} MB")
         return path.read_bytes()

@@ -9,18 +9,18 @@ from typing import Literal
 from core.errors import UserError
 from core.exchange.caption_folder import read_folder
 from core.exchange.captions_file import Notes, read_captions
-from core.exchange.matching import PhotoNames
-from core.library.edits import MAX_LENGTH, add_captions
-from core.library.library import Library
-from core.library.queries import images_of
+from core.exchange.matching import PhotoNames, Place
+from core.library.edits import MAX_LENGTH, add_captions, says_nothing
+from core.library.library import Library, absolute
+from core.library.queries import folders, images_of
 
 
 @dataclass(frozen=True)
 class ImportReport:
-    """``captions``: how many are new in the library; ``present``: how many it had already; ``photos``: how many photos
-    the file speaks of; ``unmatched``: names of no photo here; ``ambiguous``: names of several; ``skipped``: the first
-    lines that say nothing, or far too much, of ``skipped_count``; ``ignored``: columns that were not taken in;
-    ``encoding``: which one was guessed, where the file does not say."""
+    """``captions``: how many are new in the library, or seeds from now on; ``present``: how many it had already;
+    ``photos``: how many photos the file speaks of; ``unmatched``: names of no photo here; ``ambiguous``: names of
+    several; ``skipped``: the first lines that say nothing, or far too much, of ``skipped_count``; ``ignored``: columns
+    that were not taken in; ``encoding``: which one was guessed, where the file does not say."""
 
     captions: int
     present: int
@@ -37,11 +37,14 @@ def import_captions(library: Library, source: Path, as_: Literal["seed", "candid
     """Read ``source`` (see :func:`core.exchange.captions_file.read_captions`) and add its captions as one undo step.
 
     They count as written by a person: as seeds to learn from, or as candidates to be looked at first. Nothing that the
-    library has is changed. Names are only looked up among the photos of the library: no file is opened by them.
+    library has is changed. Names are only looked up among the photos of the library, first from where the file lies:
+    no file is opened by them.
     """
     if as_ not in ("seed", "candidate"):
         raise ValueError(f"as_ must be 'seed' or 'candidate', not {as_!r}")
-    parts = read_folder(source) if source.is_dir() else [read_captions(source)]
+    sidecars = source.is_dir()
+    parts = read_folder(source) if sidecars else [read_captions(source)]
+    place = Place(_as_the_library_writes(source if sidecars else source.parent, library), sidecars)
     photo_names = PhotoNames(images_of(library, usable=False))
     notes = Notes()
     texts: dict[int, list[str]] = {}
@@ -49,7 +52,7 @@ def import_captions(library: Library, source: Path, as_: Literal["seed", "candid
     ambiguous: dict[str, None] = {}
     total = 0
     for part in parts:  # a text file and an XMP file may speak of one photo by different names
-        names = photo_names.resolve(name for name, _ in part.entries)
+        names = photo_names.resolve((name for name, _ in part.entries), place)
         unmatched.update(dict.fromkeys(names.unmatched))
         ambiguous.update(dict.fromkeys(names.ambiguous))
         notes.skipped.extend(part.skipped)
@@ -59,7 +62,7 @@ def import_captions(library: Library, source: Path, as_: Literal["seed", "candid
                 continue
             if len(text.strip()) > MAX_LENGTH:
                 notes.skip(f"{name}: a caption of {len(text):,} characters")
-            elif not text.replace("\x00", "").strip():
+            elif says_nothing(text):
                 notes.skip(f"{name}: no caption")
             else:
                 texts.setdefault(names.ids[name], []).append(text)
@@ -77,3 +80,15 @@ def import_captions(library: Library, source: Path, as_: Literal["seed", "candid
         new, total - new, len(texts), tuple(unmatched), tuple(ambiguous), tuple(notes.skipped), notes.count, ignored,
         encoding,
     )  # fmt: skip
+
+
+def _as_the_library_writes(folder: Path, library: Library) -> str:
+    """``folder`` with the name that it has below a folder of the library, should links lead to either."""
+    named = absolute(folder)
+    roots = folders(library)
+    if not any(named.is_relative_to(root) for root in roots):
+        real = named.resolve()
+        for root in roots:
+            if real.is_relative_to(root.resolve()):
+                return str(root / real.relative_to(root.resolve()))
+    return str(named)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.disk import is_pipe_or_device
 from core.errors import UserError
+from core.exchange.files import NO_FILE
 
 MAX_BYTES = 512 * 1024 * 1024
 _MARKS = (
@@ -16,12 +19,14 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_STRAY = re.compile("[\udc80-\udcff]")
 _ORDINARY = frozenset(" \n,;\t\"'{}[]:.aeinorst")
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """``encoding``: as Python names it; ``guessed``: nothing in the file said so, and it is no plain UTF-8."""
+    """``encoding``: as Python names it; ``guessed``: nothing in the file said so, and it is no plain UTF-8. In ``text``
+    stray bytes between UTF-8 are lone surrogates, as in names of files; :func:`readable` makes letters of them."""
 
     text: str
     encoding: str
@@ -31,6 +36,8 @@ class Decoded:
 def read_bytes(source: Path, limit: int = MAX_BYTES) -> bytes:
     """The bytes of a file of at most ``limit`` bytes; a ``UserError`` that names it where it cannot be read."""
     try:
+        if is_pipe_or_device(source):
+            raise OSError(0, NO_FILE)
         with source.open("rb") as file:
             content = file.read(limit + 1)
     except FileNotFoundError:
@@ -47,7 +54,8 @@ def decode(content: bytes, source: Path) -> Decoded:
     Latin, of which Latin-1 is a part. What is none of these is refused in words that name ``source``."""
     for mark, encoding in _MARKS:
         if content.startswith(mark):
-            return Decoded(content[len(mark) :].decode(encoding, errors="replace"), encoding)
+            errors = "surrogateescape" if encoding == "utf-8" else "replace"
+            return Decoded(content[len(mark) :].decode(encoding, errors), encoding)
     if b"\x00" in content:
         return _without_mark(content, source)
     try:
@@ -55,9 +63,11 @@ def decode(content: bytes, source: Path) -> Decoded:
     except UnicodeDecodeError:
         pass
     mixed = content.decode("utf-8", errors="surrogateescape")
-    strange = sum("\udc80" <= character <= "\udcff" for character in mixed)
-    if sum(character > "\x7f" for character in mixed) >= 5 * strange:  # UTF-8 into which a few other bytes got
-        return Decoded(_escaped_as_latin(mixed), "utf-8", guessed=True)
+    strange = len(_STRAY.findall(mixed))
+    # Letters of several bytes come about by chance so seldom that a text with as many of them as of bytes that are
+    # none is UTF-8, and those bytes are a file name from elsewhere, or got into it.
+    if sum(character > "\x7f" for character in mixed) >= 2 * strange:
+        return Decoded(mixed, "utf-8", guessed=True)
     try:
         return Decoded(content.decode("cp1252"), "cp1252", guessed=True)
     except UnicodeDecodeError:
@@ -65,17 +75,13 @@ def decode(content: bytes, source: Path) -> Decoded:
 
 
 def decode_text(content: bytes, source: Path) -> str:
-    """:func:`decode`, only the text."""
-    return decode(content, source).text
+    """:func:`decode`, only the text, stray bytes made letters."""
+    return readable(decode(content, source).text)
 
 
-def _escaped_as_latin(text: str) -> str:
-    def plain(character: str) -> str:
-        if not "\udc80" <= character <= "\udcff":
-            return character
-        return bytes([ord(character) - 0xDC00]).decode("cp1252", errors="replace")
-
-    return "".join(map(plain, text))
+def readable(text: str) -> str:
+    """``text`` with stray bytes (lone surrogates, as in names of files that are not Unicode) as Windows Latin."""
+    return _STRAY.sub(lambda found: bytes([ord(found[0]) - 0xDC00]).decode("cp1252", errors="replace"), text)
 
 
 def _without_mark(content: bytes, source: Path) -> Decoded:

@@ -24,6 +24,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageFile
 
+from core.disk import is_pipe_or_device
 from core.errors import UserError
 from core.images.header import HEAD_BYTES, size_in_header
 
@@ -106,8 +107,7 @@ def probe(path: Path) -> ImageInfo:
 def open_photo(path: Path) -> BufferedReader:
     """The file, open for reading; what cannot be opened raises :class:`ImageError` with the reason."""
     with _guard(path):
-        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
-            # Opening a pipe would wait for ever for somebody to write into it.
+        if is_pipe_or_device(path):
             raise ImageError("This is not a file but a pipe, a socket or a device.", "Remove it from the photo folder.")
         return path.open("rb")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 from core.errors import UserError
 from core.library.library import Library
 from core.library.queries import among
+from core.library.records import State
 from core.library.steps import (
     Command,
     Standing,
@@ -30,17 +32,25 @@ from core.library.tables import Caption, Image
 __all__ = [
     "Accept", "AddCaptions", "AddSeed", "EditCaption", "Reject", "RemoveCaptions", "ShareCaption", "UseAgain", "accept",
     "add_captions", "add_seed", "can_redo", "can_undo", "clean_text", "edit_caption", "log", "perform", "redo",
-    "reject", "remove_caption", "share_caption", "undo", "use_again",
+    "reject", "remove_caption", "says_nothing", "share_caption", "undo", "use_again",
 ]  # fmt: skip
 
 MAX_LENGTH = 10_000
 """Characters of one caption; more is a mistake (a whole file pasted), not a caption."""
 
+_FROM_BEST = ("accepted", "candidate", "rejected")
+_INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+
+
+def says_nothing(text: str) -> bool:
+    """Whether nothing of ``text`` can be seen: white space, control characters, marks of writing direction."""
+    return all(unicodedata.category(character) in _INVISIBLE for character in text)
+
 
 def clean_text(text: str) -> str:
     """The caption as it is kept: no white space around it; a ``UserError`` when nothing or far too much is left."""
     text = text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8").strip()
-    if not text:
+    if says_nothing(text):
         raise UserError("A caption needs at least one word.", "Write what the photo shows.")
     if len(text) > MAX_LENGTH:
         raise UserError(f"This caption has {len(text):,} characters.", f"Keep it below {MAX_LENGTH:,}.")
@@ -60,18 +70,13 @@ class AddSeed(Command[int]):
         _require_image(step.session, self.image_id)
         step.label = "Write a caption"
         same = standing(step.session, Caption.image_id == int(self.image_id), Caption.text == text)
-        mine = next((one for one in same if one.author == "human"), None)
-        if mine is not None:
-            step.change(mine, state="accepted", is_seed=True)
-            return mine.id
-        for one in same:
-            step.change(one, live=False)
-        return step.add(self.image_id, text, Status("accepted", True, True), supersedes=same[0].id if same else None)
+        return _written(step, self.image_id, text, Status("accepted", True, True), same)
 
 
 @dataclass(frozen=True)
 class AddCaptions(Command[int]):
-    """Captions by people for many photos: seeds, or candidates to look at. Texts that a photo has are left out."""
+    """Captions by people for many photos: seeds, or candidates to look at. A text that a photo has is left as it is;
+    as a seed it becomes one, as by :class:`AddSeed`. Says how many captions are new or became seeds."""
 
     kind: ClassVar[str] = "add_captions"
     texts: Mapping[int, Sequence[str]]
@@ -81,14 +86,17 @@ class AddCaptions(Command[int]):
     def do(self, step: Step) -> int:
         step.label = self.label
         status = Status("accepted" if self.is_seed else "candidate", self.is_seed, True)
-        present: dict[int, set[str]] = {}
+        present: dict[tuple[int, str], list[Standing]] = {}
         for one in standing(step.session, Caption.image_id.in_(among(self.texts))):
-            present.setdefault(one.image_id, set()).add(one.text)
+            present.setdefault((one.image_id, one.text), []).append(one)
         made = 0
         for image_id, lines in self.texts.items():
             for line in dict.fromkeys(clean_text(line) for line in lines):
-                if line not in present.get(int(image_id), ()):
-                    step.add(image_id, line, status)
+                same = present.get((int(image_id), line), [])
+                if not same or (
+                    self.is_seed and not any(one.author == "human" and one.status == status for one in same)
+                ):
+                    _written(step, image_id, line, status, same)
                     made += 1
         return made
 
@@ -96,7 +104,8 @@ class AddCaptions(Command[int]):
 @dataclass(frozen=True)
 class EditCaption(Command[int]):
     """A human revision in the place of a caption. ``accept``: it is accepted and becomes a seed; otherwise it keeps
-    the state it had. An unchanged text makes no revision: it is accepted as it is, if asked."""
+    the state it had. An unchanged text makes no revision: it is accepted as it is, if asked. A text that the photo has
+    already stays one caption."""
 
     kind: ClassVar[str] = "edit_caption"
     caption_id: int
@@ -111,9 +120,7 @@ class EditCaption(Command[int]):
             if self.accept:
                 step.change(old, state="accepted", is_seed=old.status.is_seed or old.author == "human")
             return old.id
-        status = Status("accepted", True, True) if self.accept else old.status
-        step.change(old, live=False)
-        return step.add(old.image_id, text, status, supersedes=old.id)
+        return _revised(step, old, text, Status("accepted", True, True) if self.accept else old.status)
 
 
 @dataclass(frozen=True)
@@ -176,9 +183,8 @@ class ShareCaption(Command[int]):
         if text == shared.text:
             step.change(shared, state="accepted", is_seed=shared.status.is_seed or shared.author == "human")
         else:
-            step.change(shared, live=False)
             status = Status("accepted", True, True)
-            made = step.add(shared.image_id, text, status, supersedes=shared.id)
+            made = _revised(step, shared, text, status)
             shared = Standing(made, shared.image_id, text, "human", None, status)
         photos = [one for one in dict.fromkeys(int(one) for one in self.image_ids) if one != shared.image_id]
         known = set(step.session.scalars(select(Image.id).where(Image.id.in_(among(photos)))))
@@ -260,6 +266,32 @@ def share_caption(library: Library, caption_id: int, image_ids: Iterable[int], t
 def use_again(library: Library, caption_id: int) -> int:
     """See :class:`UseAgain`; returns the id of the caption that says it now."""
     return perform(library, UseAgain(int(caption_id)))
+
+
+def _revised(step: Step, old: Standing, text: str, status: Status) -> int:
+    """``text`` by a person in the place of a caption; the id of the caption that says it now."""
+    same = standing(step.session, Caption.image_id == old.image_id, Caption.text == text)
+    step.change(old, live=False)
+    return _written(step, old.image_id, text, status, same, supersedes=old.id)
+
+
+def _written(
+    step: Step, image_id: int, text: str, status: Status, same: Sequence[Standing], *, supersedes: int | None = None
+) -> int:
+    """The caption with which a person says ``text`` of a photo: the one that says it already, else a new one in the
+    place of the model's; in the best state of all. ``same``: the photo's captions with that text. Returns its id."""
+    mine = next((one for one in same if one.author == "human"), None)
+    known = [mine] if mine is not None else same
+    states: list[State] = [status.state, *(one.status.state for one in known)]
+    state = min(states, key=_FROM_BEST.index)
+    if mine is not None:
+        step.change(mine, state=state, is_seed=mine.status.is_seed or status.is_seed)
+        return mine.id
+    for one in same:
+        step.change(one, live=False)
+    if supersedes is None and same:
+        supersedes = same[0].id
+    return step.add(image_id, text, Status(state, status.is_seed, True), supersedes=supersedes)
 
 
 def counted(verb: str, number: int) -> str:

@@ -10,7 +10,7 @@ from typing import ClassVar
 from sqlalchemy.orm import Session
 
 from core.errors import UserError
-from core.library.edits import MAX_LENGTH, clean_text, counted
+from core.library.edits import MAX_LENGTH, clean_text, counted, says_nothing
 from core.library.expressions import compiled, replace_all
 from core.library.library import Library
 from core.library.queries import among
@@ -165,7 +165,7 @@ def _planned(session: Session, change: Change, scope: Scope) -> list[tuple[Stand
 
 def _one(caption: Standing, after: str, taken: set[str]) -> Rewritten:
     refused = None
-    if not after.replace("\x00", "").strip():
+    if says_nothing(after):
         refused = EMPTY
     elif len(after) > MAX_LENGTH:
         refused = TOO_LONG

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from core.jobs import QuietContext
+from core.library import queries
 from core.library.library import Library
 from core.library.scan import ScanReport, scan
 
@@ -46,6 +47,13 @@ def library_with(tmp_path: Path, count: int) -> Library:
     library = Library.create(tmp_path / "test")
     look(library, photo_folder(tmp_path / "photos", count))
     return library
+
+
+def captions_by_name(library: Library) -> dict[str, list[tuple[str, str, bool]]]:
+    """Text, state and seed mark of the captions of each photo that has any."""
+    rows = {row.id: row.relative_path for row in queries.images_of(library)}
+    found = queries.captions_of(library, rows)
+    return {rows[one]: [(c.text, c.state, c.is_seed) for c in captions] for one, captions in found.items() if captions}
 
 
 def copy_of_library(template: Path, folder: Path) -> Library:

@@ -41,6 +41,18 @@ class Reference:
         self.now[made] = (state, seed, True)
         return made
 
+    def say(self, photo: int, text: str, state: str, seed: bool) -> int:
+        """A person's text is one caption of a photo, in the best state that this text has there."""
+        same = [one for one in self.live(photo) if self.rows[one][1] == text]
+        mine = [one for one in same if self.rows[one][2] == "human"][:1]
+        state = min([state, *(self.now[one][0] for one in mine or same)])  # as it happens, in order of the alphabet
+        for one in mine:
+            self.put(one, state=state, seed=seed or self.now[one][1])
+            return one
+        for one in same:
+            self.put(one, live=False)
+        return self.add(photo, text, "human", state, seed)
+
     def put(self, one: int, *, state: str | None = None, seed: bool | None = None, live: bool = True) -> None:
         old = self.now[one]
         self.now[one] = (state or old[0], old[1] if seed is None else seed, live)
@@ -85,15 +97,7 @@ class EditingMachine(RuleBasedStateMachine):
     def write(self, photo, text):
         model, before = self.model, dict(self.model.now)
         made = edits.add_seed(self.library, photo, f" {text}\n")
-        same = [one for one in model.live(photo) if model.rows[one][1] == text]
-        mine = [one for one in same if model.rows[one][2] == "human"]
-        if mine:
-            model.put(mine[0], state="accepted", seed=True)
-            assert made == mine[0]
-        else:
-            for one in same:
-                model.put(one, live=False)
-            assert made == model.add(photo, text, "human", "accepted", True)
+        assert made == model.say(photo, text, "accepted", True)
         model.step(before)
 
     @rule(texts=st.dictionaries(st.sampled_from(PHOTOS), st.lists(TEXTS, max_size=3), max_size=3), seed=st.booleans())
@@ -103,20 +107,22 @@ class EditingMachine(RuleBasedStateMachine):
         for photo, lines in texts.items():
             present = {model.rows[one][1] for one in model.live(photo)}
             for line in dict.fromkeys(lines):
-                if line not in present:
-                    model.add(photo, line, "human", "accepted" if seed else "candidate", seed)
+                if seed:
+                    model.say(photo, line, "accepted", True)
+                elif line not in present:
+                    model.add(photo, line, "human", "candidate", False)
         model.step(before)
 
     @rule(which=st.integers(0, 11), text=TEXTS, accept=st.booleans())
     def edit(self, which, text, accept):
         model, before = self.model, dict(self.model.now)
         for one in self.chosen({which}):
-            edits.edit_caption(self.library, one, text, accept=accept)
+            made = edits.edit_caption(self.library, one, text, accept=accept)
             photo, old, author = model.rows[one]
             state, seed, _ = model.now[one]
             if text != old:
                 model.put(one, live=False)
-                model.add(photo, text, "human", "accepted" if accept else state, accept or seed)
+                assert made == model.say(photo, text, "accepted" if accept else state, accept or seed)
             elif accept:
                 model.put(one, state="accepted", seed=seed or author == "human")
         model.step(before)

@@ -39,7 +39,7 @@ def test_a_seed_is_human_accepted_and_learned_from(library):
     assert [(seed.image_id, seed.texts) for seed in queries.seeds(library)] == [(1, ("a red kite", "a kite"))]
 
 
-@pytest.mark.parametrize("text", ["", "   \n\t", "\x00", "x" * (edits.MAX_LENGTH + 1)])
+@pytest.mark.parametrize("text", ["", "   \n\t", "\x00", "\x01\x7f \u200b", "x" * (edits.MAX_LENGTH + 1)])
 def test_a_text_that_is_no_caption_is_refused_and_changes_nothing(library, text):
     caption = edits.add_seed(library, 1, "a kite")
     before = _shown(library)
@@ -79,6 +79,36 @@ def test_an_edit_without_accepting_keeps_the_state(library):
     candidate = _candidate(library)
     edits.edit_caption(library, candidate, "a draft", accept=False)
     assert _shown(library) == [("a draft", "human", "candidate", False)]
+
+
+def test_a_photo_never_has_the_same_caption_twice(library):
+    mine = edits.add_seed(library, 1, "a kite")
+    draft = edits.edit_caption(library, _candidate(library), "a draft", accept=False)
+    assert edits.edit_caption(library, draft, "a kite", accept=False) == mine
+    assert _shown(library) == [("a kite", "human", "accepted", True)]
+    edits.undo(library)
+    _candidate(library, "by the model, too")
+    edits.edit_caption(library, mine, "by the model, too")
+    assert _shown(library) == [
+        ("by the model, too", "human", "accepted", True),
+        ("a draft", "human", "candidate", False),
+    ]
+    edits.share_caption(library, draft, [1], "by the model, too")
+    assert _shown(library) == [("by the model, too", "human", "accepted", True)]
+
+
+def test_seeds_taken_in_are_seeds_whatever_the_photo_had(library):
+    _candidate(library, "by the model")
+    edits.reject(library, [edits.add_seed(library, 1, "rejected")])
+    edits.add_seed(library, 1, "a seed")
+    before = _shown(library)
+    texts = ["by the model", "rejected", "a seed", "new"]
+    assert edits.add_captions(library, {1: texts}, is_seed=True) == 3
+    assert sorted(_shown(library)) == sorted((text, "human", "accepted", True) for text in texts)
+    edits.undo(library)
+    assert _shown(library) == before
+    assert edits.add_captions(library, {1: texts}, is_seed=False) == 1
+    assert sorted(_shown(library)) == sorted([*before, ("new", "human", "candidate", False)])
 
 
 def test_an_unchanged_text_is_accepted_as_the_models_own(library):

@@ -26,7 +26,7 @@ from core.exchange.files import is_below
 from core.exchange.history import KEPT_EXPORTS, describe_last, undo_last_export
 from core.exchange.imports import import_captions
 from core.exchange.sidecars import tree_names
-from core.exchange.text import decode
+from core.exchange.text import decode, readable
 from core.jobs import QuietContext
 from core.library import edits, queries
 from core.library.library import Library
@@ -85,7 +85,7 @@ def test_every_encoding_and_line_end_is_read(tmp_path, encoding, mark, guessed, 
 def test_latin_1_and_a_stray_byte_in_utf_8_lose_nothing():
     assert decode("Cafe\x81 \xe9".encode("latin-1"), Path("x")).text == "Cafe\x81 é"
     mixed = decode("ééééééé".encode() + b"\xe9 " + "ü".encode(), Path("x"))
-    assert (mixed.text, mixed.encoding, mixed.guessed) == ("éééééééé ü", "utf-8", True)
+    assert (readable(mixed.text), mixed.encoding, mixed.guessed) == ("éééééééé ü", "utf-8", True)
     with pytest.raises(UserError, match=r"x\.csv is not a text file"):
         decode(b"\x00\x01\x02\x03" * 20, Path("x.csv"))
 
@@ -288,6 +288,20 @@ def test_names_in_a_captions_file_open_no_file(library, tmp_path):
     _write(folder / "01.txt", "fine")
     found = read_captions(folder)
     assert found.entries == (("01", "fine"),) and "leads out of the folder" in found.skipped[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_the_place_of_a_captions_file_is_not_waited_for(library, tmp_path):
+    os.mkfifo(tmp_path / "photos" / "00.txt")
+    os.mkfifo(tmp_path / "photos" / "00.png.xmp")
+    _write(tmp_path / "photos" / "01.txt", "fine")
+    report = import_captions(library, tmp_path / "photos")
+    assert report.captions == 1 and report.skipped_count == 2 and all("a pipe" in line for line in report.skipped)
+    with pytest.raises(UserError, match=r"00\.txt cannot be read: it is not a file"):
+        read_captions(tmp_path / "photos" / "00.txt")
+    for format in ("txt", "xmp"):
+        ((path, reason),) = plan_export(library, format).refused
+        assert path.name.startswith("00.") and "a pipe" in reason
 
 
 def test_a_link_in_the_place_of_a_sidecar_is_not_followed(library, tmp_path):
