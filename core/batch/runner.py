@@ -347,13 +347,15 @@ def _earlier(request: CaptionRequest, out: Path, settings: dict[str, Any]) -> tu
     failed: list[tuple[str, str]] = []
     if out.exists():
         _check_settings(request, note, settings)
+        for record in read_records(out):  # to its end before anything is changed: it may be somebody else's file
+            if record.error is None:
+                done.add(record.file)
+            elif not request.retry_failed:
+                done.add(record.file)
+                failed.append((record.file, record.error))
         drop_torn_line(out)
         if request.retry_failed:
             rewrite(out, lambda record: record if record.error is None else None)
-        for record in read_records(out):
-            done.add(record.file)
-            if record.error is not None:
-                failed.append((record.file, record.error))
     write_json_atomically(note, settings)
     return done, failed
 

@@ -29,8 +29,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
 
+from core.images.content import hash_of
 from core.library.columns import now, stored_path
-from core.library.examine import Examined, hash_of
+from core.library.examine import Examined
 from core.library.library import Library
 from core.library.pace import Pace
 from core.library.roots import Place
