@@ -79,13 +79,14 @@ class CaptionRequest:
 class LibraryCaptionRequest:
     """A library whose photos get candidates. ``existing`` decides about photos that have captions already.
 
-    ``resume``: go on with the job that was stopped; ``retry_failed``: the failed photos of the last job only.
-    ``image_ids``: these photos only.
+    ``resume``: go on with the job that was stopped; ``retry_failed``: the failed photos of the last job, without
+    ``resume`` these only. ``existing`` is then as the job was begun, and a ``UserError`` if it says something else;
+    ``None`` leaves it to that job, for a new one it is "skip". ``shard``, ``image_ids``: these photos only.
     """
 
     library: Path
     bundle: Path | None = None
-    existing: Literal["skip", "add", "replace-model"] = "skip"
+    existing: Literal["skip", "add", "replace-model"] | None = None
     shard: Shard | None = None
     resume: bool = False
     retry_failed: bool = False
