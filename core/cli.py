@@ -13,7 +13,6 @@ import io
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from typing import Protocol, cast
 
 from core.cli_flags import with_flags
 from core.commands.result import CommandResult, to_json
+from core.disk import replacing
 from core.errors import UserError
 from core.jobs import Cancelled, ConsoleContext, JobContext
 from core.version import version
@@ -194,21 +194,8 @@ def _check_writable(file: Path) -> None:
 
 
 def _write_atomically(file: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=file.absolute().parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    with replacing(file, durable=False) as stream:
+        stream.write(content)
 
 
 def _make_streams_forgiving() -> None:

@@ -1,12 +1,16 @@
-"""Waiting until the disk has what was written, so that a power cut cannot take it back; and never for anything else."""
+"""Files and folders that are written whole or not at all, and waiting until the disk has them; and for nothing else."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 
 def is_pipe_or_device(path: Path) -> bool:
@@ -38,6 +42,33 @@ def sync_tree(folder: Path) -> None:
         for name in files:
             sync_file(Path(root, name))
         sync_folder(Path(root))
+
+
+@contextmanager
+def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """A file for what ``path`` shall hold: it takes that name when the block ends, and not at all when it raises.
+
+    It has the rights of the file whose place it takes, else those of any new file. ``durable``: wait until the disk
+    has it, so that a power cut leaves the old content or all of the new one. Raises ``OSError``.
+    """
+    temporary = path.parent / f".seedcap-{secrets.token_hex(6)}.part"
+    # Opened like any new file, so that the rights are those the person has set for new files.
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        with suppress(FileNotFoundError):
+            temporary.chmod(path.stat().st_mode & 0o777)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if durable:
+        with suppress(OSError):  # some file systems cannot; the file is written either way
+            sync_folder(path.parent)
 
 
 def put_folder_in_place(new: Path, folder: Path) -> None:

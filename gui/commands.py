@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
@@ -11,6 +11,9 @@ from gui import words
 from gui.lane import Lane
 from gui.rewriting import RewriteOrder, RewritePreview
 from gui.services import LibraryService
+
+if TYPE_CHECKING:
+    from core.library.records import CaptionRow
 
 
 class Draft:
@@ -37,7 +40,6 @@ class Commands(QObject):
 
     def save_draft(self, draft: Draft, text: str, then: Callable[[], None] | None = None) -> None:
         """Keep what has been typed so far; an emptied caption is taken back."""
-        text = " ".join(text.split())
         if text == draft.saved:
             if then is not None:
                 then()
@@ -69,8 +71,10 @@ class Commands(QObject):
     def reject(self, caption_ids: Sequence[int], then: Callable[[], None] | None = None) -> None:
         self._run(lambda service: service.reject(caption_ids), self.tr("Rejected"), then)
 
-    def edit(self, caption_id: int, text: str, then: Callable[[], None] | None = None) -> None:
-        self._run(lambda service: service.edit(caption_id, text), self.tr("Edited and accepted"), then)
+    def edit(self, caption: CaptionRow, text: str) -> None:
+        """What a person made of a caption; it is kept also where a job has replaced that caption meanwhile."""
+        said = self.tr("Edited and accepted")
+        self._run(lambda service: service.write_seed(caption.image_id, caption.id, text), said)
 
     def write(self, image_id: int, text: str, then: Callable[[], None] | None = None) -> None:
         """A further caption of the person's own for a photo."""

@@ -370,9 +370,9 @@ class MainWindow(QMainWindow):
         self.session.commands.redo()
 
     def _keep_typed(self) -> None:
-        seed = self._views.get("seed")
-        if seed is not None:
-            seed.keep()  # type: ignore[attr-defined]
+        for name in ("seed", "review"):
+            if name in self._views:
+                self._views[name].keep()  # type: ignore[attr-defined]
 
     # -- jobs -------------------------------------------------------------------------------------------------------
 

@@ -346,14 +346,9 @@ class LibraryService:
         if caption_id is not None:
             try:
                 return edits.edit_caption(self._library, caption_id, text)
-            except UserError:  # taken away meanwhile, by undo: what was typed since is kept all the same
+            except UserError:  # taken away meanwhile, by undo or a job: what was typed since is kept all the same
                 pass
         return edits.add_seed(self._library, image_id, text)
-
-    def edit(self, caption_id: int, text: str) -> int:
-        from core.library import edits
-
-        return edits.edit_caption(self._library, caption_id, text, accept=True)
 
     def accept(self, caption_ids: Sequence[int]) -> None:
         from core.library import edits

@@ -24,6 +24,7 @@ REFRESH_MS = 60
 
 class Session(QObject):
     opening_changed = Signal()  # a library is being opened, or no longer is
+    leaving = Signal()  # another library takes the place of this one: last call for what has been typed
     opened = Signal()  # another library, or none
     overview_changed = Signal(object)  # Overview
     data_changed = Signal()  # captions or photos have changed: read again what is shown
@@ -142,6 +143,7 @@ class Session(QObject):
     def _use(self, service: LibraryService) -> None:
         if self.words.current is not None:
             self.words.current.cancel()  # what it finds are photos of the library before
+        self.leaving.emit()
         before, self.service = self.service, service
         self.commands.use(service)
         self.thumbnails.clear()

@@ -228,7 +228,7 @@ def caption_photos(ctx: JobContext, order: CaptionOrder) -> CaptionResult:
             image_ids = tuple(outdated(library).tolist())
     request = LibraryCaptionRequest(
         order.library,
-        existing=order.existing,
+        existing=None if order.resume or order.only_failed else order.existing,
         resume=order.resume,
         retry_failed=order.only_failed,
         image_ids=image_ids,

@@ -38,7 +38,7 @@ class Thumbnails(QObject):
         self._side = 256
         self._cache: OrderedDict[str, QPixmap] = OrderedDict()
         self._bytes = 0
-        self._failed: set[str] = set()
+        self._failed: set[tuple[int, str]] = set()
         self._decoded.connect(self._arrived)
 
     def set_side(self, side: int) -> None:
@@ -63,7 +63,7 @@ class Thumbnails(QObject):
         if found is not None:
             self._cache.move_to_end(key)
             return found
-        if key and key not in self._failed and not image.missing and not image.error:
+        if key and (image.id, key) not in self._failed and not image.missing and not image.error:
             self._wish(image.id, image.path, key)
         return None
 
@@ -125,7 +125,7 @@ class Thumbnails(QObject):
         if generation != self._generation:
             return
         if image is None:
-            self._failed.add(content_hash)
+            self._failed.add((image_id, content_hash))  # of a copy it may well be made
         elif content_hash not in self._cache:
             pixmap = QPixmap.fromImage(image)
             self._cache[content_hash] = pixmap

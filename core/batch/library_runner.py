@@ -78,7 +78,7 @@ def caption_with(
         with suppress(UserError):  # the ledger may be what cannot be written; what went wrong first is what counts
             ledger.close_job(library, job.id, "failed", str(error))
         raise
-    ledger.close_job(library, job.id, "done")
+    ledger.close_job(library, job.id, "interrupted" if ledger.next_items(library, job.id, 1) else "done")
     if report.done:
         write_plain_captions(ctx, library)
         rank_library(library, engine.bundle.encoder, ctx)
@@ -88,35 +88,53 @@ def caption_with(
 @dataclass(frozen=True)
 class _Job:
     """A row of the ledger: ``existing`` as it was asked for when the job began; ``skipped``: photos left out of it
-    because they have captions."""
+    because they have captions; ``only``: of what is left to do, these photos."""
 
     id: int
     existing: Any
     todo: int
     done: int
     skipped: int = 0
+    only: Sequence[int] | None = None
 
 
 def _job(library: Library, request: LibraryCaptionRequest, model_hash: str) -> _Job:
     """The job to go on with, or a new one. One model's job is never gone on with by another one."""
     earlier = ledger.unfinished_job(library, KIND) if request.resume else None
-    wanted: list[int] | None = None
-    if request.retry_failed and (last := earlier or ledger.last_job(library, KIND)) is not None:
-        if last.params.get("model") == model_hash:
-            ledger.retry_failed(library, last.id)
-            earlier = ledger.find_job(library, last.id)
-        elif not request.resume:
-            wanted = ledger.failed_ids(library, last.id)
+    if earlier is None and request.retry_failed:
+        earlier = ledger.last_job(library, KIND)
     if earlier is not None and earlier.params.get("model") == model_hash:
-        ledger.close_job(library, earlier.id, "running")
-        return _Job(earlier.id, earlier.params.get("existing", request.existing), earlier.todo, earlier.done)
+        return _go_on(library, request, earlier)
+    existing = request.existing or "skip"
     skipped = 0
-    if wanted is None:
-        wanted = _wanted(library, request, has_caption=False if request.existing == "skip" else None)
-        if request.existing == "skip":
+    if earlier is not None and request.retry_failed and not request.resume:
+        wanted = ledger.failed_ids(library, earlier.id)
+    else:
+        wanted = _wanted(library, request, has_caption=False if existing == "skip" else None)
+        if existing == "skip":
             skipped = len(_wanted(library, request, has_caption=True))
-    params = {"existing": request.existing, "model": model_hash}
-    return _Job(ledger.start_job(library, KIND, params, wanted), request.existing, len(wanted), 0, skipped)
+    params = {"existing": existing, "model": model_hash}
+    return _Job(ledger.start_job(library, KIND, params, wanted), existing, len(wanted), 0, skipped)
+
+
+def _go_on(library: Library, request: LibraryCaptionRequest, earlier: ledger.JobRow) -> _Job:
+    """What is left of a job that was stopped, its failed photos, or both."""
+    existing = earlier.params.get("existing", "skip")
+    if request.existing not in (None, existing):
+        raise UserError(
+            f"This captioning was begun with another choice for photos that have captions: {existing}.",
+            "Go on with it as it was begun, or begin a new one.",
+        )
+    only: Sequence[int] | None = None
+    if request.retry_failed:
+        only = None if request.resume else ledger.failed_ids(library, earlier.id)
+        ledger.retry_failed(library, earlier.id)
+    if request.image_ids is not None or request.shard is not None:
+        asked = _wanted(library, request, has_caption=None)
+        only = asked if only is None else sorted(set(only) & set(asked))
+    ledger.close_job(library, earlier.id, "running")
+    left = len(ledger.next_items(library, earlier.id, earlier.todo + earlier.failed, only))
+    return _Job(earlier.id, existing, left, earlier.done, only=only)
 
 
 def _wanted(library: Library, request: LibraryCaptionRequest, *, has_caption: bool | None) -> list[int]:
@@ -140,7 +158,7 @@ class _LibraryRun:
         tally = Tally(self._ctx, self._job.todo)
         earlier = ledger.failed_items(self._library, self._job.id)
         tally.list_failures((one.relative_path, one.error) for one in earlier)
-        while ids := ledger.next_items(self._library, self._job.id, _ROWS_AT_ONCE):
+        while ids := ledger.next_items(self._library, self._job.id, _ROWS_AT_ONCE, self._job.only):
             rows = image_rows(self._library, ids)
             gone = set(ids) - {row.id for row in rows}
             if gone:  # a photo was taken out of the library since the job began

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
+from core.disk import replacing
 from core.errors import UserError
+
+_BEGINNING = b'{"file": "'
 
 
 @dataclass(frozen=True)
@@ -106,9 +109,12 @@ class RecordWriter:
 
 
 def read_records(path: Path) -> Iterator[PhotoRecord]:
-    """The records of a file, one at a time. A line that is not a record is a ``UserError`` that names its number."""
+    """The records of a file, one at a time; what a kill left of a last line is none. Any other line that is not a
+    record is a ``UserError`` that names its number: the file is not ours."""
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
+            if _is_torn(line):
+                return
             try:
                 yield PhotoRecord.from_line(line)
             except ValueError as error:
@@ -118,8 +124,27 @@ def read_records(path: Path) -> Iterator[PhotoRecord]:
                 ) from error
 
 
+def _is_torn(line: bytes) -> bool:
+    """Whether this is the beginning of a record, cut off anywhere before the end of its line."""
+    if line.endswith(b"\n"):
+        return False
+    line = line.rstrip(b"\0")  # a power cut may leave zeros
+    if not (line.startswith(_BEGINNING) or _BEGINNING.startswith(line)):
+        return False
+    with suppress(ValueError):
+        PhotoRecord.from_line(line)
+        return True
+    with suppress(ValueError):
+        json.loads(line)
+        return False  # whole, and something else
+    return True
+
+
 def drop_torn_line(path: Path) -> int:
-    """Cut off what a kill left of a last line; returns the number of bytes dropped."""
+    """Cut off what a kill left of a last line; returns the number of bytes dropped.
+
+    For a file of which :func:`read_records` has read every line: in any other it would cut off somebody's last line.
+    """
     with path.open("r+b") as file:
         size = file.seek(0, os.SEEK_END)
         keep = size
@@ -138,31 +163,13 @@ def drop_torn_line(path: Path) -> int:
 
 def rewrite(path: Path, change: Callable[[PhotoRecord], PhotoRecord | None]) -> None:
     """Write the file again with each record changed, or left out (``None``); in one move, one record at a time."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    new = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            for record in read_records(path):
-                changed = change(record)
-                if changed is not None:
-                    file.write(changed.to_line())
-            file.flush()
-            os.fsync(file.fileno())
-        new.chmod(path.stat().st_mode & 0o777)
-        new.replace(path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        for record in read_records(path):
+            changed = change(record)
+            if changed is not None:
+                file.write(changed.to_line())
 
 
 def write_json_atomically(path: Path, values: dict[str, Any]) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    new = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(values, file, indent=2)
-            file.write("\n")
-        new.replace(path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        file.write((json.dumps(values, indent=2) + "\n").encode())

@@ -79,13 +79,14 @@ class CaptionRequest:
 class LibraryCaptionRequest:
     """A library whose photos get candidates. ``existing`` decides about photos that have captions already.
 
-    ``resume``: go on with the job that was stopped; ``retry_failed``: the failed photos of the last job only.
-    ``image_ids``: these photos only.
+    ``resume``: go on with the job that was stopped; ``retry_failed``: the failed photos of the last job, without
+    ``resume`` these only. ``existing`` is then as the job was begun, and a ``UserError`` if it says something else;
+    ``None`` leaves it to that job, for a new one it is "skip". ``shard``, ``image_ids``: these photos only.
     """
 
     library: Path
     bundle: Path | None = None
-    existing: Literal["skip", "add", "replace-model"] = "skip"
+    existing: Literal["skip", "add", "replace-model"] | None = None
     shard: Shard | None = None
     resume: bool = False
     retry_failed: bool = False
@@ -347,13 +348,15 @@ def _earlier(request: CaptionRequest, out: Path, settings: dict[str, Any]) -> tu
     failed: list[tuple[str, str]] = []
     if out.exists():
         _check_settings(request, note, settings)
+        for record in read_records(out):  # to its end before anything is changed: it may be somebody else's file
+            if record.error is None:
+                done.add(record.file)
+            elif not request.retry_failed:
+                done.add(record.file)
+                failed.append((record.file, record.error))
         drop_torn_line(out)
         if request.retry_failed:
             rewrite(out, lambda record: record if record.error is None else None)
-        for record in read_records(out):
-            done.add(record.file)
-            if record.error is not None:
-                failed.append((record.file, record.error))
     write_json_atomically(note, settings)
     return done, failed
 

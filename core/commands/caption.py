@@ -35,9 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--existing",
         choices=("skip", "add", "replace-model"),
-        default="skip",
-        help="for a library: photos that have captions are skipped (default), get one more candidate, or a new one "
-        "in the place of the model's; what people wrote always stays",
+        help="for a library: photos that have captions are skipped (default; with --resume it is as before), get one "
+        "more candidate, or a new one in the place of the model's; what people wrote always stays",
     )
     how = parser.add_argument_group("how captions are made (default: as the bundle says)")
     how.add_argument("--method", choices=("greedy", "beam", "sample"))

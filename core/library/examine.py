@@ -7,7 +7,6 @@ import os
 import time
 from dataclasses import dataclass
 from io import BufferedReader
-from pathlib import Path
 
 from core.images.decode import ImageError, ImageInfo, open_photo, probe_open
 from core.library.walk import FoundFile
@@ -44,12 +43,6 @@ def examine(item: FoundFile) -> Examined:
         if not os.path.lexists(item.path):
             return Examined(item.size, item.mtime_ns, gone=True)
         return Examined(item.size, item.mtime_ns, error=error.message)
-
-
-def hash_of(path: Path) -> str:
-    """The content hash of a file; raises ``OSError``."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _examine_open(file: BufferedReader, item: FoundFile) -> Examined:

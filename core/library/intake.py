@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -29,8 +30,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
 
+from core.images.content import Stamp, hash_of
 from core.library.columns import now, stored_path
-from core.library.examine import Examined, hash_of
+from core.library.examine import Examined
 from core.library.library import Library
 from core.library.pace import Pace
 from core.library.roots import Place
@@ -42,7 +44,7 @@ _COPIES = 32
 
 _REPLACED = ".replaced"
 
-Outcome = Literal["same", "added", "changed", "renamed", "returned"]
+Outcome = Literal["same", "added", "changed", "renamed", "returned", "put off"]
 
 
 @dataclass(frozen=True)
@@ -116,15 +118,19 @@ class Intake:
         if isinstance(item, Trouble) and item.hides_content:
             self._hidden.append(item.relative)
 
-    def write(self, findings: Sequence[Finding]) -> list[Outcome]:
-        """One transaction; what became of each finding, in order. A file that vanished meanwhile is no finding."""
+    def write(self, findings: Sequence[Finding], *, all_met: bool = False) -> list[Outcome]:
+        """One transaction; what became of each finding, in order. A file that vanished meanwhile is no finding.
+
+        A file that holds something else than it did is ``put off``: only when the scan has met all files (``all_met``)
+        it is known whether its photo was edited, or goes on under another name.
+        """
         for finding in findings:
             if finding.row is not None:
                 self.saw(finding.row)
             self.note_hidden(finding.item)
         with self.pace.timed(), self._library.writing() as session:
             batch = _Batch(session, self._place, self._moved, self._displaced, self.origins)
-            return batch.write(findings)
+            return batch.write(findings, all_met)
 
     def mark_missing(self, between: Callable[[], None]) -> Gone:
         """Rows whose file this scan did not meet: missing from now on, or moved to a file that it did meet.
@@ -164,7 +170,7 @@ class Intake:
         gone: list[int] = []
         for row in rows:
             lost = row.id in self._displaced
-            heir = heir_of(session, row.content_hash, after=self.last_id, any_copy=row.id in captioned)
+            heir = heir_of(session, row, after=self.last_id, any_copy=row.id in captioned)
             if heir is not None:
                 take_over(session, row.id, heir)
                 total += Gone(renamed=1, not_added=heir > self.last_id)
@@ -197,7 +203,8 @@ class _Batch:
         self._new: list[dict[str, Any]] = []
         self._updated: list[dict[str, Any]] = []
 
-    def write(self, findings: Sequence[Finding]) -> list[Outcome]:
+    def write(self, findings: Sequence[Finding], all_met: bool) -> list[Outcome]:
+        self._all_met = all_met
         hashes = {finding.read.content_hash for finding in findings if finding.read and _is_other(finding)} - {""}
         query = select(Image.content_hash).where(Image.content_hash.in_(hashes)).distinct()
         self._elsewhere = set(self._session.scalars(query)) if hashes else set()
@@ -229,7 +236,7 @@ class _Batch:
             height=read.info.height if read.info else 0,
         )
         if _is_other(finding) and read.content_hash in self._elsewhere:
-            owner = self._moved_from(item, read.content_hash, may_have_changed=row is not None)
+            owner = self._moved_from(item, read.content_hash)
             if owner is not None:
                 if row is not None:
                     self._displace(row, item.relative)
@@ -239,6 +246,8 @@ class _Batch:
             self._keep(item.relative, None, values)
             return "added"
         if _is_other(finding) and row.content_hash:
+            if not self._all_met:
+                return "put off"
             content_changed(self._session, row.id, row.content_hash, read.content_hash)
             self._session.execute(update(Image).where(Image.id == row.id).values(**values, changed_at=now()))
             return "changed"
@@ -267,23 +276,26 @@ class _Batch:
             kept = {"size": row.size, "mtime_ns": row.mtime_ns, "content_hash": row.content_hash}
             self._updated.append({"row": row.id, **values, **kept})
 
-    def _moved_from(self, item: FoundFile, content_hash: str, *, may_have_changed: bool) -> int | None:
-        """The photo with this content whose own file is not there any more: it was renamed or moved.
+    def _moved_from(self, item: FoundFile, content_hash: str) -> int | None:
+        """The photo with this content whose own file is not there any more, or holds something else: it was renamed.
 
-        ``may_have_changed``: a photo whose file holds something else by now will do, too. Names are passed on in a row
-        (2 becomes 1, 3 becomes 2), and then each name but the last still has a file.
+        Names are passed on in a row (2 becomes 1, 3 becomes 2), and then each name but the last still has a file. Of
+        several such photos, the one with the same name.
         """
-        columns = (Image.id, Image.relative_path, Image.missing_since, Image.folder_id, Folder.path)
+        columns = (Image.id, Image.relative_path, Image.size, Image.mtime_ns, Image.folder_id, Folder.path)
         same = select(*columns).join(Folder).where(Image.content_hash == content_hash)
-        for row in self._session.execute(same.order_by(Image.missing_since.is_(None), Image.id).limit(_COPIES)):
-            if row.id in self._moved and row.id not in self._displaced:
-                continue
-            path = Path(row.path) / PurePosixPath(row.relative_path)
-            wanted = content_hash if may_have_changed or row.missing_since else None
-            if not _is_there(path, item.path, wanted):
-                self._note_origin(row.folder_id, row.relative_path, item.relative)
-                return row.id
-        return None
+        rows = self._session.execute(same.order_by(Image.missing_since.is_(None), Image.id).limit(_COPIES)).all()
+        gone = [
+            row
+            for row in rows
+            if (row.id not in self._moved or row.id in self._displaced)
+            and not _is_there(_path(row), item.path, content_hash, (row.size, row.mtime_ns))
+        ]
+        if not gone:
+            return None
+        owner = max(gone, key=lambda row: _same_ending(row.relative_path, item.relative))
+        self._note_origin(owner.folder_id, owner.relative_path, item.relative)
+        return owner.id
 
     def _note_origin(self, folder_id: int, old: str, new: str) -> None:
         if folder_id != self._place.root_id and f"/{new}".endswith(f"/{old}"):
@@ -312,28 +324,26 @@ def content_changed(session: Session, image_id: int, old_hash: str, new_hash: st
         session.execute(kept.on_conflict_do_nothing())
 
 
-def heir_of(session: Session, content_hash: str, *, after: int | None, any_copy: bool) -> int | None:
-    """The row of a file with this content that takes the place of one that is gone, or ``None``.
+def heir_of(session: Session, gone: Any, *, after: int | None, any_copy: bool) -> int | None:
+    """The row of a file that takes the place of ``gone`` (with ``relative_path`` and ``content_hash``), or ``None``.
 
-    A row newer than ``after``, which a scan has just found (the file was renamed), or with ``any_copy``, so that no
-    caption goes out of sight, an older copy without captions: to move photos to another drive is to copy them first,
-    and a scan may come in between.
+    It has the same content and no captions. It is newer than ``after``, so that a scan has just found it (the file was
+    renamed); or, with ``any_copy``, so that no caption goes out of sight, an older copy: to move photos to another
+    drive is to copy them first, and a scan may come in between. Of several it is the one with the same name.
     """
-    if not content_hash:
+    if not gone.content_hash:
         return None
     same = select(Image.id, Image.relative_path, Folder.path).join(Folder)
     same = same.where(
-        Image.content_hash == content_hash,
+        Image.content_hash == gone.content_hash,
         Image.missing_since.is_(None),
         ~exists().where(Caption.image_id == Image.id),
     )
     if not any_copy:
         same = same.where(Image.id > after)
-    for row in session.execute(same.order_by(Image.id.desc()).limit(_COPIES)):
-        is_new = after is not None and row.id > after
-        if is_new or os.path.lexists(Path(row.path) / PurePosixPath(row.relative_path)):
-            return row.id
-    return None
+    rows = session.execute(same.order_by(Image.id.desc()).limit(_COPIES)).all()
+    fitting = [row for row in rows if (after is not None and row.id > after) or os.path.lexists(_path(row))]
+    return max(fitting, key=lambda row: _same_ending(row.relative_path, gone.relative_path)).id if fitting else None
 
 
 def captioned_among(session: Session, image_ids: Iterable[int]) -> set[int]:
@@ -358,20 +368,39 @@ def _values(
     }  # fmt: skip
 
 
-def _is_there(old: Path, found: Path, content_hash: str | None) -> bool:
-    """Whether the file ``old`` is still there (with this content, if one is given), and is not ``found`` itself.
+def _path(row: Any) -> Path:
+    return Path(row.path) / PurePosixPath(row.relative_path)
+
+
+def _same_ending(one: str, other: str) -> int:
+    """How many of their last parts two paths share."""
+    pairs = zip(reversed(one.split("/")), reversed(other.split("/")), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _is_there(old: Path, found: Path, content_hash: str, stamp: Stamp) -> bool:
+    """Whether the file ``old`` still is there with this content, which had this stamp, and is not ``found`` itself.
 
     Where case or accents do not tell names apart (Windows, macOS), a file renamed to ``A.JPG`` still answers to
     ``a.jpg``; only the list of its folder says what it is called.
     """
-    if not os.path.lexists(old):
-        return False
     try:
-        if content_hash is not None and hash_of(old) != content_hash:
+        if not _holds(old, content_hash, stamp):
             return False
         return _folded(old) != _folded(found) or any(one.name == old.name for one in old.parent.iterdir())
     except OSError:
         return False
+
+
+def _holds(path: Path, content_hash: str, stamp: Stamp) -> bool:
+    """Read only where size and time do not tell. Raises ``OSError``; what may not be looked into may still hold it."""
+    try:
+        status = path.stat()
+        if (status.st_size, status.st_mtime_ns) == stamp:
+            return True
+        return stat.S_ISREG(status.st_mode) and status.st_size == stamp[0] and hash_of(path) == content_hash
+    except PermissionError:
+        return True
 
 
 def _folded(path: Path) -> str:

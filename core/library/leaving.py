@@ -162,7 +162,7 @@ class _Part:
         if not captioned:
             session.execute(delete(Image).where(Image.id == row.id))
             return "forgotten"
-        heir = heir_of(session, row.content_hash, after=None, any_copy=True)
+        heir = heir_of(session, row, after=None, any_copy=True)
         if heir is not None:
             take_over(session, row.id, heir)
             return "moved"

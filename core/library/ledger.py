@@ -67,9 +67,14 @@ def start_job(library: Library, kind: str, params: Mapping[str, Any], image_ids:
     return job_id
 
 
-def next_items(library: Library, job_id: int, number: int) -> list[int]:
-    """Up to ``number`` photos that are left to do, in a stable order; empty when the job has nothing left."""
+def next_items(library: Library, job_id: int, number: int, only: Iterable[int] | None = None) -> list[int]:
+    """Up to ``number`` photos that are left to do, in a stable order; empty when the job has nothing left.
+
+    ``only``: of these photos.
+    """
     query = select(JobItem.image_id).where(JobItem.job_id == job_id, JobItem.state == TODO)
+    if only is not None:
+        query = query.where(JobItem.image_id.in_(among(only)))
     with library.session() as session:
         return list(session.scalars(query.order_by(JobItem.image_id).limit(number)))
 

@@ -17,6 +17,7 @@ import os
 import sys
 from pathlib import Path
 
+from core.disk import sync_folder
 from core.errors import UserError
 
 IN_USE = "in use"
@@ -28,6 +29,7 @@ class InstanceLock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        is_new = not path.exists()
         try:
             self._file = path.open("a+b")
         except OSError as error:
@@ -52,6 +54,9 @@ class InstanceLock:
             self._file.truncate(0)
             self._file.write(str(os.getpid()).encode())
             self._file.flush()
+            os.fsync(self._file.fileno())  # or a power cut leaves it empty, as if the library had been closed
+            if is_new:
+                sync_folder(path.parent)
 
     def _holder(self) -> str:
         try:

@@ -115,6 +115,7 @@ class _Survey:
     )
     _reading: deque[tuple[FoundFile, Known | None, Future[Examined]]] = field(default_factory=deque)
     _to_write: list[Finding] = field(default_factory=list)
+    _put_off: list[Finding] = field(default_factory=list)
     _written_at: float = field(default_factory=time.monotonic)
     _said_at: float = 0.0
 
@@ -140,9 +141,13 @@ class _Survey:
         while self._reading:
             self._take_oldest()
         self._write()
+        for batch in batches(self._put_off, self.intake.pace.rows):
+            self.ctx.check_cancelled()
+            self._to_write = batch
+            self._write(all_met=True)
 
     def keep(self) -> None:
-        """Of a scan that was cancelled, what has been read."""
+        """Of a scan that was cancelled, what has been read; files that have changed are left to the next one."""
         for item, row, future in self._reading:
             if future.done() and not future.cancelled():
                 self._to_write.append(Finding(item, row, future.result()))
@@ -198,10 +203,13 @@ class _Survey:
         if len(self._to_write) >= self.intake.pace.rows or time.monotonic() - self._written_at > _WRITE_EVERY_S:
             self._write()
 
-    def _write(self) -> None:
+    def _write(self, *, all_met: bool = False) -> None:
         if self._to_write:
-            outcomes = self.intake.write(self._to_write)
+            outcomes = self.intake.write(self._to_write, all_met=all_met)
             for finding, outcome in zip(self._to_write, outcomes, strict=True):
+                if outcome == "put off":
+                    self._put_off.append(finding)
+                    continue
                 usable = finding.read is None or finding.read.error is None
                 self.count[outcome] += outcome != "added" or usable
             self._to_write = []

@@ -10,12 +10,12 @@ import csv
 import io
 import json
 import os
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from core.disk import replacing
 from core.errors import UserError
 from core.exchange.fine_cap_eval_file import write_fine_cap_eval
 from core.starter.scenes import (
@@ -125,12 +125,5 @@ def _thing(shape: str, colour: str, material: str, size: str, position: list[flo
 
 def _write(path: Path, content: bytes) -> None:
     """Whole or not at all: a reader never sees half a file."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with replacing(path, durable=False) as file:
+        file.write(content)

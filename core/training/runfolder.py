@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from core import paths
-from core.disk import sync_folder
+from core.disk import replacing
 from core.errors import UserError
 
 STARTER, BEFORE = "starter", "before"
@@ -151,19 +149,11 @@ def read_report(run: Path) -> dict[str, Any]:
 
 
 def write_text(file: Path, text: str) -> None:
-    """Replace ``file`` at once, so that a reader or a crash never sees half of it."""
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(file)
-        sync_folder(file.parent)  # the library will say that the run has ended: its report must be there then
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    """Replace ``file`` at once: neither a reader nor a crash nor a power cut sees half of it."""
+    with replacing(
+        file
+    ) as stream:  # durable: the library will say that the run has ended, and its report must be there
+        stream.write(text.encode())
 
 
 def to_toml(values: Mapping[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QWidget
@@ -20,6 +22,9 @@ from gui.widgets.earlier_texts import EarlierTexts
 from gui.widgets.near_duplicates import NearDuplicates
 from gui.widgets.photo_view import PhotoView
 
+if TYPE_CHECKING:
+    from core.library.records import CaptionRow
+
 
 class ReviewView(QWidget):
     go_deliver = Signal()
@@ -32,7 +37,7 @@ class ReviewView(QWidget):
         self._queue = np.empty(0, dtype=np.int64)
         self._photo: Photo | None = None
         self._at = 0
-        self._editing: int | None = None
+        self._editing: CaptionRow | None = None
         self._build()
         self.setFocusProxy(self.list)
         self._connect()
@@ -101,6 +106,7 @@ class ReviewView(QWidget):
 
     def _connect(self) -> None:
         self._session.data_changed.connect(self.reload)
+        self._session.leaving.connect(self.keep)
         self._session.opened.connect(self._new_library)
         self.editor.submitted.connect(self._finish_edit)
         self.editor.escaped.connect(self._leave_edit)
@@ -142,6 +148,7 @@ class ReviewView(QWidget):
 
     def step(self, by: int) -> None:
         if len(self._queue):
+            self.keep()
             self._leave_edit()
             self._at = (self._at + by) % len(self._queue)
             self._load()
@@ -171,6 +178,7 @@ class ReviewView(QWidget):
         if len(queue):
             self._load()
         else:
+            self.keep()
             self._photo = None
             self.picture.clear()
             self.earlier.show_for(None)
@@ -212,6 +220,7 @@ class ReviewView(QWidget):
         shown = photo.live
         self.model.set_captions(shown)
         if other:
+            self.keep()
             self._leave_edit()
         if self._editing is None:
             self.pick(1)
@@ -255,8 +264,8 @@ class ReviewView(QWidget):
         editing = self._editing is not None
         if caption is None or not self.alike.waiting or (editing and not self.editor.text):
             return
-        chosen = caption.id if self._editing is None else self._editing
-        self._session.commands.share(chosen, self.alike.waiting, self.editor.text if editing else None)
+        chosen = caption if self._editing is None else self._editing
+        self._session.commands.share(chosen.id, self.alike.waiting, self.editor.text if editing else None)
         self._leave_edit()
         self._go_on()
 
@@ -273,27 +282,37 @@ class ReviewView(QWidget):
         caption = self.model.caption(self.list.currentIndex().row())
         if caption is None:
             return
-        self._editing = caption.id
-        self.editor.set_text(caption.text)
+        if self._editing is None or self._editing.id != caption.id:
+            self.keep()
+            self._editing = caption
+            self.editor.set_text(caption.text)
         self.editor.show()
         self.editor.setFocus(Qt.FocusReason.ShortcutFocusReason)
         self._tell_keys()
 
     def _finish_edit(self) -> None:
-        editing, text = self._editing, self.editor.text
-        if editing is None or not text:
+        editing = self._editing
+        if editing is None or not self.editor.text:
             return
-        caption = next((c for c in (self._photo.captions if self._photo else ()) if c.id == editing), None)
+        self.keep()
+        if self._editing is not None and editing.state == "candidate":  # nothing was changed
+            self._session.commands.accept([editing.id])
         self._leave_edit()
-        if caption is not None and caption.text == text:
-            if caption.state == "candidate":
-                self._session.commands.accept([editing])
-        else:
-            self._session.commands.edit(editing, text)
         self._go_on()
+
+    def keep(self) -> None:
+        """What has been typed over a caption is kept as an edit, wherever the person goes next; only Escape drops it.
+
+        Cheap when nothing has been typed.
+        """
+        editing, text = self._editing, self.editor.text
+        if editing is not None and text and text != editing.text:
+            self._leave_edit()
+            self._session.commands.edit(editing, text)
 
     def _use_again(self, text: Earlier) -> None:
         """An earlier caption is accepted in place of what is suggested; the next photo is shown."""
+        self.keep()
         self._leave_edit()
         self._session.commands.use_again(text.id)
         self._go_on()

@@ -148,6 +148,7 @@ class SeedView(QWidget):
         self.editor.submitted.connect(self.save_and_next)
         self.editor.textChanged.connect(self._text_changed)
         self._slow.timeout.connect(self._show_nothing)
+        self._session.leaving.connect(self.keep)
         self._session.opened.connect(self._new_library)
         self._session.data_changed.connect(self.reload)
         self._session.overview_changed.connect(self._apply_overview)

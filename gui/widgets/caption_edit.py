@@ -27,6 +27,7 @@ class CaptionEdit(QPlainTextEdit):
         self.setAcceptDrops(False)  # a folder dropped here is for the library, not text
         self.setFont(scaled_font(1.15))
         self._lines = lines
+        self._given = self._shown = ""
         height = QFontMetrics(self.font()).lineSpacing() * lines + 2 * theme.M
         self.setFixedHeight(height)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -36,12 +37,21 @@ class CaptionEdit(QPlainTextEdit):
 
     @property
     def text(self) -> str:
-        return " ".join(self.toPlainText().split())
+        """The caption as it would be kept. What has not been changed is what was given, to the letter.
+
+        White space that is typed or pasted counts once; where the given text has lines of its own, they are kept.
+        """
+        shown = self.toPlainText()
+        if shown == self._shown:  # Qt itself turns some characters into others
+            return self._given
+        plain = self._given == _squeezed(self._given)
+        return _squeezed(shown) if plain else shown.strip()
 
     def set_text(self, text: str) -> None:
         """Replace the text without calling it typing."""
         self.blockSignals(True)
         self.setPlainText(text)
+        self._given, self._shown = text, self.toPlainText()
         self.blockSignals(False)
         self._pause.stop()
         cursor = self.textCursor()
@@ -83,3 +93,7 @@ class CaptionEdit(QPlainTextEdit):
         if self._pause.isActive():
             self._pause.stop()
             self.paused.emit()
+
+
+def _squeezed(text: str) -> str:
+    return " ".join(text.split())

@@ -358,6 +358,7 @@ def test_a_torn_line_is_cut_at_every_length(tmp_path):
     two = PhotoRecord("ü.jpg", error="The file is empty.").to_line()
     for size in range(len(one) + len(two) + 1):
         path.write_bytes((one + two)[:size])
+        assert [r.file for r in read_records(path)] == ["a.jpg", "ü.jpg"][: (one + two)[:size].count(b"\n")]
         dropped = drop_torn_line(path)
         kept = path.read_bytes()
         assert kept in (b"", one, one + two) and len(kept) + dropped == size
@@ -366,6 +367,25 @@ def test_a_torn_line_is_cut_at_every_length(tmp_path):
     path.write_bytes(one + long[:-1])
     drop_torn_line(path)
     assert path.read_bytes() == one
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"line one\nline two, all my work, no newline at its end",
+        b'{"all": "of it in one line"}',
+        b'{"file": "a.jpg", "text": "one line of another program"}',
+        PhotoRecord("a.jpg", error="x").to_line() + b"my own note",
+        b"a line\n",
+    ],
+)
+def test_a_file_of_somebody_else_is_refused_and_left_as_it_is(request_for, content):
+    request = request_for()
+    request.out.write_bytes(content)
+    for retry in (False, True):
+        with pytest.raises(UserError, match="not a line that Seedcap wrote"):
+            caption_folder(QuietContext(), replace(request, resume=True, retry_failed=retry))
+        assert request.out.read_bytes() == content
 
 
 def test_a_file_that_is_there_is_never_written_over(request_for):

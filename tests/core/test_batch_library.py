@@ -188,6 +188,33 @@ def test_another_model_retries_the_failed_photos_only(library, caption, photos, 
     assert all(len(found) == 1 for found in texts(library).values())
 
 
+def test_the_failed_photos_of_a_stopped_job_are_tried_again_and_no_others(library, caption, photos):
+    bad = photos / "photo 000.png"
+    good = bad.read_bytes()
+    bad.write_bytes(b"")
+    with pytest.raises(Cancelled):
+        caption(Watching(lambda self: len(self.progresses) == 2), existing="add")
+    before = len(texts(library))
+    bad.write_bytes(good)
+    scan(library, photos, QuietContext())
+    report = caption(retry_failed=True)
+    assert (report.done, report.failed) == (1, ()) and len(texts(library)) == before + 1 < 14
+    report = caption(resume=True)
+    assert report.done == 13 - before and report.failed == ()
+    assert all(len(found) == 1 for found in texts(library).values()) and len(texts(library)) == 14
+
+
+def test_going_on_does_what_was_asked_then_and_only_the_photos_asked_now(library, caption):
+    with pytest.raises(Cancelled):
+        caption(Watching(lambda self: len(self.progresses) == 1), existing="add")
+    with pytest.raises(UserError, match="begun with another choice"):
+        caption(resume=True, existing="replace-model")
+    left = sorted(set(image_ids(library).tolist()) - set(texts(library)))
+    assert caption(resume=True, image_ids=tuple(left[:2])).done == 2
+    assert caption(resume=True).done == len(left) - 2
+    assert all(len(found) == 1 for found in texts(library).values()) and len(texts(library)) == 14
+
+
 def rewrite_tokenizer(bundle: Path) -> None:
     """Another model as far as its hash goes."""
     import hashlib
@@ -218,12 +245,17 @@ def test_a_photo_that_changed_since_the_scan_is_not_captioned_for_its_former_con
     changed = sorted(photos.iterdir())[0]
     (row,) = [row for row in image_rows(library, image_ids(library)) if row.path == changed]
     changed.write_bytes(sorted(photos.iterdir())[1].read_bytes() + b"\0")
-    request, ignore = LibraryCaptionRequest(library.path), lambda **said: None
-    report = library_runner.caption_with(QuietContext(), library, request, cast(Any, ToyEngine(library, "first", ignore)))
+    request = LibraryCaptionRequest(library.path)
+
+    def said_by(mark):
+        engine = cast(Any, ToyEngine(library, mark, lambda **said: None))
+        return library_runner.caption_with(QuietContext(), library, request, engine)
+
+    report = said_by("first")
     assert report.done == 13 and [name for name, _ in report.failed] == [row.relative_path]
     assert row.id not in texts(library)
     scan(library, photos, QuietContext())
-    assert library_runner.caption_with(QuietContext(), library, request, cast(Any, ToyEngine(library, "then", ignore))).done == 1
+    assert said_by("then").done == 1
 
 
 def test_gone_on_with_it_still_tells_of_what_failed_before(library, caption, photos):

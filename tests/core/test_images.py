@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import time
 import zlib
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, features
 
 from core.images import decode
+from core.images.content import hash_of
 from core.images.decode import ImageError, ImageInfo, load_image, probe
 from core.images.header import HEAD_BYTES, size_in_header
 from core.images.preprocess import Preprocess, load_pixels, preprocess
@@ -449,13 +451,14 @@ def test_thumbnail_is_small_upright_and_made_once(tmp_path, seedcap_home):
     exif = Image.Exif()
     exif[0x0112] = 6
     _two_colours((1000, 600)).save(tmp_path / "a.jpg", exif=exif)
-    path = ensure_thumbnail(tmp_path / "a.jpg", "ab" * 32)
-    assert path == thumbnail_path("ab" * 32) and path.is_relative_to(seedcap_home)
+    content = hash_of(tmp_path / "a.jpg")
+    path = ensure_thumbnail(tmp_path / "a.jpg", content)
+    assert path == thumbnail_path(content) and path.is_relative_to(seedcap_home)
     with Image.open(path) as image:
         assert image.format == "WEBP" and image.size == (154, 256)
     made = path.stat().st_mtime_ns
     (tmp_path / "a.jpg").unlink()  # not needed any more
-    assert ensure_thumbnail(tmp_path / "a.jpg", "ab" * 32).stat().st_mtime_ns == made
+    assert ensure_thumbnail(tmp_path / "a.jpg", content).stat().st_mtime_ns == made
 
 
 def test_failed_thumbnail_leaves_nothing_behind(tmp_path, monkeypatch):
@@ -468,17 +471,39 @@ def test_failed_thumbnail_leaves_nothing_behind(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", no_space)
+    content = hash_of(tmp_path / "b.png")
     with pytest.raises(OSError):
-        ensure_thumbnail(tmp_path / "b.png", "ef" * 32)
-    folder = thumbnail_path("ef" * 32).parent
+        ensure_thumbnail(tmp_path / "b.png", content)
+    folder = thumbnail_path(content).parent
     assert list(folder.iterdir()) == []
 
 
 def test_thumbnails_from_many_threads_at_once(tmp_path):
     write_photo(tmp_path / "a.png", size=(600, 400))
+    content = hash_of(tmp_path / "a.png")
     with ThreadPoolExecutor(8) as pool:
-        paths = set(pool.map(lambda _: ensure_thumbnail(tmp_path / "a.png", "12" * 32), range(24)))
+        paths = set(pool.map(lambda _: ensure_thumbnail(tmp_path / "a.png", content), range(24)))
     (path,) = paths
     with Image.open(path) as image:
         image.load()
     assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+def test_a_file_that_holds_something_else_by_now_makes_no_thumbnail_of_what_it_held(tmp_path):
+    write_photo(tmp_path / "a.png", seed=1)
+    shutil.copy(tmp_path / "a.png", tmp_path / "copy.png")
+    content = hash_of(tmp_path / "a.png")
+    write_photo(tmp_path / "a.png", seed=2)
+    with pytest.raises(ImageError, match="changed"):
+        ensure_thumbnail(tmp_path / "a.png", content)
+    assert not thumbnail_path(content).exists()
+    assert ensure_thumbnail(tmp_path / "copy.png", content) == thumbnail_path(content)
+
+
+@pytest.mark.parametrize("leave", [lambda whole: b"", lambda whole: whole[:-1], lambda whole: bytes(len(whole))])
+def test_what_a_power_cut_left_of_a_thumbnail_is_made_again(tmp_path, leave):
+    write_photo(tmp_path / "a.png")
+    content = hash_of(tmp_path / "a.png")
+    whole = ensure_thumbnail(tmp_path / "a.png", content).read_bytes()
+    thumbnail_path(content).write_bytes(leave(whole))
+    assert ensure_thumbnail(tmp_path / "a.png", content).read_bytes() == whole

@@ -454,3 +454,19 @@ def test_the_library_of_a_renamed_folder_is_found_by_its_photos(tmp_path):
             made = library.path
         if not same:
             shutil.rmtree(made)
+
+
+def test_who_holds_a_library_survives_a_power_cut(tmp_path, monkeypatch):
+    """Else the lock's file could come back empty, as after a clean end, and the database would not be looked over."""
+    synced: dict[int, bytes] = {}
+    fsync = os.fsync
+    lock = tmp_path / "a.seedcap" / "lock"
+
+    def seen(number: int) -> None:
+        synced[os.fstat(number).st_ino] = lock.read_bytes() if lock.exists() else b""
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    with Library.create(tmp_path / "a", exclusive=True):
+        assert synced.get(lock.stat().st_ino) == str(os.getpid()).encode()
+        assert os.name == "nt" or lock.parent.stat().st_ino in synced, "and so does the name of the file"

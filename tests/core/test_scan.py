@@ -14,7 +14,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from sqlalchemy import select
@@ -310,6 +310,71 @@ def test_captions_follow_photos_that_take_one_anothers_names(library, photos, tm
         name: [f"about {name}"] for name in _NAMES
     }
     assert look(library, photos).missing == 0
+
+
+def test_a_new_photo_in_front_of_a_series_moves_no_caption(library, photos):
+    look(library, photos)
+    before = {name: _id(library, name) for name in _NAMES}
+    edits.add_seed(library, before["00.png"], "about 00.png")
+    for number in (2, 1, 0):
+        (photos / f"0{number}.png").rename(photos / f"0{number + 1}.png")
+    write_photo(photos / "00.png", seed=100)
+    report = look(library, photos)
+    assert (report.added, report.renamed, report.changed, report.missing) == (1, 3, 0, 0)
+    assert [_id(library, f"0{number + 1}.png") for number in range(3)] == list(before.values())
+    assert queries.captions_of(library, [_id(library, "00.png")]) == {_id(library, "00.png"): []}
+
+
+def test_a_scan_that_is_cancelled_half_way_takes_no_photo_for_edited(library, photos, monkeypatch):
+    """Where the picture of before is now may be known only by the next scan."""
+    from core.library import scan as module
+
+    monkeypatch.setattr(module, "_AHEAD", 0)
+    look(library, photos)
+    before = [_id(library, name) for name in _NAMES]
+    for number in (2, 1, 0):
+        (photos / f"0{number}.png").rename(photos / f"0{number + 1}.png")
+    write_photo(photos / "00.png", seed=100)
+    for checks in (1, 2, 3):
+        with pytest.raises(Cancelled):
+            scan(library, photos, _CancelAfter(checks))
+    look(library, photos)
+    assert [_id(library, f"0{number + 1}.png") for number in range(3)] == before
+
+
+@pytest.mark.parametrize("new_name", ["00_orig.png", "00-before.png"])  # met after and before the name it had
+def test_a_photo_with_a_stand_in_under_its_name_keeps_its_caption(library, photos, new_name):
+    look(library, photos)
+    image = _id(library, "00.png")
+    edits.add_seed(library, image, "mine")
+    (photos / "00.png").rename(photos / new_name)
+    write_photo(photos / "00.png", seed=100)
+    report = look(library, photos)
+    assert (report.added, report.renamed, report.changed, report.missing) == (1, 1, 0, 0)
+    assert _id(library, new_name) == image
+
+
+def test_of_several_copies_that_were_renamed_each_keeps_its_own_name(library, photos, tmp_path):
+    for old in ("d1/y.png", "d2/x.png"):
+        (photos / old).parent.mkdir()
+        shutil.copy(photos / "00.png", photos / old)
+    look(library, photos)
+    before = {name: _id(library, f"{folder}/{name}") for folder, name in (("d1", "y.png"), ("d2", "x.png"))}
+    (photos / "z").mkdir()
+    for path in (photos / "d1" / "y.png", photos / "d2" / "x.png"):
+        path.rename(photos / "z" / path.name)
+    assert look(library, photos).renamed == 2
+    assert {name: _id(library, f"z/{name}") for name in before} == before
+    for name, image in before.items():  # copied first, then deleted
+        edits.add_seed(library, image, f"mine is {name}")
+        (tmp_path / "drive").mkdir(exist_ok=True)
+        shutil.copy(photos / "z" / name, tmp_path / "drive" / name)
+    look(library, tmp_path / "drive")
+    shutil.rmtree(photos / "z")
+    look(library, photos)
+    rows = queries.image_rows(library, before.values())
+    assert {row.path for row in rows} == {tmp_path / "drive" / name for name in before}
+    assert all(row.path.name == name for row, name in zip(rows, before, strict=True))
 
 
 def test_changed_content_drops_scores_and_stays_held_out(library, photos):
@@ -707,9 +772,9 @@ def test_a_scan_never_keeps_others_from_writing_for_long(library, photos, monkey
     sizes = []
     write = intake.Intake.write
 
-    def noting(self, findings):
+    def noting(self, findings, **how):
         sizes.append(len(findings))
-        return write(self, findings)
+        return write(self, findings, **how)
 
     class SlowDisk(Pace):
         def took(self, seconds):
@@ -773,7 +838,7 @@ def captioned(tmp_path_factory) -> Path:
 
 
 _STEP = st.tuples(
-    st.sampled_from(["rename", "delete", "restore", "copy"]),
+    st.sampled_from(["rename", "delete", "restore", "copy", "stand in", "insert"]),
     st.integers(0, _PICTURES - 1),
     st.sampled_from(["x.png", "d/x.png", "d/y.png", "z.png"]),
 )
@@ -781,8 +846,13 @@ _STEP = st.tuples(
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(_STEP, max_size=8))
+@example([("insert", 0, "x.png")])
+@example([("stand in", 0, "z.png"), ("insert", 0, "x.png"), ("insert", 0, "x.png")])
+@example([("copy", 1, "x.png"), ("stand in", 1, "d/x.png"), ("insert", 0, "x.png")])
 def test_captions_follow_their_photos_whatever_is_done_to_the_files(captioned, tmp_path_factory, steps):
-    """The model: a picture that is anywhere has its caption once, wherever it has been and however often copied.
+    """The model: a picture that is anywhere has its caption once, wherever it has been and however often copied. A new
+    picture never has one: neither under the name of one that was renamed ("stand in") nor in front of a series whose
+    names have all been passed on ("insert").
 
     Only a copy laid where a photo was that is gone now is left out: as far as anyone can tell, that photo was replaced.
     """
@@ -790,22 +860,33 @@ def test_captions_follow_their_photos_whatever_is_done_to_the_files(captioned, t
     photos = captioned / "photos"
     shutil.rmtree(photos)
     where = {number: {f"{number:02d}.png"} for number in range(_PICTURES)}
-    contents, was_at = {}, {}
+    contents, was_at, new = {}, {}, set()
     for number in range(_PICTURES):
         path = write_photo(photos / f"{number:02d}.png", seed=number)
         contents[number] = path.read_bytes()
     with copy_of_library(captioned / "test.seedcap", place) as library:
         for action, number, target in steps:
-            taken = set().union(*where.values())
+            taken = set().union(*where.values()) | new
             source = next(iter(sorted(where[number])), None)
             if action == "delete" and source:
                 (photos / source).unlink()
                 where[number].discard(source)
+            elif action == "insert" and taken:
+                names = sorted(taken)
+                passed_on = dict(zip(names, [*names[1:], f"zz{len(new)}.png"], strict=True))
+                for name in reversed(names):
+                    (photos / name).rename(photos / passed_on[name])
+                where = {number: {passed_on[name] for name in paths} for number, paths in where.items()}
+                new = {passed_on[name] for name in new} | {names[0]}
+                write_photo(photos / names[0], seed=100 + len(new))
             elif target not in taken:
                 (photos / target).parent.mkdir(exist_ok=True)
-                if action == "rename" and source and len(where[number]) == 1:
+                if action in ("rename", "stand in") and source and len(where[number]) == 1:
                     (photos / source).rename(photos / target)
                     where[number] = {target}
+                    if action == "stand in":
+                        new.add(source)
+                        write_photo(photos / source, seed=100 + len(new))
                 elif action == "copy" and source and was_at.get(target, number) == number:
                     shutil.copy(photos / source, photos / target)
                     where[number].add(target)
@@ -815,8 +896,9 @@ def test_captions_follow_their_photos_whatever_is_done_to_the_files(captioned, t
             was_at |= {path: number for number, paths in where.items() for path in paths}
             look(library, photos)
         usable = {row.relative_path: row for row in queries.images_of(library)}
-        assert set(usable) == set().union(*where.values())
+        assert set(usable) == set().union(*where.values()) | new
         captions = queries.captions_of(library, [row.id for row in usable.values()])
         for number, paths in where.items():
             texts = [row.text for path in paths for row in captions[usable[path].id]]
             assert texts == ([f"caption {number}"] if paths else [])
+        assert not [path for path in new if captions[usable[path].id]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 from PySide6.QtCore import Qt
 
+from core.images.content import hash_of
 from core.library.records import ImageRow
 from gui.models.image_list_model import MAX_WAITING, MAX_WINDOWS, WINDOW, ImageListModel
 from gui.services import Photo
@@ -127,7 +129,7 @@ def thumbnails(qapp):
 def picture(folder: Path, number: int) -> ImageRow:
     path = folder / f"{number}.png"
     Image.new("RGB", (400, 300), (number * 40 % 256, 90, 120)).save(path)
-    return ImageRow(number, str(path.parent), path.name, f"{number:064d}", 400, 300, False, None)
+    return ImageRow(number, str(path.parent), path.name, hash_of(path), 400, 300, False, None)
 
 
 def test_thumbnails_arrive_later_and_then_at_once(qtbot, thumbnails, tmp_path):
@@ -147,6 +149,16 @@ def test_a_photo_that_cannot_be_read_is_asked_for_once(qtbot, thumbnails, tmp_pa
         thumbnails.pixmap(row)
     with qtbot.assertNotEmitted(thumbnails.ready, wait=100):
         assert thumbnails.pixmap(row) is None
+
+
+def test_where_one_copy_cannot_be_read_another_one_will_do(qtbot, thumbnails, tmp_path):
+    row = picture(tmp_path, 1)
+    gone = replace(row, id=2, relative_path="gone.png")
+    with qtbot.waitSignal(thumbnails.ready, timeout=20_000):
+        thumbnails.pixmap(gone)
+    with qtbot.waitSignal(thumbnails.ready, timeout=20_000):
+        thumbnails.pixmap(row)
+    assert thumbnails.pixmap(row) is not None and thumbnails.pixmap(gone) is not None
 
 
 def test_what_is_cleared_is_not_delivered(qtbot, thumbnails, tmp_path):

@@ -7,9 +7,10 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
 from core.library import queries
+from core.library.candidates import add_candidates
 from core.library.library import Library
 from gui import words
-from tests.gui.conftest import WAIT, close, settle, suggest_captions
+from tests.gui.conftest import WAIT, close, draw_photos, seed_texts, settle, suggest_captions
 
 CTRL = Qt.KeyboardModifier.ControlModifier
 
@@ -93,6 +94,67 @@ def test_control_return_ends_an_edit_too_and_escape_leaves_it(qtbot, reviewing):
     QTest.keyClicks(review.editor, " more")
     press(qtbot, window, Qt.Key.Key_Return, CTRL)
     assert captions(window, ids[2])[0] == ("2 a more", "accepted", True)
+
+
+def to_another_photo(qtbot, window, review):
+    review.step(1)
+
+
+def to_another_place(qtbot, window, review):
+    window.go("library")
+
+
+def to_another_suggestion(qtbot, window, review):
+    review.pick(2)
+
+
+def to_another_library(qtbot, window, review):
+    window.session.open(draw_photos(window.session.service.path.parent / "other", 2))
+
+
+def to_the_end(qtbot, window, review):
+    close(qtbot, window)
+
+
+@pytest.mark.parametrize(
+    "leave", [to_another_photo, to_another_place, to_another_suggestion, to_another_library, to_the_end]
+)
+def test_what_was_typed_is_kept_wherever_one_goes_from_it(qtbot, reviewing, leave):
+    window, review, ids = reviewing
+    path = window.session.service.path
+    review.edit()
+    review.edit()  # again: what is typed next is not undone by it
+    QTest.keyClicks(review.editor, " and more")
+    review.edit()
+    leave(qtbot, window, review)
+    if window.isVisible():
+        settle(qtbot, window)
+    assert seed_texts(path) == {ids[2]: ("2 a and more",)}
+
+
+def test_what_was_typed_is_kept_when_a_job_has_replaced_the_caption(qtbot, reviewing):
+    window, review, ids = reviewing
+    path = window.session.service.path
+    review.edit()
+    QTest.keyClicks(review.editor, " and more")
+    with Library.open(path) as library:
+        add_candidates(library, None, {ids[2]: ["new"]}, "replace-model")
+    review.accept()
+    settle(qtbot, window)
+    assert seed_texts(path) == {ids[2]: ("2 a and more",)}
+
+
+def test_a_poem_that_is_not_changed_is_accepted_as_the_models_own(qtbot, reviewing):
+    window, review, ids = reviewing
+    poem = "two lines\nof  a model"
+    with Library.open(window.session.service.path) as library:
+        add_candidates(library, None, {ids[2]: [poem]}, "replace-model")
+    window.session.refresh()
+    settle(qtbot, window)
+    review.edit()
+    review.accept()
+    settle(qtbot, window)
+    assert captions(window, ids[2])[0] == (poem, "accepted", False)
 
 
 def test_digits_are_text_while_editing(qtbot, reviewing):

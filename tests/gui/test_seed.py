@@ -9,7 +9,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
-from core.library import queries
+from core.library import edits, queries
 from core.library.library import Library
 from gui.tasks import SearchResult, Suggestion
 from gui.views import library_view, seed_view
@@ -46,6 +46,44 @@ def test_enter_keeps_the_caption_and_shows_the_next_photo(qtbot, window):
     second = say(qtbot, window, "two")
     settle(qtbot, window)
     assert written(window) == {first: ("one",), second: ("two",)}
+
+
+POEM = "a poem\nof two lines  with  spaces"
+
+
+def test_looking_at_a_caption_leaves_it_as_it_is(qtbot, window):
+    seed, path = window.view("seed"), window.session.service.path
+    first, other = seed._order[:2].tolist()
+    with Library.open(path) as library:
+        edits.add_captions(library, {first: [POEM], other: ["non\N{NO-BREAK SPACE}breaking"]}, is_seed=True)
+        edits.add_seed(library, other, "taken back")
+        edits.undo(library)
+    window.session.refresh()
+    settle(qtbot, window)
+    for image_id in (other, first, other):
+        seed.show_id(image_id)
+        settle(qtbot, window)
+    window.go("library")
+    settle(qtbot, window)
+    assert written(window) == {first: (POEM,), other: ("non\N{NO-BREAK SPACE}breaking",)}
+    with Library.open(path) as library:
+        assert edits.can_redo(library) and edits.log(library)[0].kind != "edit_caption"
+
+
+def test_lines_stay_when_a_caption_that_has_lines_is_edited(qtbot, window):
+    seed = window.view("seed")
+    first, other = seed._order[:2].tolist()
+    with Library.open(window.session.service.path) as library:
+        edits.add_seed(library, first, POEM)
+    window.session.refresh()
+    settle(qtbot, window)
+    say(qtbot, window, ", edited")
+    seed.show_id(other)
+    settle(qtbot, window)
+    seed.editor.setPlainText(" pasted\nfrom  elsewhere ")
+    seed.keep()
+    settle(qtbot, window)
+    assert written(window) == {first: (f"{POEM}, edited",), other: ("pasted from elsewhere",)}
 
 
 def test_next_leaves_out_photos_that_have_a_caption(qtbot, window):
