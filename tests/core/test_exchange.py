@@ -94,6 +94,26 @@ def test_what_is_exported_comes_back_by_importing(library, tmp_path, format):
         assert set(got) == {"00.png", "01.png"}
 
 
+@pytest.mark.parametrize("format", [*WHOLE_FILES, "xmp"])
+def test_captions_of_every_kind_come_back_into_a_library(library, tmp_path, format):
+    texts = [
+        "  spaces before", "a poem\n  of two lines  with  spaces", '"quotes", \'and\' <tags> & more',
+        "سلام שלום", "👩‍👩‍👧‍👦 ☕", "=1+1", "; | \t, signs", "x" * 10_000,
+    ]  # fmt: skip
+    edits.add_captions(library, {1: texts}, is_seed=True)
+    expected = captions_by_name(library)["00.png"]
+    assert [text for text, _, _ in expected] == [text.strip() for text in texts]
+    out = tmp_path / "out"
+    out.mkdir()
+    _export(library, format, out)
+    edits.undo(library)
+    (made,) = out.iterdir()
+    import_captions(library, out if format in ("txt", "xmp") else made)
+    if format == "txt":  # a line holds one caption
+        expected[1] = ("a poem of two lines  with  spaces", *expected[1][1:])
+    assert captions_by_name(library)["00.png"] == expected
+
+
 def test_jsonl_carries_what_other_programs_look_for_and_where_a_text_is_from(library, tmp_path):
     _label(library)
     _export(library, "jsonl", which="best")

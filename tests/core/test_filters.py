@@ -69,9 +69,13 @@ def bare(node: nodes.Filter) -> nodes.Filter:
         ("NOT NOT a", Not(Not(Words("a")))),
         ('x"y z"', And((Words("x"), Words("y z", True)))),
         ("(a)b", And((Words("a"), Words("b")))),
+        ("dog -car", And((Words("dog"), Not(Words("car"))))),
+        ('-"red car" -state:seed -(a OR b)',
+         And((Not(Words("red car", True)), Not(State("seed")), Not(Or((Words("a"), Words("b"))))))),
+        ('a-b - "-car"', And((Words("a-b"), Words("-"), Words("-car", True)))),
         ("état:1", None),
     ],
-)
+)  # fmt: skip
 def test_what_a_filter_says(text, tree):
     if tree is None:
         with pytest.raises(FilterError):

@@ -43,7 +43,7 @@ def completions(text: str, *, folders: tuple[str, ...] = (), runs: tuple[str, ..
 
     ``folders`` and ``runs`` are what the library at hand has.
     """
-    word = text[max(text.rfind(one) for one in " (\t\n") + 1 :]
+    word = text[max(text.rfind(one) for one in " (\t\n") + 1 :].removeprefix("-")
     name, colon, begun = word.partition(":")
     if not colon:
         names = [f"{one}:" for one in FIELDS if word and one.startswith(word.lower())]

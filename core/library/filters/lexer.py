@@ -15,6 +15,8 @@ Kind = Literal["(", ")", "AND", "OR", "NOT", "word", "quoted", "field"]
 _WORD = re.compile(r'[^\s()"]+')
 _COMPARING = "|".join(name for name, field in FIELDS.items() if field.compares)
 _COMPARED = re.compile(rf"({_COMPARING})({'|'.join(OPERATORS)})", re.IGNORECASE)
+_NEGATED = re.compile(r'[\w"(]')
+"""What a minus may stand before, as a short NOT."""
 _MOST = 10_000
 
 
@@ -50,6 +52,9 @@ def tokens(text: str) -> Iterator[Token]:
             content, end = _quoted(text, at)
             yield Token("quoted", content, at, end, quoted=True)
             at = end
+        elif character == "-" and _NEGATED.match(text, at + 1):
+            yield Token("NOT", character, at, at + 1)
+            at += 1
         else:
             token = _word(text, at)
             yield token

@@ -5,10 +5,11 @@
     filter    = [ either ]
     either    = both { "OR" both }
     both      = one { [ "AND" ] one }
-    one       = "NOT" one | "(" either ")" | condition
+    one       = ( "NOT" | "-" ) one | "(" either ")" | condition
     condition = word | '"' text '"' | name ":" value
 
 ``AND``, ``OR`` and ``NOT`` are written in capitals; in small letters they are words like any other.
+``-car`` is ``NOT car``; a word that begins with a minus stands in quotes.
 """
 
 from __future__ import annotations
