@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
@@ -339,16 +340,23 @@ class LibraryService:
 
     # -- what a person does -----------------------------------------------------------------------------------------
 
-    def write_seed(self, image_id: int, caption_id: int | None, text: str) -> int:
-        """Keep what was typed for a photo; returns the id the caption has now."""
-        from core.library import edits
+    def write_seed(self, image_id: int, caption_id: int | None, text: str) -> int | None:
+        """Keep what was typed for a photo; returns the id the caption has now.
 
+        ``None`` where another caption of the photo says it already: what is typed next is not to change that one.
+        """
+        from core.library import edits, queries
+
+        others = {one.id for one in queries.captions_of(self._library, [image_id])[image_id]} - {caption_id}
+        written = None
         if caption_id is not None:
-            try:
-                return edits.edit_caption(self._library, caption_id, text)
-            except UserError:  # taken away meanwhile, by undo or a job: what was typed since is kept all the same
-                pass
-        return edits.add_seed(self._library, image_id, text)
+            with suppress(
+                UserError
+            ):  # taken away meanwhile, by undo or a job: what was typed since is kept all the same
+                written = edits.edit_caption(self._library, caption_id, text)
+        if written is None:
+            written = edits.add_seed(self._library, image_id, text)
+        return None if written in others else written
 
     def accept(self, caption_ids: Sequence[int]) -> None:
         from core.library import edits

@@ -32,7 +32,6 @@ Sort = Literal["path", "score", "weakest", "distinctiveness", "given"]
 def image_ids(
     library: Library,
     *,
-    state: PhotoState | None = None,
     has_caption: bool | None = None,
     text: str | Sequence[str] | None = None,
     filter: str | Filter | None = None,
@@ -41,8 +40,8 @@ def image_ids(
 ) -> np.ndarray:
     """Ids of the usable photos (readable, not missing) that meet every condition given, as int64 ``[n]``.
 
-    ``state``: with a live caption in this state. ``has_caption``: with or without any live caption that is not
-    rejected. ``text``: every word of it (or, for a sequence, every phrase) is in the path or in one live caption.
+    ``has_caption``: with or without any live caption that is not rejected. ``text``: every word of it (or, for a
+    sequence, every phrase) is in the path or in one live caption.
     ``filter``: what :mod:`core.library.filters` understands (a ``FilterError`` when it does not); one that asks for
     failed or missing files finds those too. ``ids``: only these. ``sort``: by path; by the best ``score`` or
     ``distinctiveness`` of a photo, highest first, or ``weakest`` score first, photos without one always last;
@@ -59,8 +58,6 @@ def image_ids(
         found = fetch_ids(session, select(Image.id).where(base).order_by(Image.folder_id, Image.relative_path))
         if tree is not None:
             found = found[mask(tree, found, session)]
-        if state is not None:
-            found = found[is_among(found, fetch_ids(session, _captioned(_in_state(state))))]
         if has_caption is not None:
             captioned = is_among(found, fetch_ids(session, _captioned(Caption.state.in_(("accepted", "candidate")))))
             found = found[captioned if has_caption else ~captioned]

@@ -40,9 +40,6 @@ def check_gates(
     fluency = Limit(before["fluency_nll"] + 0.25, before["fluency_nll"] + 0.5)
     room = room_to_move(seed_length)
     drift = Limit(6.0 * room, 8.0 * room)
-    change, change_before = (abs(values["length"] / max(seed_length, 1.0) - 1) for values in (now, before))
-    # Where stage 1 has not reached the seeds' length, practice answers only for what it adds.
-    length = Limit(max(0.25, change_before), max(0.4, change_before + 0.1))
     # Photos that are much alike may well share captions: only a loss against stage 1 counts.
     same = Limit(max(0.35, 1 - 0.9 * before["unique_ratio"]), max(0.5, 1 - 0.8 * before["unique_ratio"]))
     repeated = _percent("of word pairs repeat within a caption", now, "rep2")
@@ -59,11 +56,7 @@ def check_gates(
         GateRow(
             "unfinished", unfinished.state(now["no_end"]), _percent("of captions never come to an end", now, "no_end")
         ),
-        GateRow(
-            "length",
-            length.state(change),
-            f"Captions have {now['length']:.1f} words; yours have {seed_length:.1f}.",
-        ),
+        _length(now, before, seed_length),
         GateRow(
             "fluency",
             fluency.state(now["fluency_nll"]),
@@ -81,6 +74,14 @@ def check_gates(
             f"{100 * now['unique_ratio']:.0f}% of captions differ from one another.",
         ),
     )
+
+
+def _length(now: Mapping[str, float], before: Mapping[str, float], seed_length: float) -> GateRow:
+    change, change_before = (abs(values["length"] / max(seed_length, 1.0) - 1) for values in (now, before))
+    # Where stage 1 has not reached the seeds' length, practice answers only for what it adds.
+    limit = Limit(max(0.25, change_before), max(0.4, change_before + 0.1))
+    sentence = f"Captions have {now['length']:.1f} words; yours have {seed_length:.1f}."
+    return GateRow("length", limit.state(change), sentence)
 
 
 def room_to_move(seed_length: float) -> float:

@@ -98,7 +98,7 @@ def train_job(ctx: JobContext, request: TrainRequest) -> TrainReport:
         try:
             if hashes is not None:
                 write_snapshot(run.folder, take_snapshot(data, hashes))
-            report, stages = _train(ctx, library, run, request, preset, data, encoder)
+            report, stages = _train(ctx, library, run, request, data, encoder)
         except Cancelled:
             update_run(library, run.id, status=CANCELLED, message="Stopped; what was learned is kept.")
             raise
@@ -267,12 +267,12 @@ def _train(
     library: Library,
     run: RunRow,
     request: TrainRequest,
-    preset: Preset,
     data: TrainingData,
     encoder: Encoder,
 ) -> tuple[TrainReport, StagesReport]:
     from core.training.loop import TrainingConfig, train_stages
 
+    preset = read_preset(run.config["preset"])
     captioner, start, fresh = _start(library, request, preset, encoder, run)
     config = TrainingConfig(
         preset=preset,

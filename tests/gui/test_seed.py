@@ -86,6 +86,21 @@ def test_lines_stay_when_a_caption_that_has_lines_is_edited(qtbot, window):
     assert written(window) == {first: (f"{POEM}, edited",), other: ("pasted from elsewhere",)}
 
 
+def test_typing_past_the_words_of_another_caption_leaves_that_one_alone(qtbot, window):
+    seed = window.view("seed")
+    image_id = seed.current_id
+    QTest.keyClicks(seed.editor, "a dog")
+    seed.another()
+    settle(qtbot, window)
+    QTest.keyClicks(seed.editor, "a dog")
+    seed.keep()  # a pause
+    settle(qtbot, window)
+    QTest.keyClicks(seed.editor, " runs")
+    seed.keep()
+    settle(qtbot, window)
+    assert written(window) == {image_id: ("a dog", "a dog runs")}
+
+
 def test_next_leaves_out_photos_that_have_a_caption(qtbot, window):
     seed = window.view("seed")
     order = seed._order.tolist()
