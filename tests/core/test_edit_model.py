@@ -174,11 +174,12 @@ class EditingMachine(RuleBasedStateMachine):
         assert (done.captions, done.photos, done.refused) == (plan.captions, plan.photos, plan.refused)
         assert sorted(done.rows, key=lambda row: row.caption_id) == sorted(plan.rows, key=lambda row: row.caption_id)
         touched = [one for one in model.live() if model.now[one][0] != "rejected"]
+        touched.sort(key=lambda one: (model.rows[one][0], one))  # photo by photo
         new = {one: make(model.rows[one][1]).strip() for one in touched}
         new = {one: text for one, text in new.items() if text != model.rows[one][1]}
         for one, text in new.items():
             photo = model.rows[one][0]
-            waiting = [two for two in new if two > one]  # those give their text up, or keep it if they are refused
+            waiting = list(new)[list(new).index(one) + 1 :]  # those give their text up, or keep it if they are refused
             if text and text not in {model.rows[two][1] for two in model.live(photo) if two not in (one, *waiting)}:
                 model.put(one, live=False)
                 model.add(photo, text, "human", *model.now[one][:2])
