@@ -44,6 +44,19 @@ def sync_tree(folder: Path) -> None:
         sync_folder(Path(root))
 
 
+def temporary_beside(path: Path) -> Path:
+    """A name in the folder of ``path`` that nothing has, and that says whose it is."""
+    return path.parent / f".seedcap-{secrets.token_hex(6)}.part"
+
+
+def open_beside(path: Path) -> tuple[Path, BinaryIO]:
+    """A new file in the folder of ``path``, opened like any new file, so that its rights are those the person has set
+    for new files. Raises ``OSError``."""
+    temporary = temporary_beside(path)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    return temporary, os.fdopen(handle, "wb")
+
+
 @contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     """A file for what ``path`` shall hold: it takes that name when the block ends, and not at all when it raises.
@@ -51,11 +64,9 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     It has the rights of the file whose place it takes, else those of any new file. ``durable``: wait until the disk
     has it, so that a power cut leaves the old content or all of the new one. Raises ``OSError``.
     """
-    temporary = path.parent / f".seedcap-{secrets.token_hex(6)}.part"
-    # Opened like any new file, so that the rights are those the person has set for new files.
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    temporary, opened = open_beside(path)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with opened as file:
             yield file
             file.flush()
             if durable:

@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QDialog,
     QHeaderView,
     QPlainTextEdit,
-    QTableWidget,
     QTableWidgetItem,
     QWidget,
 )
@@ -20,7 +19,7 @@ from core.version import version
 from gui import theme
 from gui.actions import Actions
 from gui.icons import icon
-from gui.widgets.basics import button, column, label, row, search_box
+from gui.widgets.basics import button, column, label, plain_table, row, search_box
 
 
 class Beside(QDialog):
@@ -42,14 +41,9 @@ class ShortcutsDialog(Beside):
         self.resize(560, 560)
         self.box = search_box(self.tr("Search by what it does, or by key"), self.tr("Search shortcuts"))
         rows = list(actions.table())
-        self.table = QTableWidget(len(rows), 3)
-        self.table.setHorizontalHeaderLabels([self.tr("Where"), self.tr("What"), self.tr("Keys")])
-        self.table.verticalHeader().hide()
-        self.table.setShowGrid(False)
-        self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-        self.table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
+        headings = (self.tr("Where"), self.tr("What"), self.tr("Keys"))
+        self.table = plain_table(headings, self.tr("Keyboard shortcuts"), rows=len(rows))
         header = self.table.horizontalHeader()
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         for at, cells in enumerate(rows):

@@ -24,7 +24,18 @@ from gui.dialogs import Beside
 from gui.rewriting import Mode, RewriteOrder, RewritePreview
 from gui.session import Session
 from gui.theme import colour
-from gui.widgets.basics import CheckBox, ComboBox, action_button, button, column, label, relabel, row, set_role
+from gui.widgets.basics import (
+    CheckBox,
+    ComboBox,
+    action_button,
+    button,
+    column,
+    label,
+    plain_table,
+    relabel,
+    row,
+    set_role,
+)
 
 ROWS = 200
 PAUSE_MS = 150
@@ -133,17 +144,9 @@ class RewriteDialog(Beside):
         return grid
 
     def _table(self) -> QTableWidget:
-        table = QTableWidget(0, 3)
-        table.setHorizontalHeaderLabels([self.tr("Photo"), self.tr("Now"), self.tr("Then")])
-        table.verticalHeader().hide()
-        table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-        table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
-        table.setShowGrid(False)
-        table.setTabKeyNavigation(False)
-        table.setAccessibleName(self.tr("What will change"))
+        table = plain_table((self.tr("Photo"), self.tr("Now"), self.tr("Then")), self.tr("What will change"))
         table.verticalHeader().setDefaultSectionSize(2 * table.fontMetrics().lineSpacing() + theme.S)
         header = table.horizontalHeader()
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)

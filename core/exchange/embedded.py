@@ -15,10 +15,10 @@ from typing import Self
 import numpy as np
 from PIL import Image, ImageSequence
 
-from core.disk import sync_file
+from core.disk import sync_file, temporary_beside
 from core.errors import UserError
 from core.exchange.exiftool import ExifTool
-from core.exchange.files import digest, put_in_place, temporary_beside, write_temporary
+from core.exchange.files import digest, put_in_place, write_temporary
 from core.exchange.formats import Captioned
 from core.exchange.history import ExportLog
 from core.exchange.plan import Action, ExportItem, FieldChange, MetadataOptions, is_blank

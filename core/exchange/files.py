@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path, PurePath
 
-from core.disk import is_pipe_or_device, sync_file, sync_folder
+from core.disk import is_pipe_or_device, open_beside, sync_file, sync_folder
 
 MAX_COMPARED = 512 * 1024 * 1024
 """A larger file is never compared: it counts as one with other words."""
@@ -65,11 +64,9 @@ def write_atomically(path: Path, content: bytes, *, durable: bool, mtime_ns: int
 
 def write_temporary(path: Path, content: bytes) -> Path:
     """Write ``content`` to a new file in the folder of ``path``. Raises ``OSError``; then there is none."""
-    temporary = temporary_beside(path)
-    # Opened like any new file, so that the rights are those the person has set for new files.
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    temporary, opened = open_beside(path)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with opened as file:
             file.write(content)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -107,10 +104,6 @@ def _synced(path: Path) -> OSError | None:
 def _try_to_sync(folder: Path) -> None:
     with suppress(OSError):  # some file systems cannot; the files are written either way
         sync_folder(folder)
-
-
-def temporary_beside(path: Path) -> Path:
-    return path.parent / f".seedcap-{secrets.token_hex(6)}.part"
 
 
 def put_in_place(temporary: Path, path: Path) -> None:

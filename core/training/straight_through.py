@@ -61,7 +61,7 @@ class StraightThrough:
         captioner = practice.captioner
         embeddings = practice.embeddings(photos).repeat_interleave(settings.samples, dim=0)
         first, last = settings.tau
-        tau = first + (last - first) * min(1.0, moment.step / max(1, settings.steps - 1))
+        tau = first + (last - first) * min(1.0, moment.step / max(1, moment.steps - 1))
         cosines, drawn = [], []
         for rows in torch.arange(len(embeddings)).split(moment.at_once):
             images = embeddings[rows.to(embeddings.device)]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, QUrl
+from PySide6.QtCore import QUrl
 from PySide6.QtGui import QDesktopServices, QShowEvent
 from PySide6.QtWidgets import QFileDialog, QFrame, QHeaderView, QStackedWidget, QTableWidget, QTableWidgetItem, QWidget
 
@@ -22,7 +22,18 @@ from gui.tasks import (
     export_captions,
     undo_last_export,
 )
-from gui.widgets.basics import CheckBox, ComboBox, EmptyState, action_button, button, column, label, relabel, row
+from gui.widgets.basics import (
+    CheckBox,
+    ComboBox,
+    EmptyState,
+    action_button,
+    button,
+    column,
+    label,
+    plain_table,
+    relabel,
+    row,
+)
 from gui.worker import Failure
 
 if TYPE_CHECKING:
@@ -107,17 +118,11 @@ class ExportPanel(QFrame):
         return self.undo_line
 
     def _preview_table(self) -> QTableWidget:
-        table = QTableWidget(0, 3)
-        table.setHorizontalHeaderLabels([self.tr("File"), self.tr("What will happen"), self.tr("Caption")])
-        table.verticalHeader().hide()
-        table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-        table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
-        table.setShowGrid(False)
+        headings = (self.tr("File"), self.tr("What will happen"), self.tr("Caption"))
+        table = plain_table(headings, self.tr("What the export will do"))
         table.setWordWrap(False)
         table.setMinimumHeight(150)
-        table.setAccessibleName(self.tr("What the export will do"))
         header = table.horizontalHeader()
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Interactive)
         header.setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from PySide6.QtCore import QObject, QRectF, QSize, Qt
@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
     QSizePolicy,
     QStyle,
     QStyleOptionButton,
+    QTableWidget,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -114,6 +115,20 @@ def search_box(placeholder: str, name: str) -> QLineEdit:
     for clear in made.findChildren(QToolButton):
         clear.setAccessibleName(made.tr("Clear"))
     return made
+
+
+def plain_table(headings: Sequence[str], name: str, *, rows: int = 0) -> QTableWidget:
+    """A table to read: no grid, no row numbers, and Tab leaves it. ``name``: for screen readers."""
+    table = QTableWidget(rows, len(headings))
+    table.setHorizontalHeaderLabels(list(headings))
+    table.verticalHeader().hide()
+    table.setShowGrid(False)
+    table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+    table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
+    table.setTabKeyNavigation(False)
+    table.setAccessibleName(name)
+    table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    return table
 
 
 def column(*items: QWidget | QLayout | int | None, spacing: int = theme.S, margin: int = 0) -> QVBoxLayout:
