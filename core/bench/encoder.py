@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from core.bench.result import BenchResult, Measure, need_data
-from core.encoders.open_clip_encoder import OpenClipEncoder, load_encoder
+from core.encoders.encoder import Encoder
+from core.encoders.open_clip_encoder import load_encoder
 from core.images.decode import load_image
 from core.images.preprocess import preprocess
 from core.jobs import JobContext
@@ -50,14 +51,14 @@ def run(ctx: JobContext, request: EncoderRequest) -> BenchResult:
     return BenchResult("encoder", tuple(measures))
 
 
-def _retrieval(encoder: OpenClipEncoder, photos: Sequence[CaptionedPhoto], ctx: JobContext) -> dict[str, float]:
+def _retrieval(encoder: Encoder, photos: Sequence[CaptionedPhoto], ctx: JobContext) -> dict[str, float]:
     images = image_vectors(encoder, [p.path for p in photos], ctx)
     texts = encoder.encode_texts([c for p in photos for c in p.captions], prompt=False)
     owner = np.repeat(np.arange(len(photos)), [len(p.captions) for p in photos])
     return recall_at(images, texts, owner) | {"cosine": float((texts * images[owner]).sum(1).mean())}
 
 
-def image_vectors(encoder: OpenClipEncoder, paths: Sequence[Path], ctx: JobContext) -> np.ndarray:
+def image_vectors(encoder: Encoder, paths: Sequence[Path], ctx: JobContext) -> np.ndarray:
     """Unit vectors ``[n, dim]`` of photos on disk."""
     rows = []
     for start in range(0, len(paths), _BATCH):

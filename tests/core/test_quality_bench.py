@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
-from core.bench.quality import few_labels, published, tasks
+from core.bench.quality import clip_vectors, few_labels, published, tasks
 from core.bench.quality import scenes as scene_tasks
 from core.bench.quality.cells import Cells
-from core.bench.quality.halves import HELD_BACK, half_a, half_b, half_b_rows, material_of_half_a, photo_number
+from core.bench.quality.halves import HELD_BACK, Half, half_a, half_b, half_b_rows, material_of_half_a, photo_number
 from core.bench.quality.judge import JudgeConfig, terms, train_judge
 from core.bench.quality.material import Material, Photos
 from core.bench.quality.rows import Rows, labelled_data
@@ -113,6 +115,7 @@ def fast(monkeypatch):
     monkeypatch.setattr(few_labels, "find_preset", faster)
 
 
+PUBLISHED_FAST = {"stage1.epochs": 3.0, "stage1.minimum_steps": 30, "stage1.pairs": 16, "stage1.lr_mapper": 3e-3}
 TASK = few_labels.Task("toy", "flickr8k", labels=10)
 
 
@@ -184,6 +187,39 @@ def test_the_style_is_recognised_in_people_s_own_sentences(tiny_starter, tmp_pat
     made = scene_tasks.scenes(scene_tasks._material(QuietContext(), tmp_path), 500_000, 6, scene_tasks.STYLE)
     told = scene_tasks._told([one.captions[0] for one in made.photos.photos], made)
     assert scene_tasks._share(told, 0, 1) == 100
+
+
+@pytest.fixture
+def vectors_folder(data_folder):
+    """40 vectors of photos 0 to 77, near one of two directions by what is said of them; the last is of two photos."""
+    said = lambda number: SENTENCES[number // 2 % 2]  # noqa: E731
+    lines = [f'train,{number:04d}_x.jpg,"{said(number)}"' for number in range(400)]
+    (data_folder / "flickr8k" / "captions.csv").write_text("split,image,caption\n" + "\n".join(lines))
+    (data_folder / "clip_vitb32").mkdir()
+    numbers = [4 * (row // 4) * 2 + row % 4 for row in range(39)]
+    names = [*(f"{number:04d}_x.jpg" for number in numbers), "0100_x.jpg|0101_x.jpg"]
+    rows = "".join(f"{row}\t{name}\n" for row, name in enumerate(names))
+    (data_folder / "clip_vitb32" / "row_to_file.tsv").write_text(rows)
+    kinds = np.eye(2, 16)[[number // 2 % 2 for number in [*numbers, 0]]]
+    noise = np.random.default_rng(0).normal(size=(40, 16)) / 20
+    np.save(data_folder / "clip_vitb32" / "clip_embeddings.npy", (kinds + noise).astype(np.float16))
+    return data_folder
+
+
+def test_vectors_of_clip_are_learned_from_without_their_encoder(vectors_folder, tiny_starter, fast, monkeypatch):
+    monkeypatch.setattr(clip_vectors, "find_preset", lambda name: with_overrides(find_preset(name), PUBLISHED_FAST))
+    monkeypatch.setattr(clip_vectors, "SCORED", 8)
+    photos = clip_vectors.read_vectors(vectors_folder)
+    assert len(photos) == 39 and np.allclose(np.linalg.norm(photos.vectors, axis=1), 1)
+    learned, scored = clip_vectors._split(photos, vectors_folder)
+    assert len(learned) == 31 and all(int(one.path.name[:4]) % 2 for one in scored.photos)  # half B: odd places
+    half = Half(vectors_folder)
+    shutil.copytree(tiny_starter / "captioner", half.captioner)
+    material = Material(vectors_folder, load_encoder("starter"), Cells(vectors_folder / "cells"), QuietContext())
+    found = {one.name: one.value for one in clip_vectors.clip_vector_measures(material, half, 1)}
+    assert set(found) == {f"clip_vitb32_clipcap-{kind}_{name}" for kind in ("mlp", "transformer")
+                          for name in ("cider", "bleu4")}  # fmt: skip
+    assert found["clip_vitb32_clipcap-mlp_cider"] > 0
 
 
 def test_an_order_holds_only_where_it_falls():

@@ -12,7 +12,7 @@ import numpy as np
 from core.bench.encoder import image_vectors
 from core.bench.quality.cells import Cells
 from core.bench.quality.judge import BagJudge, JudgeConfig, train_judge
-from core.encoders.open_clip_encoder import OpenClipEncoder
+from core.encoders.encoder import Encoder
 from core.jobs import JobContext
 from core.starter.corpus import CaptionedPhoto, read_split
 from core.starter.image_tower import imagenet_model, pooled_features
@@ -50,7 +50,7 @@ class Material:
     """Photos and judge of one data folder; what is slow is kept in ``cells``."""
 
     data: Path
-    encoder: OpenClipEncoder
+    encoder: Encoder
     cells: Cells
     ctx: JobContext
     _read: dict[tuple[str, str], Photos] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from core import paths
-from core.bench.quality import published, scenes
+from core.bench.quality import clip_vectors, published, scenes
 from core.bench.quality.cells import Cells
 from core.bench.quality.few_labels import (
     FULL,
@@ -21,7 +21,7 @@ from core.bench.quality.few_labels import (
     Task,
     run_task,
 )
-from core.bench.quality.halves import build_half, half_b_rows
+from core.bench.quality.halves import Half, build_half, half_b_rows
 from core.bench.quality.material import Material
 from core.bench.quality.scores import Scores, gain, share
 from core.bench.result import BenchResult, Measure, need_data
@@ -55,18 +55,21 @@ def _data(request: QualityRequest) -> Path:
     return need_data(request.data, "flickr8k/captions.csv", "rsicd/captions.csv", "text/multi30k_en.tsv")
 
 
-def _few_labels(ctx: JobContext, request: QualityRequest, task: Task) -> Table:
+def _half_a(ctx: JobContext, request: QualityRequest) -> tuple[Half, Material]:
     data = _data(request)
     work = request.work or paths.cache_dir() / "bench-quality"
     half = build_half(data, work / "half-a", ctx)
-    material = Material(data, load_encoder(half.encoder), Cells(work / "cells"), ctx)
+    return half, Material(data, load_encoder(half.encoder), Cells(work / "cells"), ctx)
+
+
+def _few_labels(half: Half, material: Material, task: Task, seeds: int) -> Table:
     train = material.photos(task.dataset, "train")
-    return run_task(task, material, train.pick(half_b_rows(len(train))), half.captioner, range(request.seeds))
+    return run_task(task, material, train.pick(half_b_rows(len(train))), half.captioner, range(seeds))
 
 
 def two_percent(ctx: JobContext, request: QualityRequest) -> BenchResult:
     """59 labelled photos of half B, its rest unlabelled, against all of half B labelled; Flickr8k dev."""
-    table = _few_labels(ctx, request, TWO_PERCENT)
+    table = _few_labels(*_half_a(ctx, request), TWO_PERCENT, request.seeds)
     rows, n = table.rows, request.seeds
     ours, full, first = rows[RECOMMENDED], rows[FULL], rows[STAGE1]
     part, over = share(ours, full), gain("cider", first, ours)
@@ -88,7 +91,7 @@ def two_percent(ctx: JobContext, request: QualityRequest) -> BenchResult:
 
 def domain(ctx: JobContext, request: QualityRequest) -> BenchResult:
     """Aerial images, 50 of them labelled and 1,450 not: stage 2 against stage 1; RSICD dev."""
-    table = _few_labels(ctx, request, DOMAIN)
+    table = _few_labels(*_half_a(ctx, request), DOMAIN, request.seeds)
     first, ours = table.rows[STAGE1], table.rows[RECOMMENDED]
     found, wording = gain("mrr", first, ours), gain("cider", first, ours)
     percent = 100 / max(1e-9, _mean(first, "cider"))
@@ -102,13 +105,17 @@ def domain(ctx: JobContext, request: QualityRequest) -> BenchResult:
 
 
 def text_only(ctx: JobContext, request: QualityRequest) -> BenchResult:
-    """No labelled photo at all, against all of half B labelled: the warm start that every row shares; Flickr8k dev."""
-    table = _few_labels(ctx, request, TWO_PERCENT)
+    """No labelled photo at all, against all of half B labelled: the warm start that every row shares; Flickr8k dev.
+    And ClipCap as published, on vectors of a real CLIP."""
+    need_data(request.data, *clip_vectors.FILES)
+    half, material = _half_a(ctx, request)
+    table = _few_labels(half, material, TWO_PERCENT, request.seeds)
     part = share(table.rows[TEXT_ONLY], table.rows[FULL])
     measures = (
         _measure("share_of_full_cider", part, 0.9, request.seeds),
         Measure("cider", _mean(table.rows[TEXT_ONLY], "cider"), ""),
         Measure("cider_full_b", _mean(table.rows[FULL], "cider"), "", seeds=request.seeds),
+        *clip_vectors.clip_vector_measures(material, half, request.seeds),
     )
     return BenchResult("quality text-only", measures, _notes(table))
 
