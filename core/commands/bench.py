@@ -9,7 +9,7 @@ from core.commands.result import CommandResult
 from core.jobs import JobContext
 
 HELP = "Run a benchmark. --json FILE writes its measures with their aims, the machine and the commit."
-NAMES = ("demo", "encoder", "captions", "one-button", "library", "fuzz", "crash", "quality", "training-speed")
+NAMES = ("demo", "encoder", "captions", "one-button", "library", "fuzz", "crash", "quality", "training-speed", "onnx")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kills", type=int, default=200, metavar="N", help="how often to kill (bench crash)")
     parser.add_argument("--task", default="two-percent", help="which quality to measure (bench quality)")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how many random seeds (bench quality)")
-    parser.add_argument("--work", type=Path, metavar="DIR", help="keeps finished parts (bench quality)")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="keeps finished parts (bench quality, onnx)")
     parser.add_argument("--replay", type=Path, metavar="DIR", help="read one kept case again (bench fuzz)")
 
 
@@ -59,6 +59,10 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         from core.bench import training_speed
 
         result = training_speed.run(ctx, training_speed.SpeedRequest(work=args.work))
+    elif args.name == "onnx":
+        from core.bench import onnx_speed
+
+        result = onnx_speed.run(ctx, onnx_speed.OnnxRequest(args.data, args.work))
     else:
         from core.bench import one_button
 

@@ -37,6 +37,7 @@ from core.starter.scenes_words import DEMO, STANDARD, STYLE, sentences
 from core.starter.text_teacher import teacher_vectors
 from core.starter.text_tower import PairedVectors, Sentences, TextTowerConfig
 from core.starter.vocabulary import save_tokenizer, train_tokenizer
+from core.training.compute import keep_freed_memory
 
 SCENES = 3000
 FIRST_SCENE_SEED = 1_000_000
@@ -225,6 +226,7 @@ def photo_vectors(material: Material, domains: Sequence[Domain], model: JointSpa
 
 def build_encoder(plan: Plan, material: Material, ctx: JobContext) -> Prepared:
     """Everything up to ``out/encoder``, an open_clip folder."""
+    keep_freed_memory()
     plan.work.mkdir(parents=True, exist_ok=True)
     corpus = Corpus.of(material)
     tokenizer = build_tokenizer(material, plan.work)
