@@ -48,9 +48,15 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         change = report.parity.clip_s_difference
         lines.append(f"CLIP-S changes by {change:+.4f} on average. Use fp32 where every word must stay the same.")
     elif report.parity.identical < report.parity.photos:
-        lines.append("Where they differ two words were as likely as each other to the last digits.")
+        lines.append(_differences(report.parity.unexplained))
     return CommandResult({"bundle": report.bundle, "precision": report.precision, "bytes": report.bytes,
                           "model_hash": report.model_hash, "parity": report.parity}, "\n".join(lines))  # fmt: skip
+
+
+def _differences(unexplained: int) -> str:
+    if unexplained:
+        return f"In {unexplained} of those that differ the model was sure of its words: please report this as a fault."
+    return "Where they differ two words were as likely as each other to the last digits."
 
 
 def _photos(folder: Path, most: int) -> tuple[Path, ...]:

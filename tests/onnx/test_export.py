@@ -92,6 +92,23 @@ def test_parity_notices_a_difference(exported, tiny_starter):
         options=DecodingOptions(), on="scenes", ctx=QuietContext(),
     )  # fmt: skip
     assert report.identical < report.photos == 6
+    assert 0 < report.unexplained <= 6 - report.identical
+
+
+def test_a_difference_where_the_model_is_torn_is_a_tie(exported, tiny_starter):
+    from core.captioner.checkpoint import load_captioner
+    from core.onnx import parity
+
+    captioner = load_captioner(tiny_starter / "captioner")
+    image = np.eye(1, 32, dtype=np.float32)
+    first = captioner.encode(["A red ball lies on a blue table."])[0][:-1]
+    other = [*first[:2], first[2] + 1]
+    sure = parity._greedy_gap(captioner, image, tuple(first), tuple(other))
+    assert sure > parity.TIE
+    with torch.no_grad():  # the same word under two ids: which of them is said is chance
+        table = captioner.embed_tokens_table()
+        table[first[2] + 1] = table[first[2]]
+    assert parity._greedy_gap(captioner, image, tuple(first), tuple(other)) < parity.TIE
 
 
 @pytest.fixture
