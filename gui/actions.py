@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
-from PySide6.QtCore import QCoreApplication, QObject, Qt
+from PySide6.QtCore import QCoreApplication, QObject, QSettings, Qt
 from PySide6.QtGui import QAction, QKeySequence
 
 from gui.icons import icon
 
 WINDOW = "Anywhere"
+_STORED = "keys/"
+_PORTABLE = QKeySequence.SequenceFormat.PortableText
 
 
 @dataclass(frozen=True)
@@ -81,13 +84,16 @@ SPECS: tuple[Spec, ...] = (
 
 
 class Actions(QObject):
-    """The table as QActions. A place's actions work while that place has the focus."""
+    """The table as QActions. A place's actions work while that place has the focus.
 
-    def __init__(self, parent: QObject) -> None:
+    ``settings`` keep the keys a person has chosen, by the name of the action; what is not there is as the table has it.
+    """
+
+    def __init__(self, parent: QObject, settings: QSettings) -> None:
         super().__init__(parent)
-        self._actions: dict[str, QAction] = {}
-        for spec in SPECS:
-            self._actions[spec.name] = self._make(spec)
+        self._settings = settings
+        self._specs = {spec.name: spec for spec in SPECS}
+        self._actions = {spec.name: self._make(spec) for spec in SPECS}
 
     def __getitem__(self, name: str) -> QAction:
         return self._actions[name]
@@ -95,19 +101,48 @@ class Actions(QObject):
     def of(self, where: str) -> list[QAction]:
         return [self._actions[spec.name] for spec in SPECS if spec.where == where]
 
-    def table(self) -> Iterator[tuple[str, str, str]]:
-        """(place, what it does, keys) of every action that has keys, in the table's order."""
+    def keys(self, name: str) -> str:
+        """The action's keys as this system writes them."""
+        native = QKeySequence.SequenceFormat.NativeText
+        return ", ".join(keys.toString(native) for keys in self._actions[name].shortcuts())
+
+    def words(self, name: str) -> str:
+        """What the action does, as its menu says it."""
+        return QCoreApplication.translate("actions", self._specs[name].text).replace("&", "")
+
+    def taken(self, name: str, keys: QKeySequence) -> Spec | None:
+        """Another action that these keys would be in the way of where ``name`` works."""
+        where = self._specs[name].where
         for spec in SPECS:
-            shortcuts = self._actions[spec.name].shortcuts()
-            if shortcuts:
-                native = QKeySequence.SequenceFormat.NativeText
-                keys = ", ".join(shortcut.toString(native) for shortcut in shortcuts)
-                yield spec.where, QCoreApplication.translate("actions", spec.text).replace("&", ""), keys
+            meets = WINDOW in (where, spec.where) or where == spec.where
+            if spec.name != name and meets and keys in self._actions[spec.name].shortcuts():
+                return spec
+        return None
+
+    def rebind(self, name: str, keys: Sequence[QKeySequence]) -> None:
+        """Let the action have these keys, now and after the next start."""
+        self._actions[name].setShortcuts(list(keys))
+        self._settings.setValue(_STORED + name, [one.toString(_PORTABLE) for one in keys])
+
+    def reset(self, name: str) -> None:
+        """Let the action have the keys of the table again."""
+        self._settings.remove(_STORED + name)
+        self._actions[name].setShortcuts(_sequences(self._specs[name].keys))
+
+    def is_rebound(self, name: str) -> bool:
+        return self._settings.contains(_STORED + name)
+
+    def _chosen(self, spec: Spec) -> list[QKeySequence]:
+        """The keys that were chosen for an action, or those of the table."""
+        if not self.is_rebound(spec.name):
+            return _sequences(spec.keys)
+        stored = self._settings.value(_STORED + spec.name)  # a list of one text comes back as the text, of none as None
+        return _sequences([stored] if isinstance(stored, str) else cast("list[str]", stored or []))
 
     def _make(self, spec: Spec) -> QAction:
         action = QAction(QCoreApplication.translate("actions", spec.text), self)
         action.setObjectName(spec.name)
-        action.setShortcuts([QKeySequence(keys) for keys in spec.keys])
+        action.setShortcuts(self._chosen(spec))
         action.setCheckable(spec.checkable)
         if spec.icon:
             action.setIcon(icon(spec.icon))
@@ -116,3 +151,7 @@ class Actions(QObject):
         if spec.where != WINDOW:
             action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         return action
+
+
+def _sequences(keys: Sequence[str]) -> list[QKeySequence]:
+    return [one for one in (QKeySequence(text) for text in keys) if not one.isEmpty()]

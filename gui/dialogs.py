@@ -1,4 +1,4 @@
-"""Windows beside the window: shortcuts, about, and the report of a bug. None of them blocks what is running."""
+"""Windows beside the window: about, and the report of a bug. None of them blocks what is running."""
 
 from __future__ import annotations
 
@@ -7,19 +7,12 @@ import sys
 
 from PySide6.QtCore import Qt, qVersion
 from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
-from PySide6.QtWidgets import (
-    QDialog,
-    QHeaderView,
-    QPlainTextEdit,
-    QTableWidgetItem,
-    QWidget,
-)
+from PySide6.QtWidgets import QDialog, QPlainTextEdit, QWidget
 
 from core.version import version
 from gui import theme
-from gui.actions import Actions
 from gui.icons import icon
-from gui.widgets.basics import button, column, label, plain_table, row, search_box
+from gui.widgets.basics import button, column, label, row
 
 
 class Beside(QDialog):
@@ -31,34 +24,6 @@ class Beside(QDialog):
         self.setModal(False)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         QShortcut(QKeySequence("Ctrl+W"), self, self.close)
-
-
-class ShortcutsDialog(Beside):
-    """Every key, searchable."""
-
-    def __init__(self, actions: Actions, parent: QWidget | None = None) -> None:
-        super().__init__(self.tr("Keyboard shortcuts"), parent)
-        self.resize(560, 560)
-        self.box = search_box(self.tr("Search by what it does, or by key"), self.tr("Search shortcuts"))
-        rows = list(actions.table())
-        headings = (self.tr("Where"), self.tr("What"), self.tr("Keys"))
-        self.table = plain_table(headings, self.tr("Keyboard shortcuts"), rows=len(rows))
-        header = self.table.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        for at, cells in enumerate(rows):
-            for place, text in enumerate(cells):
-                self.table.setItem(at, place, QTableWidgetItem(text))
-        self.box.textChanged.connect(self._filter)
-        layout = column(self.box, self.table, spacing=theme.M, margin=theme.L)
-        self.setLayout(layout)
-
-    def _filter(self, text: str) -> None:
-        wanted = text.casefold().split()
-        for at in range(self.table.rowCount()):
-            items = [self.table.item(at, place) for place in range(3)]
-            line = " ".join(item.text() for item in items if item is not None).casefold()
-            self.table.setRowHidden(at, not all(word in line for word in wanted))
 
 
 class AboutDialog(Beside):

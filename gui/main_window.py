@@ -12,9 +12,10 @@ from PySide6.QtWidgets import QDialog, QFileDialog, QMainWindow, QStackedWidget,
 from gui import theme, words
 from gui.actions import Actions
 from gui.bridge import RunningJob
-from gui.dialogs import AboutDialog, ShortcutsDialog
+from gui.dialogs import AboutDialog
 from gui.services import Overview
 from gui.session import Session
+from gui.shortcuts_dialog import ShortcutsDialog
 from gui.tasks import TakenOut, TakeOutOrder, take_out_folder
 from gui.theme import MODES, Mode
 from gui.views.library_view import LibraryView
@@ -39,7 +40,7 @@ class MainWindow(QMainWindow):
         session.setParent(self)
         self._settings = settings
         self._closing = False
-        self.actions_table = Actions(self)
+        self.actions_table = Actions(self, settings)
         self._views: dict[str, QWidget] = {}
         self.setWindowTitle("Seedcap")
         self.setMinimumSize(900, 600)

@@ -95,12 +95,16 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class CaptionOrder:
+    """``distinctive``: None for captions as the model was trained, else from 0 (the wording of the seeds) to 1 (telling
+    photos apart)."""
+
     library: Path
     existing: Existing = "skip"
     candidates: int = 1
     only_failed: bool = False
     resume: bool = False
     only_outdated: bool = False  # the photos whose suggestions are from another model than the one in use
+    distinctive: float | None = None
 
 
 @dataclass(frozen=True)
@@ -221,7 +225,7 @@ def caption_photos(ctx: JobContext, order: CaptionOrder) -> CaptionResult:
     from core.library.library import Library
     from gui.services import outdated
 
-    options = CaptionOptions(candidates=order.candidates)
+    options = CaptionOptions(candidates=order.candidates, distinctive=order.distinctive)
     image_ids = None
     if order.only_outdated:
         with Library.open(order.library) as library:

@@ -58,6 +58,7 @@ def run(ctx: JobContext, request: LibraryCaptionRequest) -> CaptionReport:
     the library are scored.
     """
     with Library.open(request.library) as library:
+        request = _as_begun(library, request)
         folder = request.bundle or library_bundle(ctx, library, request.options.distinctive)
         bundle = open_bundle(folder, request.options.threads, request.options.provider)
         engine = make_engine(bundle, request.options)
@@ -98,11 +99,23 @@ class _Job:
     only: Sequence[int] | None = None
 
 
+def _earlier(library: Library, request: LibraryCaptionRequest) -> ledger.JobRow | None:
+    """The job that the request may be about going on with."""
+    earlier = ledger.unfinished_job(library, KIND) if request.resume else None
+    return ledger.last_job(library, KIND) if earlier is None and request.retry_failed else earlier
+
+
+def _as_begun(library: Library, request: LibraryCaptionRequest) -> LibraryCaptionRequest:
+    """How distinctive is, unless it is said again, as the job was begun: that decides about the model as well."""
+    earlier = _earlier(library, request)
+    if earlier is None or request.options.distinctive is not None:
+        return request
+    return replace(request, options=replace(request.options, distinctive=earlier.params.get("distinctive")))
+
+
 def _job(library: Library, request: LibraryCaptionRequest, model_hash: str) -> _Job:
     """The job to go on with, or a new one. One model's job is never gone on with by another one."""
-    earlier = ledger.unfinished_job(library, KIND) if request.resume else None
-    if earlier is None and request.retry_failed:
-        earlier = ledger.last_job(library, KIND)
+    earlier = _earlier(library, request)
     if earlier is not None and earlier.params.get("model") == model_hash:
         return _go_on(library, request, earlier)
     existing = request.existing or "skip"
@@ -113,7 +126,7 @@ def _job(library: Library, request: LibraryCaptionRequest, model_hash: str) -> _
         wanted = _wanted(library, request, has_caption=False if existing == "skip" else None)
         if existing == "skip":
             skipped = len(_wanted(library, request, has_caption=True))
-    params = {"existing": existing, "model": model_hash}
+    params = {"existing": existing, "model": model_hash, "distinctive": request.options.distinctive}
     return _Job(ledger.start_job(library, KIND, params, wanted), existing, len(wanted), 0, skipped)
 
 

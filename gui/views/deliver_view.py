@@ -37,6 +37,7 @@ from gui.widgets.basics import (
     relabel,
     row,
 )
+from gui.widgets.wording_slider import WordingSlider
 from gui.worker import Failure, Progress
 
 MOST_SUGGESTIONS = 9
@@ -119,9 +120,11 @@ class DeliverView(QWidget):
         self.candidates.setCurrentIndex(2)
         self.candidates.setAccessibleName(self.tr("Suggestions for each photo"))
         options.addLayout(row(label(self.tr("Suggestions for each photo")), self.candidates, None))
+        self.wording = WordingSlider()
+        options.addWidget(self.wording)
         options.addWidget(label(self.tr("What you have written or accepted is never changed."), "muted"))
         self.policies.setLayout(options)
-        self.more = Disclosure(self.tr("Which photos, how many suggestions"), self.policies)
+        self.more = Disclosure(self.tr("Which photos, how many suggestions, which wording"), self.policies)
         self.doing = ElidedLabel("", "muted")
         self.rate = label("", "muted")
         self.bar = QProgressBar()
@@ -201,6 +204,7 @@ class DeliverView(QWidget):
             only_failed=only_failed,
             resume=resume,
             only_outdated=renews,
+            distinctive=None if resume or only_failed else self.wording.distinctive,  # those go on as they were begun
         )
         job = self._session.start(
             self._session.heavy, caption_photos, order, title=self.tr("Captioning"), kind="caption"

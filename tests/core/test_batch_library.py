@@ -135,6 +135,18 @@ def test_cancelled_and_gone_on_with(library, caption):
     assert caption(resume=True).done == 0  # nothing is left: a new job finds nothing to do
 
 
+def test_how_distinctive_is_as_the_job_was_begun(library, caption):
+    with pytest.raises(Cancelled):
+        caption(Watching(lambda self: len(self.progresses) == 2), options={"distinctive": 1.0})
+    report = caption(resume=True)
+    assert report.done == 6 and report.already == 8
+    gone_on = texts(library)
+    caption(existing="replace-model", options={"distinctive": 1.0})
+    assert texts(library) == gone_on  # all of them as if it had not been stopped
+    caption(existing="replace-model")
+    assert texts(library) != gone_on  # and not as they are without
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

@@ -151,3 +151,19 @@ def test_without_exiftool_the_preview_says_what_is_missing(qtbot, deliver, monke
     assert not panel.export.isEnabled() and window.messages.kind != "bad"
     choose(qtbot, window, panel, "txt")
     assert panel.export.isEnabled() and panel.files.currentIndex() == 0
+
+
+def test_wording_or_telling_apart_is_chosen_by_keyboard_and_a_stopped_job_goes_on_as_begun(qtbot, deliver, monkeypatch):
+    window, _ = deliver()
+    view, orders = window.view("deliver"), []
+    monkeypatch.setattr(window.session, "start", lambda lane, job, order, **_: orders.append(order))
+    view.begin()
+    view.more.toggle.click()
+    view.wording.chosen.setFocus()
+    QTest.keyClick(view.wording.chosen, Qt.Key.Key_Space)
+    assert view.wording.details.isVisible()
+    view.begin()
+    QTest.keyClick(view.wording.slider, Qt.Key.Key_Right)
+    view.begin()
+    view.begin(resume=True)
+    assert [order.distinctive for order in orders] == [None, 0.5, 0.75, None]

@@ -19,9 +19,8 @@ from core.library.runs import create_run, set_current_run, update_run
 from core.starter.scenes_library import write_sample_library
 from core.starter.scenes_words import DEMO
 from gui import theme as theming
-from gui.actions import SPECS
 from gui.app import crash_hook
-from gui.dialogs import CrashDialog, ShortcutsDialog
+from gui.dialogs import CrashDialog
 from gui.services import sample_folder
 from tests.gui import toy_jobs
 from tests.gui.conftest import WAIT, close, draw_photos, seed_texts, settle, suggest_captions
@@ -364,23 +363,6 @@ def test_a_bug_opens_one_report_that_can_be_copied(qtbot, qapp, open_window):
     assert "ZeroDivisionError: bug 0" in qapp.clipboard().text()
     assert "Seedcap" in qapp.clipboard().text()
     dialogs[0].close()
-
-
-def test_the_list_of_keys_is_searchable_and_complete(qtbot, open_window):
-    window = open_window()
-    window.actions_table["shortcuts"].trigger()
-    dialog = window.findChild(ShortcutsDialog)
-    assert dialog.table.rowCount() == sum(1 for spec in SPECS if spec.keys)
-    QTest.keyClicks(dialog.box, "reject review")
-    shown = [row for row in range(dialog.table.rowCount()) if not dialog.table.isRowHidden(row)]
-    assert [dialog.table.item(row, 1).text() for row in shown] == ["Reject"]
-    dialog.close()
-
-
-def test_no_two_actions_of_a_place_share_a_key():
-    for place in {spec.where for spec in SPECS}:
-        keys = [key for spec in SPECS if spec.where in (place, "Anywhere") for key in spec.keys]
-        assert len(keys) == len(set(keys)), place
 
 
 @pytest.mark.parametrize("size", [(1024, 700), (1600, 1000)])
