@@ -35,6 +35,11 @@ def log_dir() -> Path:
     return _base("log")
 
 
+def log_file() -> Path:
+    """What the app notes down; older parts lie beside it."""
+    return log_dir() / "seedcap.log"
+
+
 def resources_dir() -> Path:
     """The ``resources`` folder, beside the packages in a checkout and inside the wheel alike."""
     return Path(__file__).resolve().parent.parent / "resources"

@@ -51,6 +51,7 @@ SPECS: tuple[Spec, ...] = (
     Spec("next_theme", "Switch between system, light and dark", ("Ctrl+Shift+L",), "system"),
     Spec("cancel_job", "&Cancel the running work", ("Ctrl+.",), "stop"),
     Spec("shortcuts", "&Keyboard shortcuts", ("F1",), "keyboard"),
+    Spec("log", "&Log", (), "info", tip="What the program has noted down, for a report"),
     Spec("about", "&About Seedcap", (), "app"),
     Spec("filter", "Filter", ("Ctrl+F",), "filter", "Library"),
     Spec("find", "Find by words", ("Ctrl+K",), "search", "Library", "Find photos by what they show"),

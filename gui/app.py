@@ -17,7 +17,7 @@ from PySide6.QtCore import QCoreApplication, QSettings, Qt, QtMsgType, qInstallM
 from PySide6.QtWidgets import QApplication
 
 import core.cli
-from core.paths import config_dir, log_dir
+from core.paths import config_dir, log_dir, log_file
 from gui.bridge import remove_old_logs
 from gui.dialogs import CrashDialog
 from gui.icons import icon
@@ -143,9 +143,9 @@ def start_logging() -> None:
     root = logging.getLogger()
     if any(isinstance(handler, RotatingFileHandler) for handler in root.handlers):
         return
-    folder = log_dir()
-    folder.mkdir(parents=True, exist_ok=True)
-    handler = RotatingFileHandler(folder / "seedcap.log", maxBytes=1_000_000, backupCount=3, encoding="utf-8")
+    path = log_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = RotatingFileHandler(path, maxBytes=1_000_000, backupCount=3, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root.addHandler(handler)
     root.setLevel(logging.INFO)

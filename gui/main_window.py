@@ -9,10 +9,12 @@ from PySide6.QtCore import QSettings, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QDialog, QFileDialog, QMainWindow, QStackedWidget, QWidget
 
+from core.paths import log_file
 from gui import theme, words
 from gui.actions import Actions
 from gui.bridge import RunningJob
 from gui.dialogs import AboutDialog
+from gui.log_dialog import LogDialog
 from gui.services import Overview
 from gui.session import Session
 from gui.shortcuts_dialog import ShortcutsDialog
@@ -126,7 +128,7 @@ class MainWindow(QMainWindow):
             self.tr("&Edit"): ("undo", "redo", "", "rewrite"),
             self.tr("&Go"): tuple(f"go_{name}" for name in PLACES),
             self.tr("&View"): ("theme_system", "theme_light", "theme_dark"),
-            self.tr("&Help"): ("shortcuts", "about"),
+            self.tr("&Help"): ("shortcuts", "log", "about"),
         }
         for title, names in menus.items():
             menu = bar.addMenu(title)
@@ -159,6 +161,7 @@ class MainWindow(QMainWindow):
             "next_theme": self._next_theme,
             "cancel_job": self.session.cancel_all,
             "shortcuts": lambda: self._show_dialog(ShortcutsDialog(self.actions_table, self)),
+            "log": lambda: self._show_dialog(LogDialog(log_file(), self)),
             "about": lambda: self._show_dialog(AboutDialog(self)),
             **{f"go_{name}": (lambda name=name: self.go(name)) for name in PLACES},
             **{f"theme_{mode}": (lambda mode=mode: self.set_theme(mode)) for mode in MODES},
