@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.jobs import QuietContext
+from core.jobs import Cancelled, QuietContext
 from core.library import queries
 from core.library.library import Library
 from core.library.scan import ScanReport, scan
@@ -101,3 +101,39 @@ def _tool_is_there() -> bool:
 needs_exiftool = pytest.mark.skipif(
     not _tool_is_there(), reason="ExifTool (libimage-exiftool-perl) or PyExifTool (the extra 'metadata') is missing"
 )
+
+
+class CancelAfter(QuietContext):
+    def __init__(self, asks: int) -> None:
+        self.left = asks
+
+    def check_cancelled(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Cancelled
+
+
+def note_reads(monkeypatch) -> list[str]:
+    """The names of the files that a scan reads from now on."""
+    from core.library import scan as module
+
+    read: list[str] = []
+    examine = module.examine
+
+    def noting(item):
+        read.append(item.relative)
+        return examine(item)
+
+    monkeypatch.setattr(module, "examine", noting)
+    return read
+
+
+def photo_names(library: Library) -> list[str]:
+    """Of all photos, in the order of the library."""
+    return [row.relative_path for row in queries.image_rows(library, queries.image_ids(library))]
+
+
+def photo_id(library: Library, name: str) -> int:
+    """Of the one photo with this path below its folder."""
+    (found,) = [row.id for row in queries.images_of(library, usable=False) if row.relative_path == name]
+    return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 
@@ -23,7 +22,7 @@ from gui.app import crash_hook
 from gui.dialogs import CrashDialog
 from gui.services import sample_folder
 from tests.gui import toy_jobs
-from tests.gui.conftest import WAIT, close, draw_photos, seed_texts, settle, suggest_captions
+from tests.gui.conftest import WAIT, close, draw_photos, settle, suggest_captions
 
 CTRL = Qt.KeyboardModifier.ControlModifier
 
@@ -159,138 +158,6 @@ def test_filter_and_its_mistakes(qtbot, open_window, photos):
     library.filter_box.setText("state:wrong")
     library._apply_filter()
     assert library._filter_problem.isVisible() and "accepted" in library._filter_problem.text()
-
-
-def test_typing_is_kept_without_asking(qtbot, open_window, photos):
-    window = open_window(photos)
-    window.go("seed")
-    settle(qtbot, window)
-    seed = window.view("seed")
-    assert seed.editor.hasFocus()
-    type_caption(qtbot, window, "a white moon on red")
-    assert seed.current_id != window.view("library").grid.photos.id_at(0), "the next photo is shown"
-    QTest.keyClicks(seed.editor, "half a sent")
-    # Nobody presses anything: a pause in the typing is enough.
-    path = window.session.service.path
-    qtbot.waitUntil(lambda: ("half a sent",) in seed_texts(path).values(), timeout=WAIT)
-    assert set(seed_texts(path).values()) == {("a white moon on red",), ("half a sent",)}
-    qtbot.waitUntil(lambda: seed.saved.text() == "Saved", timeout=WAIT)
-
-
-def test_typing_survives_closing_and_opening(qtbot, open_window, photos):
-    window = open_window(photos)
-    window.go("seed")
-    settle(qtbot, window)
-    QTest.keyClicks(window.view("seed").editor, "typed a moment before closing")
-    close(qtbot, window)
-    again = open_window(photos)
-    again.go("seed")
-    settle(qtbot, again)
-    assert again.view("seed").editor.text == "typed a moment before closing"
-    assert again.session.overview.counts.seeds == 1
-
-
-def test_typing_before_the_photo_is_there_belongs_to_that_photo(qtbot, open_window, photos):
-    window = open_window(photos)
-    window.go("seed")
-    settle(qtbot, window)
-    seed = window.view("seed")
-    first = seed.current_id
-    QTest.keyClicks(seed.editor, "first")
-    seed.step(1)
-    second = seed.current_id
-    QTest.keyClicks(seed.editor, "second")  # nothing has been read yet: no event loop ran in between
-    settle(qtbot, window)
-    seed.keep()
-    settle(qtbot, window)
-    assert seed_texts(window.session.service.path) == {first: ("first",), second: ("second",)}
-
-
-def test_leaving_the_photo_keeps_and_coming_back_shows(qtbot, open_window, photos):
-    window = open_window(photos)
-    window.go("seed")
-    settle(qtbot, window)
-    seed = window.view("seed")
-    first = seed.current_id
-    QTest.keyClicks(seed.editor, "the first")
-    QTest.keyClick(seed.editor, Qt.Key.Key_Down, CTRL)
-    settle(qtbot, window)
-    assert seed.current_id != first and seed.editor.text == ""
-    QTest.keyClick(seed.editor, Qt.Key.Key_Up, CTRL)
-    settle(qtbot, window)
-    assert seed.current_id == first and seed.editor.text == "the first"
-    seed.editor.selectAll()
-    QTest.keyClick(seed.editor, Qt.Key.Key_Delete)
-    QTest.keyClick(seed.editor, Qt.Key.Key_Down, CTRL)
-    settle(qtbot, window)
-    assert seed_texts(window.session.service.path) == {}, "an emptied caption is taken back"
-
-
-def test_several_captions_for_one_photo(qtbot, open_window, photos):
-    window = open_window(photos)
-    window.go("seed")
-    settle(qtbot, window)
-    seed = window.view("seed")
-    QTest.keyClicks(seed.editor, "one way to say it")
-    QTest.keyClick(seed.editor, Qt.Key.Key_Return, CTRL | Qt.KeyboardModifier.ShiftModifier)
-    settle(qtbot, window)
-    assert seed.editor.text == ""
-    type_caption(qtbot, window, "another way")
-    assert list(seed_texts(window.session.service.path).values()) == [("one way to say it", "another way")]
-
-
-def test_undo_and_redo_across_a_restart(qtbot, open_window, photos):
-    window = open_window(photos)
-    window.go("seed")
-    type_caption(qtbot, window, "first")
-    type_caption(qtbot, window, "second")
-    close(qtbot, window)
-    again = open_window(photos)
-    assert again.actions_table["undo"].isEnabled()
-    again.undo()
-    settle(qtbot, again)
-    assert set(seed_texts(again.session.service.path).values()) == {("first",)}
-    assert "Undone" in again.toast.message
-    close(qtbot, again)
-    third = open_window(photos)
-    third.redo()
-    settle(qtbot, third)
-    assert set(seed_texts(third.session.service.path).values()) == {("first",), ("second",)}
-    assert not third.actions_table["redo"].isEnabled()
-
-
-def test_undo_key_belongs_to_the_text_first_then_to_the_library(qtbot, open_window, photos):
-    window = open_window(photos)
-    window.go("seed")
-    settle(qtbot, window)
-    seed = window.view("seed")
-    type_caption(qtbot, window, "to be undone")
-    assert seed.editor.hasFocus() and seed.editor.text == ""
-    QTest.keyClicks(seed.editor, "x")
-    QTest.keyClick(seed.editor, Qt.Key.Key_Z, CTRL)
-    assert seed.editor.text == ""
-    settle(qtbot, window)
-    assert len(seed_texts(window.session.service.path)) == 1, "only the typing was undone"
-
-
-def test_undo_shows_in_the_editor(qtbot, open_window, photos):
-    window = open_window(photos)
-    window.go("seed")
-    settle(qtbot, window)
-    seed = window.view("seed")
-    QTest.keyClicks(seed.editor, "short")
-    seed.keep()
-    settle(qtbot, window)
-    QTest.keyClicks(seed.editor, " and longer")
-    seed.keep()
-    settle(qtbot, window)
-    window.undo()
-    settle(qtbot, window)
-    assert seed.editor.text == "short"
-    QTest.keyClicks(seed.editor, " but other")
-    seed.keep()
-    settle(qtbot, window)
-    assert list(seed_texts(window.session.service.path).values()) == [("short but other",)]
 
 
 def test_a_job_is_shown_and_its_failure_told(qtbot, open_window, photos):
@@ -430,44 +297,6 @@ print("clean")
     environment = {**os.environ, "SEEDCAP_HOME": str(tmp_path / "home"), "QT_QPA_PLATFORM": "offscreen"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "clean", done.stderr
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="POSIX signals")
-def test_a_kill_loses_nothing_that_was_typed_before_a_pause(tmp_path, qtbot, open_window, seedcap_home, photos):
-    """In a process of its own that kills itself: what was typed is in the library, which opens again."""
-    code = f"""
-import os, signal, time
-from pathlib import Path
-from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QScrollArea
-from gui.app import make_application, make_window, open_settings
-app = make_application()
-window = make_window(open_settings(), in_process=True)
-window.show()
-window.open_folder(Path({str(photos)!r}))
-
-def until(condition):
-    end = time.time() + 60
-    while time.time() < end and not condition():
-        app.processEvents()
-        time.sleep(0.005)
-    assert condition()
-
-until(lambda: window.session.overview and window.session.overview.counts.photos == 8 and not window.session.busy)
-window.go("seed")
-seed = window.view("seed")
-until(lambda: seed._photo is not None)
-QTest.keyClicks(seed.editor, "typed before the power went")
-until(lambda: seed.saved.text() == "Saved")
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    environment = {**os.environ, "SEEDCAP_HOME": str(seedcap_home), "QT_QPA_PLATFORM": "offscreen"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    again = open_window(photos)
-    again.go("seed")
-    settle(qtbot, again)
-    assert again.view("seed").editor.text == "typed before the power went"
 
 
 def test_selected_suggestions_are_accepted_and_rejected_as_one_step(qtbot, open_window, photos):
