@@ -99,7 +99,9 @@ class RayRunner:
                 return
             # A photo that kills its session would take the others of its batch with it again.
             size = 1 if number else self._options.batch or START
-            for group in self._results(left, size, ctx):
+            # Other machines do not know where this one stands.
+            given = {at: replace(item, path=item.path.absolute()) for at, item in left.items()}
+            for group in self._results(given, size, ctx):
                 done = [replace(one, item=left.pop(at)) for at, one in group if at in left]
                 if done:
                     yield done

@@ -565,6 +565,22 @@ def test_the_rate_is_of_the_last_minute_of_work():
     assert meter.words("Captioning", 29) == said  # readable: it does not change with every batch
 
 
+def test_a_slow_start_and_slow_batches_do_not_spoil_the_time_left():
+    now = [0.0]
+    meter = RateMeter(clock=lambda: now[0], window_s=60)
+    now[0] = 280.0  # a cluster starts
+    meter.add(4)
+    assert meter.rate == pytest.approx(4 / 280)
+    for _ in range(2):
+        now[0] += 4
+        meter.add(4)
+    assert meter.rate == pytest.approx(1) and meter.eta_s(50) == pytest.approx(50)
+    for _ in range(3):
+        now[0] += 100
+        meter.add(10)
+        assert meter.rate == pytest.approx(0.1)
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"), [(0, "0 s"), (89, "89 s"), (120, "2 min"), (5300, "88 min"), (12_000, "3 h 20 min")]
 )
