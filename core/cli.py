@@ -47,6 +47,7 @@ COMMANDS: dict[str, Entry] = {
     "report": Entry("report", "write the page about a training, as one HTML file"),
     "bundle": Entry("bundle", "export a trained model to ONNX, with a check of parity"),
     "caption": Entry("caption", "caption a folder or a library"),
+    "merge": Entry("merge", "put together captions made on several machines"),
     "rank": Entry("rank", "score every caption of a library and sort"),
     "search": Entry("search", "find photos by words"),
     "export": Entry("export", "write captions out for other programs"),

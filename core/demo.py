@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from core.batch.runner import CaptionReport, CaptionRequest, caption_folder
+from core.batch.requests import CaptionReport, CaptionRequest
+from core.batch.runner import caption_folder
 from core.demo_captions import CAPTIONS_FILE, by_photo, captions_beside
 from core.encoders.open_clip_encoder import OpenClipEncoder, load_encoder
 from core.encoders.search import cover

@@ -221,7 +221,7 @@ def train(ctx: JobContext, request: TrainRequest) -> TrainReport:
 def caption_photos(ctx: JobContext, order: CaptionOrder) -> CaptionResult:
     """Caption the library with its bundle, then score; ``BatchProgress`` tells rate and time left on the way."""
     from core.batch.library_runner import run
-    from core.batch.runner import CaptionOptions, LibraryCaptionRequest
+    from core.batch.requests import CaptionOptions, LibraryCaptionRequest
     from core.library.library import Library
     from gui.services import outdated
 

@@ -35,6 +35,11 @@ class Timers:
         finally:
             self.seconds[what] += time.perf_counter() - start
 
+    @property
+    def busy(self) -> float:
+        """Seconds in which the model ran."""
+        return sum(seconds for what, seconds in self.seconds.items() if what != "wait")
+
     def shares(self) -> dict[str, float]:
         """Each part's share of all measured time, 0..1."""
         total = sum(self.seconds.values()) or 1.0

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from core.batch import bundles
-from core.batch.engine import WROTE_NOTHING, CaptionEngine
-from core.batch.pipeline import Prepared, in_batches, prepare_ahead
+from core.batch.engine import CaptionEngine
+from core.batch.listing import Item
+from core.batch.local import Done
 from core.batch.plain import write_plain_captions
-from core.batch.records import Candidate, PhotoRecord
-from core.batch.runner import (
-    CaptionReport,
-    LibraryCaptionRequest,
-    Tally,
-    make_engine,
-)
+from core.batch.records import PhotoRecord
+from core.batch.requests import CaptionReport, LibraryCaptionRequest
+from core.batch.runner import Tally, make_engine, make_runner
 from core.encoders.store import VectorStore
 from core.errors import UserError
 from core.jobs import Cancelled, JobContext
@@ -26,9 +25,7 @@ from core.library import ledger
 from core.library.candidates import add_candidates
 from core.library.library import Library
 from core.library.queries import current_run, image_ids, image_rows, runs
-from core.library.records import ImageRow
-from core.library.unchanged import load_unchanged, stamps
-from core.onnx.providers import usable_cores
+from core.library.unchanged import stamps
 from core.onnx.session import open_bundle
 from core.ranking import rank_library
 
@@ -123,11 +120,16 @@ def _job(library: Library, request: LibraryCaptionRequest, model_hash: str) -> _
     if earlier is not None and request.retry_failed and not request.resume:
         wanted = ledger.failed_ids(library, earlier.id)
     else:
-        wanted = _wanted(library, request, has_caption=False if existing == "skip" else None)
-        if existing == "skip":
-            skipped = len(_wanted(library, request, has_caption=True))
+        wanted, skipped = photos_to_caption(library, request)
     params = {"existing": existing, "model": model_hash, "distinctive": request.options.distinctive}
     return _Job(ledger.start_job(library, KIND, params, wanted), existing, len(wanted), 0, skipped)
+
+
+def photos_to_caption(library: Library, request: LibraryCaptionRequest) -> tuple[list[int], int]:
+    """The photos that a new captioning would do, and how many it leaves alone because they have captions."""
+    if request.existing in (None, "skip"):
+        return _wanted(library, request, has_caption=False), len(_wanted(library, request, has_caption=True))
+    return _wanted(library, request, has_caption=None), 0
 
 
 def _go_on(library: Library, request: LibraryCaptionRequest, earlier: ledger.JobRow) -> _Job:
@@ -171,61 +173,45 @@ class _LibraryRun:
         tally = Tally(self._ctx, self._job.todo)
         earlier = ledger.failed_items(self._library, self._job.id)
         tally.list_failures((one.relative_path, one.error) for one in earlier)
-        while ids := ledger.next_items(self._library, self._job.id, _ROWS_AT_ONCE, self._job.only):
-            rows = image_rows(self._library, ids)
-            gone = set(ids) - {row.id for row in rows}
-            if gone:  # a photo was taken out of the library since the job began
-                ledger.finish_items(
-                    self._library, self._job.id, dict.fromkeys(gone, "The photo is not there any more.")
-                )
-            with closing(self._batches(rows)) as batches:
+        runner = make_runner(self._engine, self._request.options)
+        while ids := ledger.next_items(self._library, self._job.id, runner.page, self._job.only):
+            with closing(runner.run(self._items(ids), self._ctx)) as batches:
                 for batch in batches:
-                    tally.add(self._caption(batch))
+                    tally.add(self._write(batch))
         return tally.report(self._engine)
 
-    def _batches(self, rows: Sequence[ImageRow]) -> Generator[list[Prepared[ImageRow]]]:
-        """Photos with their pixels, or without where their vector is known already."""
-        lacking = set(self._vectors.missing([row.content_hash for row in rows]))
-        known = stamps(self._library, [row.id for row in rows if row.content_hash in lacking])
-        size, timers = self._request.options.batch, self._engine.timers
-        prepared = prepare_ahead(
-            rows,
-            lambda row: row.path if row.content_hash in lacking else None,
-            self._engine.bundle.encoder.preprocess,
-            workers=usable_cores(),
-            ahead=2 * size,
-            guard=lambda row, load: load_unchanged(row, known, load),
-        )
-        with closing(prepared):
-            batches = in_batches(prepared, size)
-            while True:
-                with timers.of("wait"):
-                    batch = next(batches, None)
-                if batch is None:
-                    return
-                self._ctx.check_cancelled()
-                yield batch
+    def _items(self, ids: Sequence[int]) -> Iterator[Item]:
+        """These photos, with their vectors where they are known already."""
+        for start in range(0, len(ids), _ROWS_AT_ONCE):
+            some = ids[start : start + _ROWS_AT_ONCE]
+            rows = image_rows(self._library, some)
+            for gone in set(some) - {row.id for row in rows}:
+                yield Item(f"photo {gone}", self._library.path, _GONE, image_id=gone)
+            lacking = set(self._vectors.missing([row.content_hash for row in rows]))
+            known = stamps(self._library, [row.id for row in rows if row.content_hash in lacking])
+            stored = self._vectors.get([row.content_hash for row in rows if row.content_hash not in lacking])
+            vectors = iter(stored)
+            for row in rows:
+                content = row.content_hash
+                vector = None if content in lacking else next(vectors)
+                stamp = known.get(row.id)
+                yield Item(row.relative_path, row.path, None, content, stamp, vector, row.id)
 
-    def _caption(self, batch: Sequence[Prepared[ImageRow]]) -> list[PhotoRecord]:
-        """Embed, caption and write one batch; the items are marked done in the transaction that writes captions."""
-        read = {one.item.content_hash: one.pixels for one in batch if one.pixels is not None}
-        lacking = self._vectors.missing(list(read))  # of two copies one is enough
+    def _write(self, batch: Sequence[Done]) -> list[PhotoRecord]:
+        """Keep one batch; the items are marked done in the transaction that writes captions."""
+        made = {one.content: one.photo for one in batch if one.content is not None and one.photo is not None}
+        lacking = self._vectors.missing(list(made))  # of two copies one is enough
         if lacking:
-            self._vectors.append(lacking, self._engine.embed([read[one] for one in lacking]))
-        usable = [one.item for one in batch if one.error is None]
-        photos = self._vectors.get([row.content_hash for row in usable])
-        seeds = [int(row.content_hash[:14], 16) for row in usable]
-        candidates, _ = self._engine.caption(photos, seeds, self._ctx)
-        made = {row.id: found for row, found in zip(usable, candidates, strict=True)}
-        texts = {image_id: [one.caption for one in found] for image_id, found in made.items() if found}
+            self._vectors.append(lacking, np.stack([made[one] for one in lacking]))
+        texts = {one.item.image_id: [c.caption for c in one.candidates] for one in batch if one.candidates}
         add_candidates(self._library, self._run_id, texts, self._job.existing, job_id=self._job.id)
-        errors = {one.item.id: one.error or WROTE_NOTHING for one in batch if not made.get(one.item.id)}
+        errors = {one.item.image_id: one.error for one in batch if one.error is not None}
         if errors:
             ledger.finish_items(self._library, self._job.id, errors)
-        return [_record(one.item, made.get(one.item.id, ()), errors) for one in batch]
+        return [_record(one) for one in batch]
 
 
-def _record(row: ImageRow, found: tuple[Candidate, ...], errors: Mapping[int, str]) -> PhotoRecord:
-    if found:
-        return PhotoRecord(row.relative_path, found[0].caption, found[0].score, found)
-    return PhotoRecord(row.relative_path, error=errors[row.id])
+def _record(one: Done) -> PhotoRecord:
+    if one.error is not None:
+        return PhotoRecord(one.item.file, error=one.error)
+    return PhotoRecord(one.item.file, one.candidates[0].caption, one.candidates[0].score, one.candidates)

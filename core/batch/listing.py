@@ -9,7 +9,10 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from core.errors import UserError
+from core.images.content import Stamp
 from core.library.walk import FoundFile, walk
 
 _HEAD_BYTES = 65536
@@ -17,11 +20,20 @@ _HEAD_BYTES = 65536
 
 @dataclass(frozen=True)
 class Item:
-    """A photo of the folder; ``reason``: why it cannot be used, known already from looking at the folder."""
+    """A photo to caption, by the name that reports give it.
+
+    ``reason``: why it cannot be used, where that is known already. ``content``: the hash it must have (``None``: any);
+    ``stamp``: of the file when it was hashed. ``vector``: its unit vector, if that is known: then no file is read.
+    ``image_id``: in a library.
+    """
 
     file: str
     path: Path
     reason: str | None = None
+    content: str | None = None
+    stamp: Stamp | None = None
+    vector: np.ndarray | None = None
+    image_id: int = 0
 
 
 @dataclass(frozen=True)

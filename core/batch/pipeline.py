@@ -6,63 +6,74 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
+from core.batch.listing import Item
+from core.images.content import hash_of, load_content, stamp_of
 from core.images.decode import ImageError
 from core.images.preprocess import Preprocess, load_pixels
 
 T = TypeVar("T")
-Guard = Callable[[T, Callable[[], np.ndarray]], np.ndarray]
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Prepared(Generic[T]):
-    """An item with its picture's ``pixels`` (float32 ``[3, H, W]``), or ``error``: why there are none."""
+class Prepared:
+    """An item with its picture's ``pixels`` (float32 ``[3, H, W]``), which one whose vector is known does without, or
+    ``error``: why it cannot be captioned. ``content``: the hash of its file, where that could be read."""
 
-    item: T
-    pixels: np.ndarray | None
+    item: Item
+    pixels: np.ndarray | None = None
+    content: str | None = None
     error: str | None = None
 
 
-def prepare_ahead(
-    items: Iterable[T],
-    path_of: Callable[[T], Path | None],
-    spec: Preprocess,
-    *,
-    workers: int,
-    ahead: int,
-    guard: Guard[T] = lambda item, load: load(),
-) -> Generator[Prepared[T]]:
-    """Decode and preprocess the photos of ``items`` in ``workers`` threads, at most ``ahead`` of them unread.
+def prepare(item: Item, spec: Preprocess) -> Prepared:
+    """Read, check and preprocess a photo. Whatever is wrong with it is in the result."""
+    if item.reason is not None or item.vector is not None:
+        return Prepared(item, None, item.content, item.reason)
+    content = item.content
+    try:
+        if item.stamp is not None and content is not None:
+            pixels = load_content(item.path, content, lambda: load_pixels(item.path, spec), item.stamp)
+            return Prepared(item, pixels, content)
+        before, content = stamp_of(item.path), _hash(item)
+        pixels = load_pixels(item.path, spec)
+        if item.content not in (None, content):
+            return Prepared(item, None, content, "The file here holds something else than the list says.")
+        if content is None or stamp_of(item.path) != before:
+            return Prepared(item, None, content, "The file changed while it was being read.")
+        return Prepared(item, pixels, content)
+    except ImageError as error:
+        return Prepared(item, None, content, error.message)
+    except Exception as error:  # noqa: BLE001 - the per-image guard: one photo never stops the others
+        return Prepared(item, None, content, f"The photo could not be prepared ({type(error).__name__}: {error}).")
 
-    ``path_of`` gives the photo of an item, or ``None`` for one that needs no pixels. ``items`` is read as slowly as
-    the results are taken. ``guard`` calls what reads an item's photo, or refuses to. Close the iterator to stop the
-    threads.
+
+def _hash(item: Item) -> str | None:
+    try:
+        return hash_of(item.path)
+    except OSError:
+        return None  # decoding says what is wrong
+
+
+def in_threads(items: Iterable[T], work: Callable[[T], R], *, workers: int, ahead: Callable[[], int]) -> Generator[R]:
+    """``work`` done on each of ``items`` in ``workers`` threads, at most ``ahead()`` of the results unread.
+
+    ``items`` is read as slowly as the results are taken. Close the iterator to stop the threads.
     """
-
-    def load(item: T, path: Path | None) -> Prepared[T]:
-        if path is None:
-            return Prepared(item, None)
-        try:
-            return Prepared(item, guard(item, lambda: load_pixels(path, spec)))
-        except ImageError as error:
-            return Prepared(item, None, error.message)
-        except Exception as error:  # noqa: BLE001 - the per-image guard: one photo never stops the others
-            return Prepared(item, None, f"The photo could not be prepared ({type(error).__name__}: {error}).")
-
-    waiting: deque[Future[Prepared[T]]] = deque()
+    waiting: deque[Future[R]] = deque()
     source = iter(items)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
         while True:
-            while len(waiting) < ahead:
+            while len(waiting) < ahead():
                 item = next(source, waiting)  # any object that is no item marks the end
                 if item is waiting:
                     break
-                waiting.append(pool.submit(load, item, path_of(item)))  # pyright: ignore[reportArgumentType]
+                waiting.append(pool.submit(work, item))  # pyright: ignore[reportArgumentType]
             if not waiting:
                 return
             yield waiting.popleft().result()
@@ -70,15 +81,15 @@ def prepare_ahead(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def in_batches(prepared: Iterator[Prepared[T]], size: int) -> Iterator[list[Prepared[T]]]:
-    """Group so that each group holds at most ``size`` pictures; failures ride along in their place."""
-    group: list[Prepared[T]] = []
-    pictures = 0
+def in_batches(prepared: Iterator[Prepared], size: Callable[[], int]) -> Iterator[list[Prepared]]:
+    """Group so that each group holds at most ``size()`` pictures; failures ride along in their place."""
+    group: list[Prepared] = []
+    pictures, most = 0, size()
     for one in prepared:
         group.append(one)
         pictures += one.pixels is not None
-        if pictures == size or len(group) >= 4 * size:
+        if pictures == most or len(group) >= 4 * most:
             yield group
-            group, pictures = [], 0
+            group, pictures, most = [], 0, size()
     if group:
         yield group

@@ -28,7 +28,8 @@ class BatchProgress:
 
 
 class RateMeter:
-    """A moving average over the last minute of work. Photos skipped on resume are not work and are never told to it."""
+    """A moving average over the last minute of work, or over the last batch if that took longer: a slow start is soon
+    forgotten. Photos skipped on resume are not work and are never told to it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, window_s: float = _WINDOW_S) -> None:
         self._clock, self._window, self._begin = clock, window_s, clock()
@@ -39,7 +40,7 @@ class RateMeter:
         """So many more photos were worked on."""
         now = self._clock()
         self._points.append((now, self._points[-1][1] + photos))
-        while len(self._points) > 2 and now - self._points[1][0] > self._window:
+        while len(self._points) > 2 and now - self._points[0][0] > self._window:
             self._points.popleft()
 
     @property

@@ -1,7 +1,9 @@
 """The captions of a folder as a file: one JSON object a line, written so that a kill at any moment loses nothing.
 
-A line is ``{"file", "caption", "score", "candidates": [{"caption", "score", "log_prob"}, ...], "error"}``; with a rank
-in the folder also ``"rank"`` and ``"gallery"``. ``file`` is relative to the folder, with ``/`` between its parts.
+A line is ``{"file", "caption", "score", "candidates": [{"caption", "score", "log_prob"}, ...], "error", "content",
+"model"}``; with a rank in the folder also ``"rank"`` and ``"gallery"``. ``file`` is relative to the folder, with ``/``
+between its parts; ``content`` is the hash of the photo's file, by which parts from several machines are merged, and
+``model`` the hash of the bundle.
 """
 
 from __future__ import annotations
@@ -32,7 +34,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class PhotoRecord:
-    """What became of a photo: the caption that stands for it and all candidates, or ``error``: why there is none."""
+    """What became of a photo: the caption that stands for it and all candidates, or ``error``: why there is none.
+
+    ``content``: sha256 of the photo's file, ``None`` where it could not be read or in an older file; ``model``: that of
+    the bundle's files.
+    """
 
     file: str
     caption: str | None = None
@@ -41,19 +47,21 @@ class PhotoRecord:
     error: str | None = None
     rank: float | None = None
     gallery: int | None = None
+    content: str | None = None
+    model: str | None = None
 
     def to_line(self) -> bytes:
-        """The JSON line, UTF-8. A file name that is not valid Unicode keeps its bytes as escapes."""
+        """The record as :func:`json_line`."""
         values = asdict(self)
         if self.rank is None:
             del values["rank"], values["gallery"]
-        try:
-            return (json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
-        except UnicodeEncodeError:
-            return (json.dumps(values, allow_nan=False) + "\n").encode("ascii")
+        return json_line(values)
 
     def with_rank(self, rank: float, gallery: int) -> PhotoRecord:
         return replace(self, rank=rank, gallery=gallery)
+
+    def without_rank(self) -> PhotoRecord:
+        return replace(self, rank=None, gallery=None)
 
     @classmethod
     def from_line(cls, line: bytes) -> PhotoRecord:
@@ -63,13 +71,23 @@ class PhotoRecord:
             candidates = tuple(Candidate(c["caption"], c["score"], c["log_prob"]) for c in values["candidates"])
             record = cls(
                 values["file"], values["caption"], values["score"], candidates, values["error"],
-                values.get("rank"), values.get("gallery"),
+                values.get("rank"), values.get("gallery"), values.get("content"), values.get("model"),
             )  # fmt: skip
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a caption record: {error}") from error
         if not isinstance(record.file, str) or (record.caption is None) == (record.error is None):
             raise ValueError("not a caption record")
+        if any(not isinstance(one.caption, str) for one in candidates) or not isinstance(record.caption, str | None):
+            raise ValueError("not a caption record")
         return record
+
+
+def json_line(values: dict[str, Any]) -> bytes:
+    """A JSON line, UTF-8. A file name that is not valid Unicode keeps its bytes as escapes."""
+    try:
+        return (json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+    except UnicodeEncodeError:
+        return (json.dumps(values, allow_nan=False) + "\n").encode("ascii")
 
 
 class RecordWriter:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+
+import numpy as np
 
 from core.batch import bundles
-from core.batch.engine import WROTE_NOTHING, CaptionEngine
+from core.batch.engine import CaptionEngine
 from core.batch.folder_rank import VectorFile, rank_captions
-from core.batch.listing import Item, Shard, count_folder, list_folder
-from core.batch.pipeline import Prepared, in_batches, prepare_ahead
+from core.batch.listing import Item, count_folder, list_folder
+from core.batch.local import Done, LocalRunner, Runner
+from core.batch.photo_list import count_listed, listed_items
 from core.batch.progress import BatchProgress, RateMeter
 from core.batch.records import (
     PhotoRecord,
@@ -23,96 +26,16 @@ from core.batch.records import (
     rewrite,
     write_json_atomically,
 )
+from core.batch.requests import CaptionOptions, CaptionReport, CaptionRequest, LibraryCaptionRequest
 from core.captioner.decoding import DecodingOptions
 from core.captioner.rerank import CONSIDERED, fluency_weight
 from core.errors import UserError
 from core.jobs import JobContext
-from core.onnx.providers import usable_cores
 from core.onnx.session import Bundle, open_bundle
 
-BATCH = 32
 LISTED_FAILURES = 1000
 """Failures named in a report; all of them are in the output and the ledger."""
 _LATEST = 3
-
-
-@dataclass(frozen=True)
-class CaptionOptions:
-    """How captions are made. ``None`` leaves it to the bundle's own settings.
-
-    ``candidates``: captions a photo; with more than one and no ``method`` by beam search. ``by_score``: the caption
-    that stands for a photo is the candidate with the highest CLIP-S. ``distinctive``: from 0 (wording) to 1 (telling
-    photos apart), which of at least five captions are taken (:mod:`core.captioner.rerank`), and, in a library whose
-    model has both stages, a mix of them.
-    """
-
-    candidates: int = 1
-    method: Literal["greedy", "beam", "sample"] | None = None
-    beams: int | None = None
-    max_tokens: int | None = None
-    seed: int = 0
-    by_score: bool = False
-    distinctive: float | None = None
-    batch: int = BATCH
-    threads: int | None = None
-    provider: str = "auto"
-
-
-@dataclass(frozen=True)
-class CaptionRequest:
-    """A folder to caption into ``out``. ``rank``: also where each caption's photo ranks in the folder.
-
-    ``resume``: go on with an ``out`` that is there; ``retry_failed``: try its failed photos again as well.
-    """
-
-    source: Path
-    out: Path
-    bundle: Path | None = None
-    rank: bool = False
-    shard: Shard | None = None
-    resume: bool = False
-    retry_failed: bool = False
-    options: CaptionOptions = field(default_factory=CaptionOptions)
-
-
-@dataclass(frozen=True)
-class LibraryCaptionRequest:
-    """A library whose photos get candidates. ``existing`` decides about photos that have captions already.
-
-    ``resume``: go on with the job that was stopped; ``retry_failed``: the failed photos of the last job, without
-    ``resume`` these only. ``existing`` is then as the job was begun, and a ``UserError`` if it says something else;
-    ``None`` leaves it to that job, for a new one it is "skip". ``shard``, ``image_ids``: these photos only.
-    """
-
-    library: Path
-    bundle: Path | None = None
-    existing: Literal["skip", "add", "replace-model"] | None = None
-    shard: Shard | None = None
-    resume: bool = False
-    retry_failed: bool = False
-    image_ids: tuple[int, ...] | None = None
-    options: CaptionOptions = field(default_factory=CaptionOptions)
-
-
-@dataclass(frozen=True)
-class CaptionReport:
-    """``done``: photos captioned now; ``already``: by an earlier job; ``failed``: ``(file, reason)``, the first
-    thousand of ``failed_count``. ``rate``: photos a second. ``shares``: where the time went, 0..1.
-    ``gallery``: photos that were ranked against each other, if any. ``skipped``: photos of a library that were left
-    alone because they have captions."""
-
-    done: int
-    failed: tuple[tuple[str, str], ...]
-    seconds: float
-    rate: float
-    failed_count: int = 0
-    already: int = 0
-    bundle: Path | None = None
-    model_hash: str = ""
-    provider: str = ""
-    shares: dict[str, float] = field(default_factory=dict)
-    gallery: int | None = None
-    skipped: int = 0
 
 
 def caption_folder(ctx: JobContext, request: CaptionRequest) -> CaptionReport:
@@ -132,11 +55,12 @@ def caption_folder(ctx: JobContext, request: CaptionRequest) -> CaptionReport:
     bundle = open_bundle(
         request.bundle or bundles.starter_bundle(ctx), request.options.threads, request.options.provider
     )
-    engine = make_engine(bundle, replace(request.options, by_score=request.options.by_score or request.rank))
+    options = replace(request.options, by_score=request.options.by_score or request.rank)
+    engine = make_engine(bundle, options)
     done, failed = _earlier(request, out, _settings(request, bundle, engine.options))
     vectors = VectorFile(_beside(out, "vectors"), bundle.encoder.dim) if request.rank else None
     run = _FolderRun(ctx, request, engine, vectors, failed)
-    run.caption(out, done)
+    run.caption(out, done, make_runner(engine, options))
     gallery = None
     if vectors is not None:
         run.add_missing_vectors(out)
@@ -163,6 +87,15 @@ def make_engine(bundle: Bundle, wanted: CaptionOptions) -> CaptionEngine:
         raise UserError("Greedy decoding gives nothing to choose from.", "Use beam or sample, or leave it open.")
     weight = fluency_weight(wanted.distinctive)
     return CaptionEngine(bundle, options, by_score=True, fluency=weight, keep=wanted.candidates)
+
+
+def make_runner(engine: CaptionEngine, options: CaptionOptions) -> Runner:
+    """Where the photos are captioned; ``UserError`` if that is on Ray and Ray is not installed."""
+    if options.engine == "local":
+        return LocalRunner(engine, options.batch)
+    from core.batch.ray_runner import RayRunner
+
+    return RayRunner(engine.bundle, options)
 
 
 def decoding_options(bundle: Bundle, wanted: CaptionOptions) -> DecodingOptions:
@@ -250,16 +183,23 @@ class _FolderRun:
     ) -> None:
         self._ctx, self._request, self._engine, self._vectors = ctx, request, engine, vectors
         self._ctx.progress(0, None, "Looking for photos")
-        self.tally = Tally(ctx, count_folder(request.source, shard=request.shard))
+        listed = request.photo_list
+        total = (
+            count_folder(request.source, shard=request.shard)
+            if listed is None
+            else count_listed(listed, shard=request.shard)
+        )
+        self.tally = Tally(ctx, total)
         self.tally.list_failures(failed)
 
-    def caption(self, out: Path, done: set[str]) -> None:
-        """Caption what is not ``done``, batch by batch; every batch is on its way to the disk before the next one."""
+    def caption(self, out: Path, done: set[str], runner: Runner) -> None:
+        """Caption what is not ``done``; every batch is on its way to the disk before the next one."""
         self.tally.total = max(0, self.tally.total - len(done))
-        items = list_folder(self._request.source, shard=self._request.shard, done=done)
-        with RecordWriter(out) as writer, closing(self._batches(items)) as batches:
+        with RecordWriter(out) as writer, closing(runner.run(self._items(done), self._ctx)) as batches:
             for batch in batches:
-                records = self._caption(batch)
+                if self._vectors is not None:
+                    _keep_vectors(self._vectors, batch)
+                records = [self._record(one) for one in batch]
                 writer.write(records)
                 self.tally.add(records)
 
@@ -272,8 +212,9 @@ class _FolderRun:
             for record in read_records(out)
             if record.caption is not None and not self._vectors.knows(record.file, places)
         }
-        items = (Item(name, self._request.source / name) for name in lacking)
-        with closing(self._batches(items)) as batches:
+        items = [Item(name, self._request.source / name) for name in lacking]
+        local = LocalRunner(self._engine, self._request.options.batch)
+        with closing(local.prepared(items, self._ctx)) as batches:
             for batch in batches:
                 usable = [one for one in batch if one.pixels is not None]
                 names = [one.item.file for one in usable]
@@ -281,50 +222,26 @@ class _FolderRun:
                 texts = self._engine.bundle.encoder.encode_texts([lacking[name] for name in names])
                 self._vectors.append(names, photos, texts)
 
-    def _batches(self, items: Iterable[Item]) -> Generator[list[Prepared[Item]]]:
-        size, engine = self._request.options.batch, self._engine
-        prepared = prepare_ahead(
-            items,
-            lambda item: None if item.reason else item.path,
-            engine.bundle.encoder.preprocess,
-            workers=usable_cores(),
-            ahead=2 * size,
-        )
-        with closing(prepared):
-            batches = in_batches(prepared, size)
-            while True:
-                with engine.timers.of("wait"):
-                    batch = next(batches, None)
-                if batch is None:
-                    return
-                self._ctx.check_cancelled()
-                yield batch
+    def _items(self, done: set[str]) -> Iterator[Item]:
+        request = self._request
+        if request.photo_list is not None:
+            return listed_items(request.photo_list, request.source, shard=request.shard, done=done)
+        return list_folder(request.source, shard=request.shard, done=done)
 
-    def _caption(self, batch: list[Prepared[Item]]) -> list[PhotoRecord]:
-        usable = [one for one in batch if one.pixels is not None]
-        photos = self._engine.embed([one.pixels for one in usable if one.pixels is not None])
-        self._ctx.check_cancelled()
-        names = [one.item.file for one in usable]
-        candidates, texts = self._engine.caption(photos, [name_seed(name) for name in names], self._ctx)
-        if self._vectors is not None:
-            kept = [row for row, found in enumerate(candidates) if found]
-            self._vectors.append([names[row] for row in kept], photos[kept], texts[kept])
-        made = dict(zip(names, candidates, strict=True))
-        return [_record(one, made.get(one.item.file, ())) for one in batch]
+    def _record(self, one: Done) -> PhotoRecord:
+        model = self._engine.bundle.manifest.model_hash
+        content = one.item.content or one.content
+        if one.error is not None:
+            return PhotoRecord(one.item.file, error=one.error, content=content, model=model)
+        best = one.candidates[0]
+        return PhotoRecord(one.item.file, best.caption, best.score, one.candidates, content=content, model=model)
 
 
-def name_seed(name: str) -> int:
-    """The number that decides what is sampled for a photo: by its name, not by its place in a batch or shard."""
-    from hashlib import blake2b
-    from os import fsencode
-
-    return int.from_bytes(blake2b(fsencode(name), digest_size=7).digest(), "big")
-
-
-def _record(one: Prepared[Item], candidates: tuple[Any, ...]) -> PhotoRecord:
-    if candidates:
-        return PhotoRecord(one.item.file, candidates[0].caption, candidates[0].score, candidates)
-    return PhotoRecord(one.item.file, error=one.item.reason or one.error or WROTE_NOTHING)
+def _keep_vectors(vectors: VectorFile, batch: Sequence[Done]) -> None:
+    kept = [(one.item.file, one.photo, one.text) for one in batch if one.photo is not None and one.text is not None]
+    if kept:
+        names, photos, texts = zip(*kept, strict=True)
+        vectors.append(names, np.stack(photos), np.stack(texts))
 
 
 def _settings(request: CaptionRequest, bundle: Bundle, options: DecodingOptions) -> dict[str, Any]:
@@ -342,17 +259,20 @@ def _settings(request: CaptionRequest, bundle: Bundle, options: DecodingOptions)
 
 
 def _earlier(request: CaptionRequest, out: Path, settings: dict[str, Any]) -> tuple[set[str], list[tuple[str, str]]]:
-    """Names of the photos that ``out`` has a line for, and those that failed; makes ``out`` fit to go on with."""
+    """The photos that ``out`` has a line for, and those that failed; makes ``out`` fit to go on with.
+
+    A photo is known by its name in the folder, one of a list by its content.
+    """
     note = _beside(out, "job")
     done: set[str] = set()
     failed: list[tuple[str, str]] = []
     if out.exists():
         _check_settings(request, note, settings)
         for record in read_records(out):  # to its end before anything is changed: it may be somebody else's file
-            if record.error is None:
-                done.add(record.file)
-            elif not request.retry_failed:
-                done.add(record.file)
+            if record.error is not None and request.retry_failed:
+                continue
+            done.add(record.file if request.photo_list is None else record.content or record.file)
+            if record.error is not None:
                 failed.append((record.file, record.error))
         drop_torn_line(out)
         if request.retry_failed:

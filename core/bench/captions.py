@@ -11,7 +11,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.batch.runner import CaptionRequest, caption_folder
+from core.batch.requests import CaptionRequest
+from core.batch.runner import caption_folder
 from core.bench.result import BenchResult, Measure, need_data
 from core.jobs import JobContext
 from core.metrics.caption_scores import reference_scores

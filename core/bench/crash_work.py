@@ -22,7 +22,7 @@ from core.batch.engine import Timers
 from core.batch.library_runner import KIND, caption_with
 from core.batch.progress import BatchProgress
 from core.batch.records import Candidate
-from core.batch.runner import CaptionOptions, LibraryCaptionRequest
+from core.batch.requests import CaptionOptions, LibraryCaptionRequest
 from core.errors import UserError
 from core.exchange.exports import plan_export, write_export
 from core.exchange.files import digest
@@ -33,6 +33,7 @@ from core.library import edits, ledger, queries
 from core.library.library import Library
 from core.library.scan import scan
 from core.library.steps import can_redo, can_undo, redo, undo
+from core.onnx.providers import CPU
 from core.training.messages import StageStarted, TrainRequest
 
 DIM = 16
@@ -214,7 +215,7 @@ class ToyEngine:
         encoder = _ToyEncoder()
         manifest = SimpleNamespace(source="toy", model_hash="toy", encoder=encoder)
         self.bundle: Any = SimpleNamespace(
-            encoder=encoder, manifest=manifest, folder=None, provider=SimpleNamespace(reason="toy")
+            encoder=encoder, manifest=manifest, folder=None, provider=SimpleNamespace(name=CPU, reason="toy")
         )
         self.timers, self._mark, self._count = Timers(), mark, 0
 

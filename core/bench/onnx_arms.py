@@ -16,13 +16,14 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 
 from core.batch.engine import Timers
-from core.batch.pipeline import in_batches, prepare_ahead
+from core.batch.pipeline import in_threads
 from core.bench.memory import peak_mb
 from core.captioner.decoding import DecodingOptions, decode
 from core.images.preprocess import Preprocess, load_pixels
@@ -197,15 +198,14 @@ def _caption(model: Model, photos: Sequence[str], batch: int, timers: Timers) ->
     if batch == 1:
         return [_one(model, photo, timers) for photo in photos]
     captions: list[str] = []
-    prepared = prepare_ahead(photos, Path, model.preprocess, workers=usable_cores(), ahead=2 * batch)
-    with closing(prepared):
-        batches = in_batches(prepared, batch)
+    load = lambda photo: load_pixels(Path(photo), model.preprocess)  # noqa: E731
+    with closing(in_threads(photos, load, workers=usable_cores(), ahead=lambda: 2 * batch)) as pixels:
         while True:
             with timers.of("wait"):
-                group = next(batches, None)
-            if group is None:
+                group = list(islice(pixels, batch))
+            if not group:
                 return captions
-            captions += _words(model, [one.pixels for one in group if one.pixels is not None], timers)
+            captions += _words(model, group, timers)
 
 
 def _one(model: Model, photo: str, timers: Timers) -> str:

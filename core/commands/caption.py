@@ -11,7 +11,7 @@ from core.errors import UserError
 from core.jobs import JobContext
 
 if TYPE_CHECKING:
-    from core.batch.runner import CaptionOptions, CaptionReport
+    from core.batch.requests import CaptionOptions, CaptionReport, LibraryCaptionRequest
 
 HELP = """Caption every photo of a folder (one JSON object a line into --out), or of a library (as candidates).
 Without --bundle the library's current model is used, else the starter, exported once."""
@@ -29,7 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="put the candidate with the highest CLIP-S first; for a folder also the rank of each caption in it",
     )
     parser.add_argument("--shard", metavar="i/n", help="only part i of n, by content: for several machines")
-    parser.add_argument("--engine", choices=("local", "ray"), default="local", help="where to run (default local)")
+    parser.add_argument(
+        "--write-list",
+        metavar="LIST",
+        type=Path,
+        help="for a library: caption nothing, but write down which photos are to be captioned, for other machines",
+    )
+    parser.add_argument(
+        "--list", metavar="LIST", type=Path, help="for a folder: the photos of such a list only, which must be in it"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with a job that was stopped")
     parser.add_argument("--retry-failed", action="store_true", help="with --resume: try the failed photos again")
     parser.add_argument(
@@ -51,14 +59,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument("--seed", metavar="N", type=int, default=0, help="for --method sample")
     machine = parser.add_argument_group("the machine")
-    machine.add_argument("--batch", metavar="N", type=int, default=32, help="photos at once (default 32)")
+    machine.add_argument("--batch", metavar="N", type=int, help="photos at once (default: found by trial)")
     machine.add_argument("--threads", metavar="N", type=int, help="default: one for each core")
     machine.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    ray = parser.add_argument_group("several machines (see also --shard and --list)")
+    ray.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="ray: on the Ray cluster of RAY_ADDRESS, or one made of this machine (needs the extra 'ray'); every "
+        "machine must find the photos and the bundle at the same paths",
+    )
+    ray.add_argument(
+        "--sessions", metavar="N", type=int, help="with ray: open bundles (default: as the machines allow)"
+    )
+    ray.add_argument("--decoders", metavar="N", type=int, help="with ray: photos decoded at a time, in all")
 
 
 def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
     _check(args)
-    library = _library(args.source)
+    library = library_at(args.source)
+    if args.write_list is not None:
+        return _write_list(args, library, ctx)
     report = _caption_folder(args, ctx) if library is None else _caption_library(args, library, ctx)
     lines = [f"{report.done:,} photos captioned in {report.seconds:.1f} s ({report.rate:.1f} a second)."]
     if report.already:
@@ -81,9 +103,7 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
 
 
 def _check(args: argparse.Namespace) -> None:
-    if args.engine == "ray":
-        raise UserError("The Ray engine is not part of this version.", "Use --shard i/n on each machine instead.")
-    for name in ("candidates", "beams", "max_tokens", "batch", "threads"):
+    for name in ("candidates", "beams", "max_tokens", "batch", "threads", "sessions", "decoders"):
         value = getattr(args, name)
         if value is not None and not 1 <= value <= 4096:
             raise UserError(f"--{name.replace('_', '-')} must be from 1 to 4096, not {value}.", "")
@@ -91,11 +111,13 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("Greedy decoding gives one caption a photo.", "Use --method beam or sample for candidates.")
     if args.distinctive is not None and not 0 <= args.distinctive <= 1:
         raise UserError(f"--distinctive must be from 0 to 1, not {args.distinctive:g}.", "0.5 is the middle.")
+    if args.engine == "local" and (args.sessions or args.decoders):
+        raise UserError("--sessions and --decoders are for --engine ray.", "Leave them away, or add --engine ray.")
     if args.retry_failed and not args.resume:
         raise UserError("--retry-failed goes on with an earlier job.", "Add --resume.")
 
 
-def _library(source: Path) -> Path | None:
+def library_at(source: Path) -> Path | None:
     """The library that ``source`` names, if it names one; looked up without loading the database."""
     for folder in (source, Path(f"{source.absolute()}.seedcap")):
         if (folder / "library.db").is_file():
@@ -108,7 +130,7 @@ def _out(args: argparse.Namespace) -> Path:
 
 
 def _options(args: argparse.Namespace) -> CaptionOptions:
-    from core.batch.runner import CaptionOptions
+    from core.batch.requests import CaptionOptions
 
     return CaptionOptions(
         candidates=args.candidates,
@@ -121,23 +143,27 @@ def _options(args: argparse.Namespace) -> CaptionOptions:
         batch=args.batch,
         threads=args.threads,
         provider=args.device,
+        engine=args.engine,
+        sessions=args.sessions,
+        decoders=args.decoders,
     )
 
 
 def _caption_folder(args: argparse.Namespace, ctx: JobContext) -> CaptionReport:
     from core.batch.listing import Shard
-    from core.batch.runner import CaptionRequest, caption_folder
+    from core.batch.requests import CaptionRequest
+    from core.batch.runner import caption_folder
 
     shard = Shard.parse(args.shard) if args.shard else None
     request = CaptionRequest(
-        args.source, _out(args), args.bundle, args.rank, shard, args.resume, args.retry_failed, _options(args)
-    )
+        args.source, _out(args), args.bundle, args.rank, shard, args.resume, args.retry_failed, _options(args),
+        args.list,
+    )  # fmt: skip
     return caption_folder(ctx, request)
 
 
 def _caption_library(args: argparse.Namespace, library: Path, ctx: JobContext) -> CaptionReport:
-    from core.batch.listing import Shard
-    from core.batch.runner import LibraryCaptionRequest, caption_library
+    from core.batch.runner import caption_library
     from core.library.library import Library
 
     if args.out is not None:
@@ -145,7 +171,17 @@ def _caption_library(args: argparse.Namespace, library: Path, ctx: JobContext) -
             "The captions of a library stay in the library.",
             f"Leave --out away, then write them out with: seedcap export {args.source} --format jsonl",
         )
-    request = LibraryCaptionRequest(
+    if args.list is not None:
+        raise UserError("--list is for the folder of photos on another machine.", "Name that folder instead.")
+    with Library.open(library, exclusive=True):
+        return caption_library(ctx, _library_request(args, library))
+
+
+def _library_request(args: argparse.Namespace, library: Path) -> LibraryCaptionRequest:
+    from core.batch.listing import Shard
+    from core.batch.requests import LibraryCaptionRequest
+
+    return LibraryCaptionRequest(
         library=library,
         bundle=args.bundle,
         existing=args.existing,
@@ -154,8 +190,24 @@ def _caption_library(args: argparse.Namespace, library: Path, ctx: JobContext) -
         retry_failed=args.retry_failed,
         options=_options(args),
     )
-    with Library.open(library, exclusive=True):
-        return caption_library(ctx, request)
+
+
+def _write_list(args: argparse.Namespace, library: Path | None, ctx: JobContext) -> CommandResult:
+    from core.batch.library_parts import write_list
+
+    if library is None:
+        raise UserError(f"{args.source} is not a library.", "A list is of the photos of a library.")
+    report = write_list(ctx, _library_request(args, library), args.write_list)
+    lines = [
+        f"{report.photos:,} photos to caption, {report.contents:,} without copies: {args.write_list}",
+        f"Their paths begin at {report.folder}; on another machine: seedcap caption COPY_OF_IT "
+        f"--list {args.write_list.name} --out part.jsonl",
+        f"Then here: seedcap merge {args.source} part.jsonl",
+    ]
+    if report.skipped:
+        lines.append(f"{report.skipped:,} photos have captions and are not in the list.")
+    data = {"list": args.write_list, "photos": report.photos, "contents": report.contents, "folder": report.folder}
+    return CommandResult({**data, "skipped": report.skipped}, "\n".join(lines))
 
 
 def _data(report: CaptionReport, out: Path | None) -> dict[str, object]:

@@ -26,15 +26,16 @@ def load_content(path: Path, content_hash: str, load: Callable[[], T], known: St
     ``known``: the stamp it had when it was hashed; only a file with another one is hashed again. Raises ``ImageError``
     for a file that has changed, beside what ``load`` raises.
     """
-    before = _stamp(path)
+    before = stamp_of(path)
     loaded = load()
     same = before == known or _hash(path) == content_hash
-    if before is None or not same or _stamp(path) != before:
+    if before is None or not same or stamp_of(path) != before:
         raise ImageError("The file has changed since the folder was last scanned.", "Scan the folder again.")
     return loaded
 
 
-def _stamp(path: Path) -> Stamp | None:
+def stamp_of(path: Path) -> Stamp | None:
+    """The stamp of a file as it is now; ``None`` where there is none."""
     try:
         status = path.stat()
     except OSError:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Dialect, String, TypeDecorator
 
 from core.errors import UserError
+from core.library.relative import stays_inside
 
 
 class DamagedValueError(UserError):
@@ -67,17 +68,6 @@ class UtcTime(TypeDecorator[datetime]):
                 f"The library is damaged: it holds {value!r:.40} where a time belongs.",
                 "Keep what can be read with: seedcap doctor LIB --recover",
             ) from None
-
-
-def stays_inside(path: Any) -> bool:
-    """Whether ``path`` (with ``/`` between its parts) is a name below a folder, wherever that folder is."""
-    if not isinstance(path, str) or not path or "\x00" in path:
-        return False
-    if os.name == "nt":
-        path = path.replace("\\", "/")
-        if ":" in path:
-            return False
-    return path[0] != "/" and (".." not in path or ".." not in path.split("/"))
 
 
 def stored_path(path: str) -> str | bytes:

@@ -140,6 +140,29 @@ def contents(library: Library) -> list[tuple[int, str]]:
         return [(one, content_hash) for one, content_hash in session.execute(query)]
 
 
+def ids_by_content(library: Library, hashes: Iterable[str]) -> dict[str, list[int]]:
+    """The usable photos with each of these content hashes, copies included; a hash of none is left out."""
+    values = bindparam("hashes", json.dumps(list(hashes)), unique=False)
+    wanted = text("SELECT value FROM json_each(:hashes)").bindparams(values)
+    query = select(Image.content_hash, Image.id).where(USABLE, Image.content_hash.in_(wanted)).order_by(Image.id)
+    found: dict[str, list[int]] = {}
+    with library.session() as session:
+        for content_hash, image_id in session.execute(query):
+            found.setdefault(content_hash, []).append(image_id)
+    return found
+
+
+def texts_ever(library: Library, image_ids: Iterable[int]) -> dict[int, set[str]]:
+    """All that was ever said of these photos, edited and replaced captions included."""
+    found: dict[int, set[str]] = {}
+    with library.session() as session:
+        for one, said in session.execute(
+            select(Caption.image_id, Caption.text).where(Caption.image_id.in_(among(image_ids)))
+        ):
+            found.setdefault(one, set()).add(said)
+    return found
+
+
 def _images(session: Session, condition: ColumnElement[bool]) -> list[ImageRow]:
     columns = (
         Image.id, Folder.path, Image.relative_path, Image.content_hash, Image.width, Image.height, Image.missing_since,

@@ -11,8 +11,9 @@ from typing import Any
 
 from sqlalchemy import JSON, Boolean, Column, Float, Integer, Table
 
-from core.library.columns import PathText, RelativePath, UtcTime, now, path_from_stored, stays_inside
+from core.library.columns import PathText, RelativePath, UtcTime, now, path_from_stored
 from core.library.pagescan import DatabasePages
+from core.library.relative import stays_inside
 
 _TRIES = 4000
 """Ranges that are tried in one table: each damaged page costs a few."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,13 @@ from PIL import Image
 from core.batch import bundles, runner
 from core.batch.folder_rank import VectorFile
 from core.batch.listing import Item, Shard, list_folder
-from core.batch.pipeline import in_batches, prepare_ahead
+from core.batch.pipeline import in_batches, in_threads, prepare
 from core.batch.progress import BatchProgress, RateMeter, duration
 from core.batch.records import Candidate, PhotoRecord, RecordWriter, drop_torn_line, read_records
-from core.batch.runner import CaptionOptions, CaptionRequest, caption_folder
+from core.batch.requests import CaptionOptions, CaptionRequest
+from core.batch.runner import caption_folder
 from core.errors import UserError
+from core.images.content import hash_of
 from core.images.preprocess import Preprocess
 from core.jobs import Cancelled, QuietContext
 from tests.tiny import random_pixels
@@ -98,7 +101,8 @@ def test_every_photo_gets_a_line(request_for, photos):
     names = sorted(p.relative_to(photos).as_posix() for p in photos.rglob("*.png"))
     assert sorted(line["file"] for line in found) == names and len(names) == 30
     for line in found:
-        assert set(line) == {"file", "caption", "score", "candidates", "error"}
+        assert set(line) == {"file", "caption", "score", "candidates", "error", "content", "model"}
+        assert line["content"] == hash_of(photos / line["file"]) and line["model"] == report.model_hash
         assert line["caption"] and line["error"] is None and line["score"] >= 0
         assert line["candidates"][0] == {
             "caption": line["caption"], "score": line["score"], "log_prob": line["candidates"][0]["log_prob"]
@@ -313,7 +317,7 @@ def test_cancelling_takes_effect_within_a_batch(request_for):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from core.batch import records, runner
+from core.batch import records, requests, runner
 from core.jobs import QuietContext
 
 cut = int(sys.argv[4])
@@ -328,9 +332,9 @@ def write(self, found):
     real(self, found)
 
 records.RecordWriter.write = write
-options = runner.CaptionOptions(batch=4, threads=1)
+options = requests.CaptionOptions(batch=4, threads=1)
 source, out, bundle = map(Path, sys.argv[1:4])
-runner.caption_folder(QuietContext(), runner.CaptionRequest(source, out, bundle, options=options, resume=True))
+runner.caption_folder(QuietContext(), requests.CaptionRequest(source, out, bundle, options=options, resume=True))
 """
 
 
@@ -517,7 +521,7 @@ def test_no_more_is_decoded_than_asked_for(photos):
             taken.append(item.file)
             yield item
 
-    prepared = prepare_ahead(items(), lambda item: item.path, SPEC, workers=2, ahead=5)
+    prepared = in_threads(items(), partial(prepare, spec=SPEC), workers=2, ahead=lambda: 5)
     for number in range(1, 4):
         one = next(prepared)
         assert one.pixels.shape == (3, 8, 8) and one.item.file == taken[number - 1]
@@ -533,9 +537,9 @@ def test_groups_are_full_of_pictures(photos):
             self.pixels = np.zeros(1) if good else None
 
     pattern = [True, False, True, True, False, False, True, False, True]
-    groups = [[one.pixels is not None for one in group] for group in in_batches(iter(map(One, pattern)), 2)]
+    groups = [[one.pixels is not None for one in group] for group in in_batches(iter(map(One, pattern)), lambda: 2)]
     assert groups == [[True, False, True], [True, False, False, True], [False, True]]
-    assert len(list(in_batches(iter(map(One, [False] * 20)), 2))) == 3  # failures alone do not pile up
+    assert len(list(in_batches(iter(map(One, [False] * 20)), lambda: 2))) == 3  # failures alone do not pile up
 
 
 # -- rate and time left --
@@ -559,6 +563,22 @@ def test_the_rate_is_of_the_last_minute_of_work():
     now[0] += 1
     meter.add(50)
     assert meter.words("Captioning", 29) == said  # readable: it does not change with every batch
+
+
+def test_a_slow_start_and_slow_batches_do_not_spoil_the_time_left():
+    now = [0.0]
+    meter = RateMeter(clock=lambda: now[0], window_s=60)
+    now[0] = 280.0  # a cluster starts
+    meter.add(4)
+    assert meter.rate == pytest.approx(4 / 280)
+    for _ in range(2):
+        now[0] += 4
+        meter.add(4)
+    assert meter.rate == pytest.approx(1) and meter.eta_s(50) == pytest.approx(50)
+    for _ in range(3):
+        now[0] += 100
+        meter.add(10)
+        assert meter.rate == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(
@@ -688,7 +708,6 @@ def test_the_first_captions_of_all(tiny_starter, photos, tmp_path):
     ("arguments", "words"),
     [
         (["caption", "nowhere"], "is not a folder"),
-        (["caption", ".", "--engine", "ray"], "Ray engine"),
         (["caption", ".", "--candidates", "0"], "--candidates"),
         (["caption", ".", "--candidates", "3", "--method", "greedy"], "one caption"),
         (["caption", ".", "--retry-failed"], "--resume"),

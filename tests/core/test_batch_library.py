@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from core.batch import bundles, library_runner, plain
-from core.batch.runner import CaptionOptions, LibraryCaptionRequest, caption_library
+from core.batch.requests import CaptionOptions, LibraryCaptionRequest
+from core.batch.runner import caption_library
 from core.bench.crash_work import ToyEngine
 from core.cli import main
 from core.errors import UserError
@@ -76,7 +77,8 @@ def test_every_photo_gets_candidates_and_scores(library, caption):
 
 
 def test_says_what_the_folder_command_says(library, caption, photos, tiny_bundle, tmp_path):
-    from core.batch.runner import CaptionRequest, caption_folder
+    from core.batch.requests import CaptionRequest
+    from core.batch.runner import caption_folder
 
     caption()
     caption_folder(QuietContext(), CaptionRequest(photos, tmp_path / "f.jsonl", tiny_bundle))
@@ -150,7 +152,7 @@ def test_how_distinctive_is_as_the_job_was_begun(library, caption):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from core.batch import library_runner, runner
+from core.batch import requests, runner
 from core.jobs import QuietContext
 
 class Kill(QuietContext):
@@ -160,8 +162,8 @@ class Kill(QuietContext):
         if Kill.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-options = runner.CaptionOptions(batch=4, threads=1)
-request = runner.LibraryCaptionRequest(Path(sys.argv[1]), Path(sys.argv[2]), existing="add", options=options)
+options = requests.CaptionOptions(batch=4, threads=1)
+request = requests.LibraryCaptionRequest(Path(sys.argv[1]), Path(sys.argv[2]), existing="add", options=options)
 runner.caption_library(Kill(), request)
 """
 

@@ -13,7 +13,8 @@ import torch
 from core import cli
 from core.batch import bundles, library_runner
 from core.batch.engine import CaptionEngine
-from core.batch.runner import CaptionOptions, CaptionRequest, caption_folder, make_engine
+from core.batch.requests import CaptionOptions, CaptionRequest
+from core.batch.runner import caption_folder, make_engine
 from core.captioner.blend import blend, load_blend
 from core.captioner.captioner import Captioner, CheckpointInfo
 from core.captioner.checkpoint import load_captioner, save_captioner

@@ -18,10 +18,10 @@ from core.errors import UserError
 from core.jobs import QuietContext
 from core.library import db, edits, integrity, ledger, queries, recovery, recovery_files, runs, scores
 from core.library.candidates import add_candidates
-from core.library.columns import stays_inside
 from core.library.library import Library
 from core.library.pagescan import DatabasePages
 from core.library.records import ScoreRow
+from core.library.relative import stays_inside
 from tests.core.photos import library_with
 from tests.migrations.marks import marks
 from tests.migrations.test_migrations import _thaw
