@@ -28,8 +28,8 @@ from core.library.library import Library
 from core.library.queries import current_run, image_ids, image_rows, runs
 from core.library.records import ImageRow
 from core.library.unchanged import load_unchanged, stamps
-from core.onnx.providers import usable_cores
 from core.onnx.session import open_bundle
+from core.onnx.threads import decode_threads
 from core.ranking import rank_library
 
 KIND = "caption"
@@ -179,7 +179,7 @@ class _LibraryRun:
             rows,
             lambda row: row.path if row.content_hash in lacking else None,
             self._engine.bundle.encoder.preprocess,
-            workers=usable_cores(),
+            workers=decode_threads(),
             ahead=2 * size,
             guard=lambda row, load: load_unchanged(row, known, load),
         )

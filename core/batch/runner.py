@@ -27,8 +27,8 @@ from core.captioner.decoding import DecodingOptions
 from core.captioner.rerank import CONSIDERED, fluency_weight
 from core.errors import UserError
 from core.jobs import JobContext
-from core.onnx.providers import usable_cores
 from core.onnx.session import Bundle, open_bundle
+from core.onnx.threads import decode_threads
 
 BATCH = 32
 LISTED_FAILURES = 1000
@@ -287,7 +287,7 @@ class _FolderRun:
             items,
             lambda item: None if item.reason else item.path,
             engine.bundle.encoder.preprocess,
-            workers=usable_cores(),
+            workers=decode_threads(),
             ahead=2 * size,
         )
         with closing(prepared):
