@@ -7,6 +7,7 @@ beside it, and taking rows is a graph of its own on the same device.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,18 +81,26 @@ class _Memory:
         return self._held.data_ptr()
 
 
-@dataclass
+class _Pair:
+    """Two memories that a batch's caches take turns in, lent out until nothing holds a cache of them any more."""
+
+    def __init__(self, memories: tuple[_Memory, _Memory], back: Callable[[tuple[_Memory, _Memory]], object]) -> None:
+        self.memories = memories
+        weakref.finalize(self, back, memories).atexit = False
+
+
+@dataclass(frozen=True)
 class DeviceCache:
-    """Keys and values of ``rows`` sequences of ``positions`` vectors in ``memory``; ``spare`` takes what comes next."""
+    """Keys and values ``[layers, 2, rows, heads, positions, head_dim]`` in one memory of ``pair``, by ``turn``."""
 
     shape: tuple[int, ...]
-    memory: _Memory
-    spare: _Memory
+    pair: _Pair
+    turn: int = 0
 
     def next(self, rows: int, positions: int) -> DeviceCache:
         """The cache that a run writes; this one is used up with it."""
         layers, two, _, heads, _, head_dim = self.shape
-        return DeviceCache((layers, two, rows, heads, positions, head_dim), self.spare, self.memory)
+        return DeviceCache((layers, two, rows, heads, positions, head_dim), self.pair, 1 - self.turn)
 
 
 class BoundDecoder:
@@ -120,6 +129,7 @@ class BoundDecoder:
         self._cache_type, self._element = _FLOATS[types["past"]]
         self._logits_type = _FLOATS[types["logits"]][0]
         self._gather: ort.InferenceSession | None = None
+        self._free: list[tuple[_Memory, _Memory]] = []
         self._give_back = ort.RunOptions()
         if device != "cpu":
             # What the last batch's longest captions needed is given back to other programs before the next batch.
@@ -128,8 +138,7 @@ class BoundDecoder:
     def prefill(self, embeddings: np.ndarray) -> tuple[np.ndarray, DeviceCache]:
         """Run the prefix of ``[B, dim]`` once; logits ``[B, vocab]`` of the first word, and the cache."""
         rows = len(embeddings)
-        memories = (_Memory(self._device, self._cache_type), _Memory(self._device, self._cache_type))
-        nothing = DeviceCache(self._one_row, *memories).next(rows, 0)
+        nothing = DeviceCache(self._one_row, self._lend()).next(rows, 0)
         vectors = np.ascontiguousarray(embeddings, np.float32)[:, None]
         return self._run(nothing, vectors, np.zeros((rows, 0), np.int64), self._prefix, self._give_back)
 
@@ -153,6 +162,14 @@ class BoundDecoder:
             self._gather.run_with_iobinding(binding)
         return taken
 
+    def _lend(self) -> _Pair:
+        """Memory of an earlier batch, if one is done with it: new memory costs as much as the copies it saves."""
+        if self._free:
+            return _Pair(self._free.pop(), self._free.append)
+        return _Pair(
+            (_Memory(self._device, self._cache_type), _Memory(self._device, self._cache_type)), self._free.append
+        )
+
     def _run(
         self,
         past: DeviceCache,
@@ -175,7 +192,7 @@ class BoundDecoder:
         return logits.astype(np.float32, copy=False), present
 
     def _bind(self, bind: Callable[..., None], name: str, cache: DeviceCache) -> None:
-        address = cache.memory.address(prod(cache.shape))
+        address = cache.pair.memories[cache.turn].address(prod(cache.shape))
         bind(name, self._device, 0, self._cache_type, cache.shape, address)
 
 

@@ -13,7 +13,8 @@ class Provider:
     ``plain``: what ``--provider`` calls it. ``name``: what onnxruntime calls it. ``words``: in a sentence. ``package``:
     the registry's package that brings it. ``options``: onnxruntime's options. ``automatic``: tried without being asked
     for. ``otherwise``: plain names of those that run what this one cannot, and that are tried when it fails.
-    ``memory``: where onnxruntime's Python interface can keep a tensor for it between two runs, if it can.
+    ``memory``: what onnxruntime calls the memory in which the decoder's cache stays between two runs; ``None`` hands it
+    over as arrays, which on the processor costs no more (docs/decisions/0029).
     """
 
     plain: str
@@ -26,7 +27,7 @@ class Provider:
     memory: str | None = None
 
 
-CPU = Provider("cpu", "CPUExecutionProvider", "the processor", memory="cpu")
+CPU = Provider("cpu", "CPUExecutionProvider", "the processor")
 CUDA = Provider(
     "cuda",
     "CUDAExecutionProvider",

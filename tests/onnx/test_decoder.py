@@ -38,8 +38,8 @@ def bound(session, manifest):
     return BoundDecoder(session, manifest, "cpu", new_session)
 
 
-def test_a_bundle_on_the_processor_is_bound(tiny_bundle):
-    assert isinstance(open_bundle(tiny_bundle, threads=1, provider="cpu").decoder, BoundDecoder)
+def test_arrays_are_handed_over_on_the_processor(tiny_bundle):
+    assert isinstance(open_bundle(tiny_bundle, threads=1, provider="cpu").decoder, OnnxDecoder)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,18 @@ def test_two_captionings_at_the_same_time_do_not_mix(plain, bound):
             expected, caches[id(plain)][i] = plain.step(caches[id(plain)][i], tokens)
             found, caches[id(bound)][i] = bound.step(caches[id(bound)][i], tokens)
             np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_memory_is_lent_again_once_no_cache_is_left(bound):
+    _, first = bound.prefill(unit_rows(3))
+    _, second = bound.prefill(unit_rows(3))
+    assert first.pair.memories is not second.pair.memories
+    memories = second.pair.memories
+    _, second = bound.step(second, np.array([1, 2, 3]))
+    assert second.pair.memories is memories
+    del second
+    _, third = bound.prefill(unit_rows(5))
+    assert third.pair.memories is memories and first.pair.memories is not memories
 
 
 def test_rows_taken_many_times_over_and_none(plain, bound):

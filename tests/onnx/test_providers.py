@@ -7,6 +7,7 @@ import onnxruntime as ort
 import pytest
 
 from core.errors import UserError
+from core.onnx.decoder import BoundDecoder, OnnxDecoder
 from core.onnx.provider_table import CPU, NAMES, PROVIDERS, by_plain_name
 from core.onnx.providers import Machine, Trial, provider_options, session_options, start_sessions
 from core.onnx.session import open_bundle
@@ -191,3 +192,4 @@ def test_the_trial_on_real_graphs_finds_other_numbers(tiny_bundle, monkeypatch):
         monkeypatch.setattr(session, "_new_session", load)
         bundle = open_bundle(tiny_bundle, threads=1)
         assert bundle.provider.name == expected, bundle.provider.reason
+        assert isinstance(bundle.decoder, BoundDecoder if expected != CPU.name else OnnxDecoder)
