@@ -69,7 +69,8 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
     library = _library(args.source)
     report = _caption_folder(args, ctx) if library is None else _caption_library(args, library, ctx)
     lines = [f"{report.done:,} photos captioned in {report.seconds:.1f} s ({report.rate:.1f} a second)."]
-    lines.append(report.provider)
+    if report.provider:
+        lines.append(report.provider)
     if report.already:
         lines.append(f"{report.already:,} were done before.")
     if report.skipped:
