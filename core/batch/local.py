@@ -17,7 +17,8 @@ from core.batch.pipeline import Prepared, in_batches, in_threads, prepare
 from core.batch.records import Candidate
 from core.errors import UserError
 from core.jobs import JobContext
-from core.onnx.providers import CPU, usable_cores
+from core.onnx.providers import CPU
+from core.onnx.threads import decode_threads
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class LocalRunner:
         """``items`` with their pictures, in batches of the size that fits."""
         engine = self._engine
         work = partial(prepare, spec=engine.bundle.encoder.preprocess)
-        pictures = in_threads(items, work, workers=usable_cores(), ahead=lambda: 2 * self.size())
+        pictures = in_threads(items, work, workers=decode_threads(), ahead=lambda: 2 * self.size())
         with closing(pictures):
             batches = in_batches(pictures, self.size)
             while True:

@@ -16,11 +16,20 @@ def reset_peak(process: str = "self") -> None:
 
 def peak_mb(process: str = "self") -> float:
     """The most resident memory since :func:`reset_peak`, in MB; 0 where it is not known."""
+    return _status_mb(process, "VmHWM:")
+
+
+def resident_mb(process: str = "self") -> float:
+    """The resident memory now, in MB; 0 where it is not known."""
+    return _status_mb(process, "VmRSS:")
+
+
+def _status_mb(process: str, line_of: str) -> float:
     try:
         lines = Path(f"/proc/{process}/status").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
         return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(line_of)), 0.0)
 
 
 def processor_seconds(process: int) -> float | None:

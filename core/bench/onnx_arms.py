@@ -27,7 +27,7 @@ from core.batch.pipeline import in_threads
 from core.bench.memory import peak_mb
 from core.captioner.decoding import DecodingOptions, decode
 from core.images.preprocess import Preprocess, load_pixels
-from core.onnx.providers import usable_cores
+from core.onnx.threads import decode_threads, usable_cores
 
 BATCH = 32
 _PASSES = 3
@@ -199,7 +199,7 @@ def _caption(model: Model, photos: Sequence[str], batch: int, timers: Timers) ->
         return [_one(model, photo, timers) for photo in photos]
     captions: list[str] = []
     load = lambda photo: load_pixels(Path(photo), model.preprocess)  # noqa: E731
-    with closing(in_threads(photos, load, workers=usable_cores(), ahead=lambda: 2 * batch)) as pixels:
+    with closing(in_threads(photos, load, workers=decode_threads(), ahead=lambda: 2 * batch)) as pixels:
         while True:
             with timers.of("wait"):
                 group = list(islice(pixels, batch))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from core.commands.result import CommandResult
 from core.errors import UserError
 from core.jobs import JobContext
+from core.onnx.provider_table import NAMES
 
 if TYPE_CHECKING:
     from core.batch.requests import CaptionOptions, CaptionReport, LibraryCaptionRequest
@@ -61,7 +62,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     machine = parser.add_argument_group("the machine")
     machine.add_argument("--batch", metavar="N", type=int, help="photos at once (default: found by trial)")
     machine.add_argument("--threads", metavar="N", type=int, help="default: one for each core")
-    machine.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    machine.add_argument(
+        "--provider",
+        "--device",
+        choices=NAMES,
+        default="auto",
+        help="what runs the model (default: a graphics card that gives the processor's numbers, else the processor; "
+        "tensorrt, migraphx, coreml and openvino only when named, since they may compile for minutes)",
+    )
     ray = parser.add_argument_group("several machines (see also --shard and --list)")
     ray.add_argument(
         "--engine",
@@ -83,6 +91,8 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         return _write_list(args, library, ctx)
     report = _caption_folder(args, ctx) if library is None else _caption_library(args, library, ctx)
     lines = [f"{report.done:,} photos captioned in {report.seconds:.1f} s ({report.rate:.1f} a second)."]
+    if report.provider:
+        lines.append(report.provider)
     if report.already:
         lines.append(f"{report.already:,} were done before.")
     if report.skipped:
@@ -142,7 +152,7 @@ def _options(args: argparse.Namespace) -> CaptionOptions:
         distinctive=args.distinctive,
         batch=args.batch,
         threads=args.threads,
-        provider=args.device,
+        provider=args.provider,
         engine=args.engine,
         sessions=args.sessions,
         decoders=args.decoders,

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import onnxruntime as ort
 from tokenizers import Tokenizer
 
-from core.captioner.decoding import DecodingOptions
+from core.captioner.decoding import DecoderSession, DecodingOptions
 from core.onnx import bundle as files
 from core.onnx.bundle import BundleError, EncoderPart, Manifest, load_manifest
-from core.onnx.providers import LOAD_ERRORS, ProviderChoice, choose_provider, provider_options, session_options
+from core.onnx.decoder import BoundDecoder, OnnxDecoder, run
+from core.onnx.provider_table import CPU, Provider
+from core.onnx.providers import (
+    LOAD_ERRORS,
+    Inputs,
+    ProviderChoice,
+    Trial,
+    provider_options,
+    session_options,
+    start_sessions,
+)
 from core.onnx.text import EncoderTokenizer, load_tokenizer
 
 _TEXT_BATCH = 128
+_TOLERANCES = {"fp32": 1e-3, "fp16": 3e-2, "int8": 3e-2}
+"""How far a provider's numbers may be from the processor's, see :func:`core.onnx.providers.start_sessions`."""
 
 
 class BundleEncoder:
@@ -37,7 +51,7 @@ class BundleEncoder:
         """``[B, 3, H, W]`` float32, preprocessed, to unit rows float32 ``[B, dim]``."""
         if len(pixels) == 0:
             return np.zeros((0, self.dim), np.float32)
-        return _run(self._images, pixels=np.ascontiguousarray(pixels, np.float32))[0]
+        return run(self._images, pixels=np.ascontiguousarray(pixels, np.float32))[0]
 
     def encode_texts(self, texts: Sequence[str], prompt: bool = True) -> np.ndarray:
         """Sentences to unit rows float32 ``[n, dim]``, batched by length; ``prompt`` puts the prompt before each."""
@@ -46,47 +60,8 @@ class BundleEncoder:
         order = sorted(range(len(full)), key=lambda at: len(full[at]))
         for start in range(0, len(order), _TEXT_BATCH):
             rows = order[start : start + _TEXT_BATCH]
-            result[rows] = _run(self._texts, input_ids=self._tokenizer([full[at] for at in rows]))[0]
+            result[rows] = run(self._texts, input_ids=self._tokenizer([full[at] for at in rows]))[0]
         return result
-
-
-class OnnxDecoder:
-    """Implements :class:`core.captioner.decoding.DecoderSession`. A cache is the ``past`` array of the graph."""
-
-    def __init__(self, session: ort.InferenceSession, manifest: Manifest) -> None:
-        part = manifest.decoder
-        self.end_token_id = part.end_token_id
-        self._session = session
-        self._no_vectors = (0, manifest.encoder.dim)
-        self._empty = (part.layers, 2, part.heads, part.head_dim)
-
-    def prefill(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Run the prefix of ``[B, dim]`` once; logits ``[B, vocab]`` of the first word, and the cache."""
-        rows = len(embeddings)
-        layers, two, heads, head_dim = self._empty
-        logits, cache = _run(
-            self._session,
-            embeddings=np.ascontiguousarray(embeddings, np.float32)[:, None],
-            input_ids=np.zeros((rows, 0), np.int64),
-            past=np.zeros((layers, two, rows, heads, 0, head_dim), np.float32),
-        )
-        return logits, cache
-
-    def step(self, cache: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Append ``tokens`` ``[B]``; logits ``[B, vocab]`` of the next word, and the longer cache."""
-        logits, longer = _run(
-            self._session,
-            embeddings=np.zeros((len(tokens), *self._no_vectors), np.float32),
-            input_ids=np.asarray(tokens, np.int64)[:, None],
-            past=cache,
-        )
-        return logits, longer
-
-    def select(self, cache: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Keep, repeat or reorder rows; costs nothing when they stay as they are."""
-        if len(rows) == cache.shape[2] and np.array_equal(rows, np.arange(len(rows))):
-            return cache
-        return cache.take(rows, axis=2)
 
 
 @dataclass(frozen=True)
@@ -96,7 +71,7 @@ class Bundle:
     folder: Path
     manifest: Manifest
     encoder: BundleEncoder
-    decoder: OnnxDecoder
+    decoder: DecoderSession
     tokenizer: Tokenizer
     provider: ProviderChoice
 
@@ -136,7 +111,8 @@ def open_bundle(folder: Path, threads: int | None = None, provider: str = "auto"
     Args:
         folder: holds ``manifest.json``.
         threads: for matrix products; ``None`` takes every usable core.
-        provider: ``auto``, ``cpu`` or ``cuda``.
+        provider: ``auto`` or another of :data:`core.onnx.provider_table.NAMES`. One that does not run the graphs, or
+            gives other numbers than the processor, is not used; ``Bundle.provider`` then says why.
 
     Raises:
         BundleError: names what is wrong with the bundle, before any of its graphs is loaded where that can be told.
@@ -147,45 +123,95 @@ def open_bundle(folder: Path, threads: int | None = None, provider: str = "auto"
     texts = EncoderTokenizer(
         load_tokenizer(folder / part.tokenizer), part.context_length, part.pad_token_id, part.fixed_length
     )
-    choice = choose_provider(provider, probe=folder / files.TEXT_ENCODER)
-    image_session, text_session, decoder_session = (
-        _load(folder / name, threads, choice) for name in (files.IMAGE_ENCODER, files.TEXT_ENCODER, files.DECODER)
-    )
-    size, dim, shape = part.preprocess.size, part.dim, manifest.decoder
-    past = [shape.layers, 2, None, shape.heads, None, shape.head_dim]
-    _check(folder / files.IMAGE_ENCODER, image_session, {"pixels": [None, 3, size, size]}, {"embedding": [None, dim]})
-    length = part.context_length if part.fixed_length else None
-    _check(folder / files.TEXT_ENCODER, text_session, {"input_ids": [None, length]}, {"embedding": [None, dim]})
-    _check(
-        folder / files.DECODER,
-        decoder_session,
-        {"embeddings": [None, None, dim], "input_ids": [None, None], "past": past},
-        {"logits": [None, shape.vocab_size], "present": past},
-    )
+    graphs = _graphs(manifest)
+    trials = [
+        Trial(functools.partial(_load_checked, folder / graph.file, graph, threads), graph.runs) for graph in graphs
+    ]
+    tolerance = _TOLERANCES.get(manifest.precision, _TOLERANCES["fp32"])
+    sessions, choice, chosen = start_sessions(trials, provider, tolerance=tolerance)
+    image_session, text_session, decoder_session = cast("list[ort.InferenceSession]", sessions)
+    if chosen.memory is None:
+        decoder = OnnxDecoder(decoder_session, manifest)
+    else:
+        decoder = BoundDecoder(
+            decoder_session, manifest, chosen.memory, lambda graph: _new_session(graph, threads, chosen)
+        )
     encoder = BundleEncoder(part, image_session, text_session, texts)
-    return Bundle(folder, manifest, encoder, OnnxDecoder(decoder_session, manifest), tokenizer, choice)
+    return Bundle(folder, manifest, encoder, decoder, tokenizer, choice)
 
 
-def _load(path: Path, threads: int | None, choice: ProviderChoice) -> ort.InferenceSession:
+@dataclass(frozen=True)
+class _Graph:
+    """A graph of a bundle as its manifest describes it: shapes of inputs and outputs (``None``: any size), and inputs
+    to try it with."""
+
+    file: str
+    inputs: dict[str, list[int | None]]
+    outputs: dict[str, list[int | None]]
+    runs: tuple[Inputs, ...]
+
+
+def _graphs(manifest: Manifest) -> tuple[_Graph, _Graph, _Graph]:
+    """The image encoder, the text encoder and the decoder. The decoder is tried as a prefill and as a step, since
+    sizes of 0 are what providers trip over."""
+    part, shape = manifest.encoder, manifest.decoder
+    size, dim = part.preprocess.size, part.dim
+    length = part.context_length if part.fixed_length else None
+    past = [shape.layers, 2, None, shape.heads, None, shape.head_dim]
+    rng = np.random.default_rng(0)
+
+    def numbers(*sizes: int) -> np.ndarray:
+        return rng.normal(size=sizes).astype(np.float32)
+
+    ids = np.arange(2 * (length or min(7, part.context_length)), dtype=np.int64).reshape(2, -1) % 11 + 1
+    prefill = {
+        "embeddings": numbers(2, 1, dim),
+        "input_ids": np.zeros((2, 0), np.int64),
+        "past": numbers(shape.layers, 2, 2, shape.heads, 0, shape.head_dim),
+    }
+    step = {
+        "embeddings": numbers(2, 0, dim),
+        "input_ids": np.array([[0], [1]], np.int64),
+        "past": numbers(shape.layers, 2, 2, shape.heads, 3, shape.head_dim),
+    }
+    return (
+        _Graph(
+            files.IMAGE_ENCODER,
+            {"pixels": [None, 3, size, size]},
+            {"embedding": [None, dim]},
+            ({"pixels": numbers(2, 3, size, size)},),
+        ),
+        _Graph(files.TEXT_ENCODER, {"input_ids": [None, length]}, {"embedding": [None, dim]}, ({"input_ids": ids},)),
+        _Graph(
+            files.DECODER,
+            {"embeddings": [None, None, dim], "input_ids": [None, None], "past": past},
+            {"logits": [None, shape.vocab_size], "present": past},
+            (prefill, step),
+        ),
+    )
+
+
+def _load_checked(path: Path, graph: _Graph, threads: int | None, provider: Provider) -> ort.InferenceSession:
+    """A session of a graph that is what the manifest says; :class:`BundleError` where it is none."""
     try:
-        return ort.InferenceSession(str(path), session_options(threads), providers=provider_options(choice.name))
+        session = _new_session(str(path), threads, provider)
     except LOAD_ERRORS as error:
+        if provider is not CPU:
+            raise
         raise BundleError(f"{path} could not be loaded: {str(error).splitlines()[0]:.300}") from error
+    _check(path, session, graph)
+    return session
 
 
-def _run(session: ort.InferenceSession, **inputs: np.ndarray) -> list[np.ndarray]:
-    try:
-        return session.run(None, inputs)  # pyright: ignore[reportReturnType] - all outputs here are arrays
-    except LOAD_ERRORS as error:
-        path, reason = getattr(session, "_model_path", "The graph"), f"{str(error).splitlines()[0]:.300}"
-        raise BundleError(f"{path} could not be run: {reason}") from error
+def _new_session(graph: str | bytes, threads: int | None, provider: Provider) -> ort.InferenceSession:
+    options = session_options(provider, threads)
+    # Without a fallback of its own: it would print lines, and go on elsewhere without a word.
+    return ort.InferenceSession(graph, options, providers=provider_options(provider), enable_fallback=0)
 
 
-def _check(
-    path: Path, session: ort.InferenceSession, inputs: dict[str, list[int | None]], outputs: dict[str, list[int | None]]
-) -> None:
-    """Refuse a graph that takes or gives something else than the manifest says (``None``: any size)."""
-    for wanted, found in ((inputs, session.get_inputs()), (outputs, session.get_outputs())):
+def _check(path: Path, session: ort.InferenceSession, graph: _Graph) -> None:
+    """Refuse a graph that takes or gives something else than the manifest says."""
+    for wanted, found in ((graph.inputs, session.get_inputs()), (graph.outputs, session.get_outputs())):
         shapes = {value.name: value.shape for value in found}
         fits = list(shapes) == list(wanted) and all(_fits(shapes[name], shape) for name, shape in wanted.items())
         if not fits:

@@ -134,6 +134,18 @@ def test_sampling_follows_the_distribution():
     assert np.abs(counts - expected).max() < 0.03
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_log_probabilities_are_exact_enough_for_any_tie(dtype):
+    logits = (np.random.default_rng(0).normal(size=(5, 40_000)) * 6).astype(dtype)
+    wide = logits.astype(np.float64)
+    expected = wide - wide.max(axis=1, keepdims=True)
+    expected -= np.log(np.exp(expected).sum(axis=1, keepdims=True))
+    found = log_softmax(logits)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(found - found[:, :1], wide - wide[:, :1], atol=1e-12)  # differences stay as they are
+
+
 def test_sampling_repeats_with_its_seed_alone():
     def tokens(seed):
         options = DecodingOptions(method="sample", candidates=3, seed=seed)

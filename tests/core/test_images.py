@@ -22,6 +22,8 @@ from core.images.decode import ImageError, ImageInfo, load_image, probe
 from core.images.header import HEAD_BYTES, size_in_header
 from core.images.preprocess import Preprocess, load_pixels, preprocess
 from core.images.thumbnails import ensure_thumbnail, thumbnail_path
+from core.starter.scenes import sample_scene
+from core.starter.scenes_render import render
 from tests.core.photos import png_header, write_photo
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -410,6 +412,24 @@ def test_a_very_long_strip_does_not_become_a_huge_picture():
     assert pixels.shape == (3, 224, 224)
     middle, edge = pixels[0, 112, 150], pixels[0, 112, 10]
     assert middle < edge  # the dark square right of the middle is where it belongs
+
+
+def test_a_jpeg_is_decoded_smaller_only_where_that_changes_little(tmp_path):
+    """Half a grey level of noise already takes some vectors of the starter's encoder beyond a cosine of 0.999."""
+    spec = Preprocess(32, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    small, large, too_small = [], [], []
+    for seed in range(4):
+        scene = render(sample_scene(seed), size=16 * spec.size)
+        for size, found in ((16 * spec.size, large), (16 * spec.size - 2, small)):
+            path = tmp_path / f"{seed}-{size}.jpg"
+            scene.crop((0, 0, size, size)).save(path, quality=92)
+            full = preprocess(load_image(path), spec)
+            found.append(255 * np.abs(load_pixels(path, spec) - full).mean())
+            if found is large:
+                half_as_large = preprocess(load_image(path, min_side=2 * spec.size), spec)
+                too_small.append(255 * np.abs(half_as_large - full).mean())
+    assert small == [0, 0, 0, 0]  # decoded whole
+    assert 0 < np.mean(large) < 0.15 < 0.4 < np.mean(too_small)
 
 
 def test_large_jpeg_gives_nearly_the_same_pixels_when_decoded_smaller(tmp_path):

@@ -140,6 +140,7 @@ def test_selecting_rows_of_the_cache(bundle):
     _, cache = bundle.decoder.prefill(unit_rows(3))
     assert bundle.decoder.select(cache, np.arange(3)) is cache
     logits, _ = bundle.decoder.step(bundle.decoder.select(cache, np.array([2, 0, 2])), np.array([5, 6, 5]))
+    _, cache = bundle.decoder.prefill(unit_rows(3))  # the first one is used up
     expected, _ = bundle.decoder.step(cache, np.array([6, 9, 5]))
     np.testing.assert_allclose(logits[[1, 0]], expected[[0, 2]], atol=1e-5)
     np.testing.assert_array_equal(logits[0], logits[2])
