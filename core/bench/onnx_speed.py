@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from core import paths
+from core.bench.batch_memory import memory_growth_mb
 from core.bench.onnx_arms import ArmRequest, ArmResult, Kind
 from core.bench.onnx_models import write_gpt2_sized
 from core.bench.result import BenchResult, Measure, need_data
@@ -25,6 +26,8 @@ from core.jobs import JobContext
 from core.machine import measure_gemm
 
 TOKENS, BEAMS = 12, 5
+MOST_GROWTH_MB = 5.0
+"""From 100 to 10,000 photos."""
 _ROUNDS = 2
 _PHOTOS = "flickr8k_original/images"
 
@@ -39,7 +42,7 @@ class OnnxRequest:
 
 @dataclass(frozen=True)
 class Arm:
-    """``photos``: how many it captions; the slow ones take fewer. ``aim``: of the bundle's rate over this one's."""
+    """``photos``: how many it captions; the slow ones take fewer."""
 
     name: str
     kind: Kind
@@ -84,6 +87,10 @@ def run(ctx: JobContext, request: OnnxRequest) -> BenchResult:
     for size in sizes:
         found = _run_size(ctx, size, [str(one) for one in photos], work)
         measures += _measures(size, found, gflops)
+        if not size.exactly:  # ten thousand photos through the large one take hours, and it is the same pipeline
+            grown = memory_growth_mb(_bundle(ctx, size, "fp32", work), photos[0].parent)
+            name = f"memory_growth_mb_{size.name}"
+            measures.append(Measure(name, grown, "MB", MOST_GROWTH_MB, higher_is_better=False))
         notes += _notes(size, found)
     measures.append(Measure("gemm_gflops", gflops, "GFLOP/s"))
     return BenchResult("onnx", tuple(measures), tuple(notes))
