@@ -101,6 +101,7 @@ class CaptionOrder:
     only_failed: bool = False
     resume: bool = False
     only_outdated: bool = False  # the photos whose suggestions are from another model than the one in use
+    faster: bool = False  # with the int8 bundle, where that loses little
 
 
 @dataclass(frozen=True)
@@ -233,6 +234,7 @@ def caption_photos(ctx: JobContext, order: CaptionOrder) -> CaptionResult:
         retry_failed=order.only_failed,
         image_ids=image_ids,
         options=options,
+        faster=order.faster,
     )
     report = run(_PlainMessages(ctx), request)
     return CaptionResult(report.done, report.failed, report.seconds)

@@ -28,6 +28,7 @@ from core.library.library import Library
 from core.library.queries import current_run, image_ids, image_rows, runs
 from core.library.records import ImageRow
 from core.library.unchanged import load_unchanged, stamps
+from core.onnx.bundle import faster_folder
 from core.onnx.providers import usable_cores
 from core.onnx.session import open_bundle
 from core.ranking import rank_library
@@ -51,6 +52,15 @@ def library_bundle(ctx: JobContext, library: Library, distinctive: float | None 
     return bundles.exported(ctx, str(run.folder), library.bundles_dir / f"{run.id}-mixed", distinctive)
 
 
+def faster_bundle(ctx: JobContext, library: Library) -> Path | None:
+    """The int8 bundle of the library's model, made and measured on its photos; ``None`` where it loses too much."""
+    model = current_run(library)
+    source = bundles.STARTER if model is None else str(model.folder)
+    folder = faster_folder(library.path, None if model is None else model.id)
+    loss = bundles.smaller(ctx, library.path, source, folder)
+    return folder if loss is not None and loss.acceptable else None
+
+
 def run(ctx: JobContext, request: LibraryCaptionRequest) -> CaptionReport:
     """Caption what the request names; every batch is in the database before the next one begins.
 
@@ -58,7 +68,9 @@ def run(ctx: JobContext, request: LibraryCaptionRequest) -> CaptionReport:
     the library are scored.
     """
     with Library.open(request.library) as library:
-        folder = request.bundle or library_bundle(ctx, library, request.options.distinctive)
+        distinctive = request.options.distinctive
+        folder = request.bundle or (faster_bundle(ctx, library) if request.faster and distinctive is None else None)
+        folder = folder or library_bundle(ctx, library, distinctive)
         bundle = open_bundle(folder, request.options.threads, request.options.provider)
         engine = make_engine(bundle, request.options)
         return caption_with(ctx, library, request, engine)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import (
     QButtonGroup,
+    QCheckBox,
     QListWidget,
     QProgressBar,
     QRadioButton,
@@ -38,6 +40,9 @@ from gui.widgets.basics import (
     row,
 )
 from gui.worker import Failure, Progress
+
+if TYPE_CHECKING:
+    from core.onnx.precision_loss import PrecisionLoss
 
 MOST_SUGGESTIONS = 9
 FAILURES_SHOWN = 5
@@ -119,9 +124,13 @@ class DeliverView(QWidget):
         self.candidates.setCurrentIndex(2)
         self.candidates.setAccessibleName(self.tr("Suggestions for each photo"))
         options.addLayout(row(label(self.tr("Suggestions for each photo")), self.candidates, None))
+        self.faster = QCheckBox(self.tr("Faster, with smaller numbers"))
+        self.lost = label("", "muted", wrap=True)
+        options.addWidget(self.faster)
+        options.addWidget(self.lost)
         options.addWidget(label(self.tr("What you have written or accepted is never changed."), "muted"))
         self.policies.setLayout(options)
-        self.more = Disclosure(self.tr("Which photos, how many suggestions"), self.policies)
+        self.more = Disclosure(self.tr("Which photos, how many suggestions, how fast"), self.policies)
         self.doing = ElidedLabel("", "muted")
         self.rate = label("", "muted")
         self.bar = QProgressBar()
@@ -178,12 +187,21 @@ class DeliverView(QWidget):
                 )
             )
         self.model.setText(words.model_sentence(overview.run_date))
+        self._offer_faster(overview.faster)
         again = self.tr("Suggest again for {photos}") if self._renews(overview) else self.tr("Caption {photos}")
         relabel(self.caption, again.format(photos=photos))
         self.caption.setVisible(todo > 0 and self._job is None)
         left = overview.captioning_left
         self.go_on.setVisible(left > 0 and self._job is None)
         relabel(self.go_on, self.tr("Go on with the {n} left").format(n=words.count(left)))
+
+    def _offer_faster(self, loss: PrecisionLoss | None) -> None:
+        """Smaller numbers are a choice until they are known to lose too much of this model."""
+        offered = loss is None or loss.acceptable
+        self.faster.setEnabled(offered)
+        if not offered:
+            self.faster.setChecked(False)
+        self.lost.setText(words.faster_sentence(loss))
 
     def _renews(self, overview: Overview | None) -> bool:
         """Nothing is left without a caption, but the model in use has had no say yet: it is its turn."""
@@ -201,6 +219,7 @@ class DeliverView(QWidget):
             only_failed=only_failed,
             resume=resume,
             only_outdated=renews,
+            faster=self.faster.isChecked(),
         )
         job = self._session.start(
             self._session.heavy, caption_photos, order, title=self.tr("Captioning"), kind="caption"
