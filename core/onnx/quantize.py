@@ -30,9 +30,9 @@ def check_precision(precision: str) -> None:
 def convert(folder: Path, precision: str) -> None:
     """Convert the fp32 graphs in ``folder`` in place.
 
-    ``int8``: weights of matrix products as signed bytes with a scale per column, activations quantised while running;
-    in the decoder, and in an image encoder that consists of such products (docs/decisions/0028 says why not in one of
-    convolutions). The text encoder stays exact: scores stand beside those of other bundles. ``fp16``: all three.
+    ``int8``: weights of matrix products in 7 of the 8 bits with a scale per column, activations quantised while
+    running; in the decoder, and in an image encoder that consists of such products (docs/decisions/0028 says why not in
+    one of convolutions). The text encoder stays exact: scores stand beside those of other bundles. ``fp16``: all three.
     """
     if precision == "fp16":
         for name in (files.IMAGE_ENCODER, files.TEXT_ENCODER, files.DECODER):
@@ -75,7 +75,12 @@ def _to_int8(path: Path) -> None:
         _fold_constants(path, folded)
         logging.disable(logging.WARNING)  # it advises, through the root logger, what has just been done
         quantize_dynamic(
-            folded, small, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=list(PRODUCTS)
+            folded,
+            small,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            reduce_range=True,  # 7 bits: two products of 8 bits overflow in processors without VNNI
+            op_types_to_quantize=list(PRODUCTS),
         )
         small.replace(path)
     finally:

@@ -65,6 +65,9 @@ def test_int8_is_smaller_and_says_how_much_it_differs(tmp_path, exported, quick_
     decoder = onnx.load(tmp_path / "int8" / "decoder.onnx")
     quantised = sum(node.op_type == "MatMulInteger" for node in decoder.graph.node)
     assert quantised == 2 + 2 * 4 + 1  # mapper, four matrices a layer, the output matrix
+    small = [numpy_helper.to_array(one) for one in decoder.graph.initializer if one.data_type == TensorProto.INT8]
+    assert len([one for one in small if one.ndim == 2]) == quantised
+    assert all(np.abs(one.astype(int)).max() <= 64 for one in small)  # more overflows where there is no VNNI
     loss = report.loss
     assert loss is not None and loss.photos == SCENES and loss.on == "photos given" and loss.cosine > 0.99999
     assert SCENES // 2 <= loss.identical <= SCENES  # the tiny model is sure of itself
