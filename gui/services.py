@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from core.exchange.history import LastExport
     from core.library.library import Library
     from core.library.records import CaptionRow, Counts, ImageRow, RunRow
+    from core.onnx.precision_loss import PrecisionLoss
 
 _MARK = re.compile(r"-[0-9a-f]{8}$")  # what makes the name of a library for a folder unique
 
@@ -104,6 +105,7 @@ class Overview:
     captioning_left: int  # photos that the last captioning, cut off, has not done
     outdated: int  # photos to review whose suggestions are all from another model than the one in use
     report: Path | None = None  # the page about the newest training that has one
+    faster: PrecisionLoss | None = None  # what the model's int8 bundle loses; None: it has none yet
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,7 @@ class LibraryService:
             unfinished.todo if unfinished is not None else 0,
             len(outdated(self._library)),
             _newest_report(runs),
+            _faster(self.path, run),
         )
 
     def _number_to_review(self) -> int:
@@ -434,6 +437,18 @@ def _stopped(library: Path, runs: Sequence[RunRow]) -> TrainRequest | None:
     begun = {name: value for name, value in runs[0].config.get("request", {}).items() if name in known}
     text_file = Path(begun["text_file"]) if begun.get("text_file") else None
     return TrainRequest(**{**begun, "library": library, "text_file": text_file, "resume": True})
+
+
+def _faster(library: Path, run: RunRow | None) -> PrecisionLoss | None:
+    """What was measured when the int8 bundle of the model in use was made."""
+    from core.onnx.bundle import faster_folder
+
+    folder = faster_folder(library, None if run is None else run.id)
+    if not folder.is_dir():
+        return None
+    from core.onnx.precision_loss import loss_of
+
+    return loss_of(folder)
 
 
 def _newest_report(runs: Sequence[RunRow]) -> Path | None:

@@ -105,6 +105,7 @@ class CaptionOrder:
     resume: bool = False
     only_outdated: bool = False  # the photos whose suggestions are from another model than the one in use
     distinctive: float | None = None
+    faster: bool = False  # with the int8 bundle, where that loses little
 
 
 @dataclass(frozen=True)
@@ -237,6 +238,7 @@ def caption_photos(ctx: JobContext, order: CaptionOrder) -> CaptionResult:
         retry_failed=order.only_failed,
         image_ids=image_ids,
         options=options,
+        faster=order.faster,
     )
     report = run(_PlainMessages(ctx), request)
     return CaptionResult(report.done, report.failed, report.seconds)

@@ -10,6 +10,7 @@ from PySide6.QtCore import QCoreApplication, QDateTime, QLocale
 
 if TYPE_CHECKING:
     from core.library.records import CaptionRow, ScoreRow
+    from core.onnx.precision_loss import PrecisionLoss
 
 
 def tr(text: str) -> str:
@@ -107,6 +108,20 @@ def model_sentence(run_date: datetime | None) -> str:
     if run_date is None:
         return tr("The starter model writes these captions. Train on your own captions to get your wording.")
     return tr("Your model of {date} writes these captions.").format(date=moment(run_date))
+
+
+def faster_sentence(loss: PrecisionLoss | None) -> str:
+    """What captions made with smaller numbers lose, and whether they may be had."""
+    if loss is None:
+        return tr(
+            "The first time, this makes a smaller copy of the model and compares it with the exact one on your photos. "
+            "It is used only where little is lost."
+        )
+    if loss.acceptable:
+        return tr("Compared with the exact model: {loss}").format(loss=loss.sentence)
+    return tr("Not for this model, it could lose too much. Compared with the exact one: {loss}").format(
+        loss=loss.sentence
+    )
 
 
 def moment(when: datetime) -> str:

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +17,7 @@ from core import paths
 from core.errors import UserError
 from core.jobs import JobContext
 from core.onnx.bundle import SCHEMA, BundleError, load_manifest, sha256_of
+from core.onnx.precision_loss import PrecisionLoss, loss_of
 from core.onnx.source import STARTER, model_sha256
 
 _EXPORT = "import sys; from core.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -31,18 +33,28 @@ def starter_folder() -> Path:
     return paths.cache_dir() / "bundles" / f"starter-{_starter_fingerprint()}"
 
 
-def exported(ctx: JobContext, source: str, folder: Path, distinctive: float | None = None) -> Path:
+def exported(
+    ctx: JobContext, source: str, folder: Path, distinctive: float | None = None, more: Sequence[str] = ()
+) -> Path:
     """The bundle of ``source`` at ``folder``, which is exported first unless a sound one of it is there.
 
-    ``distinctive``: of a mix of the stages of a run, see :class:`core.onnx.export.ExportRequest`.
+    ``distinctive``: of a mix of the stages of a run, see :class:`core.onnx.export.ExportRequest`. ``more``: arguments
+    of the command ``bundle``.
     """
     if not _is_sound(folder, model_sha256(source, distinctive)):
-        export_in_process(ctx, source, folder, distinctive)
+        mixed = [] if distinctive is None else ["--distinctive", repr(distinctive)]
+        export_in_process(ctx, source, folder, [*mixed, *more])
     return folder
 
 
-def export_in_process(ctx: JobContext, source: str, folder: Path, distinctive: float | None = None) -> None:
-    """Run ``bundle source folder`` in a process of its own: the one that captions never loads torch.
+def smaller(ctx: JobContext, library: Path, source: str, folder: Path) -> PrecisionLoss | None:
+    """Make the int8 bundle of ``source`` at ``folder``, unless it is there; what it loses on the library's photos."""
+    exported(ctx, source, folder, more=["--precision", "int8", "--photos", str(library)])
+    return loss_of(folder)
+
+
+def export_in_process(ctx: JobContext, source: str, folder: Path, more: Sequence[str] = ()) -> None:
+    """Run ``bundle source folder more`` in a process of its own: the one that captions never loads torch.
 
     Raises ``UserError`` with what that process said when it failed; cancelling ends it.
     """
@@ -50,9 +62,8 @@ def export_in_process(ctx: JobContext, source: str, folder: Path, distinctive: f
     folder.parent.mkdir(parents=True, exist_ok=True)
     root = str(Path(__file__).resolve().parents[2])
     search = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    mixed = [] if distinctive is None else ["--distinctive", repr(distinctive)]
     process = subprocess.Popen(
-        [sys.executable, "-c", _EXPORT, "bundle", source, str(folder), *mixed],
+        [sys.executable, "-c", _EXPORT, "bundle", source, str(folder), *more],
         env={**os.environ, "PYTHONPATH": search, "PYTHONIOENCODING": "utf-8"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

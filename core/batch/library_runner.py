@@ -26,6 +26,7 @@ from core.library.candidates import add_candidates
 from core.library.library import Library
 from core.library.queries import current_run, image_ids, image_rows, runs
 from core.library.unchanged import stamps
+from core.onnx.bundle import faster_folder
 from core.onnx.session import open_bundle
 from core.ranking import rank_library
 
@@ -48,6 +49,15 @@ def library_bundle(ctx: JobContext, library: Library, distinctive: float | None 
     return bundles.exported(ctx, str(run.folder), library.bundles_dir / f"{run.id}-mixed", distinctive)
 
 
+def faster_bundle(ctx: JobContext, library: Library) -> Path | None:
+    """The int8 bundle of the library's model, made and measured on its photos; ``None`` where it loses too much."""
+    model = current_run(library)
+    source = bundles.STARTER if model is None else str(model.folder)
+    folder = faster_folder(library.path, None if model is None else model.id)
+    loss = bundles.smaller(ctx, library.path, source, folder)
+    return folder if loss is not None and loss.acceptable else None
+
+
 def run(ctx: JobContext, request: LibraryCaptionRequest) -> CaptionReport:
     """Caption what the request names; every batch is in the database before the next one begins.
 
@@ -56,7 +66,9 @@ def run(ctx: JobContext, request: LibraryCaptionRequest) -> CaptionReport:
     """
     with Library.open(request.library) as library:
         request = _as_begun(library, request)
-        folder = request.bundle or library_bundle(ctx, library, request.options.distinctive)
+        distinctive = request.options.distinctive
+        folder = request.bundle or (faster_bundle(ctx, library) if request.faster and distinctive is None else None)
+        folder = folder or library_bundle(ctx, library, distinctive)
         bundle = open_bundle(folder, request.options.threads, request.options.provider)
         engine = make_engine(bundle, request.options)
         return caption_with(ctx, library, request, engine)
@@ -103,11 +115,12 @@ def _earlier(library: Library, request: LibraryCaptionRequest) -> ledger.JobRow 
 
 
 def _as_begun(library: Library, request: LibraryCaptionRequest) -> LibraryCaptionRequest:
-    """How distinctive is, unless it is said again, as the job was begun: that decides about the model as well."""
+    """What decides about the model, unless it is said again, as it was when the job was begun."""
     earlier = _earlier(library, request)
-    if earlier is None or request.options.distinctive is not None:
+    if earlier is None or request.options.distinctive is not None or request.faster:
         return request
-    return replace(request, options=replace(request.options, distinctive=earlier.params.get("distinctive")))
+    options = replace(request.options, distinctive=earlier.params.get("distinctive"))
+    return replace(request, options=options, faster=bool(earlier.params.get("faster")))
 
 
 def _job(library: Library, request: LibraryCaptionRequest, model_hash: str) -> _Job:
@@ -121,7 +134,8 @@ def _job(library: Library, request: LibraryCaptionRequest, model_hash: str) -> _
         wanted = ledger.failed_ids(library, earlier.id)
     else:
         wanted, skipped = photos_to_caption(library, request)
-    params = {"existing": existing, "model": model_hash, "distinctive": request.options.distinctive}
+    params = {"existing": existing, "model": model_hash}
+    params |= {"distinctive": request.options.distinctive, "faster": request.faster}
     return _Job(ledger.start_job(library, KIND, params, wanted), existing, len(wanted), 0, skipped)
 
 

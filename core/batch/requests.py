@@ -60,7 +60,8 @@ class LibraryCaptionRequest:
 
     ``resume``: go on with the job that was stopped; ``retry_failed``: the failed photos of the last job, without
     ``resume`` these only. ``existing`` is then as the job was begun, and a ``UserError`` if it says something else;
-    ``None`` leaves it to that job, for a new one it is "skip". ``shard``, ``image_ids``: these photos only.
+    ``None`` leaves it to that job, for a new one it is "skip". ``shard``, ``image_ids``: these photos only. ``faster``:
+    with the int8 bundle of the library's model, where that loses little on its photos and no mix is asked for.
     """
 
     library: Path
@@ -71,6 +72,7 @@ class LibraryCaptionRequest:
     retry_failed: bool = False
     image_ids: tuple[int, ...] | None = None
     options: CaptionOptions = field(default_factory=CaptionOptions)
+    faster: bool = False
 
 
 @dataclass(frozen=True)

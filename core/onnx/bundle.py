@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -86,7 +86,11 @@ class DecoderPart:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything a bundle says about itself. ``decoding``: its defaults; ``parity``: how it was checked."""
+    """Everything a bundle says about itself. ``decoding``: its defaults; ``parity``: how it was checked.
+
+    ``precision_loss``: what smaller numbers lose against fp32 (:mod:`core.onnx.precision_loss`); empty where nothing
+    was measured, as in bundles of earlier versions.
+    """
 
     schema: int
     made_by: str
@@ -97,6 +101,7 @@ class Manifest:
     decoding: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileEntry] = field(default_factory=dict)
     parity: Mapping[str, Any] = field(default_factory=dict)
+    precision_loss: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def model_hash(self) -> str:
@@ -128,6 +133,19 @@ def load_manifest(folder: Path, *, verify: bool = True) -> Manifest:
             if name.endswith(".onnx"):
                 _verify_external_data(folder / name, manifest)
     return manifest
+
+
+def faster_folder(library: Path, run_id: str | None) -> Path:
+    """Where the int8 bundle of a library's model lies, or will lie; without a run that of the starter."""
+    return library / "bundles" / f"{run_id or 'starter'}-int8"
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> Manifest:
+    """Write it into ``folder`` with an entry for each file there; returns it with these entries."""
+    found = sorted(path for path in folder.iterdir() if path.name != MANIFEST)
+    listed = replace(manifest, files={path.name: describe_file(path) for path in found})
+    (folder / MANIFEST).write_text(listed.to_json(), encoding="utf-8")
+    return listed
 
 
 def describe_file(path: Path) -> FileEntry:
@@ -176,6 +194,7 @@ def _parse(path: Path, values: Mapping[str, Any]) -> Manifest:
         decoding=_get(path, values, "decoding", dict),
         files=_parse_files(path, _get(path, values, "files", dict)),
         parity=_get(path, values, "parity", dict),
+        precision_loss=_get(path, {"precision_loss": {}, **values}, "precision_loss", dict),
     )
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from torch import nn
 
 from core.captioner.blend import check_share, load_blend
@@ -22,20 +21,23 @@ from core.captioner.decoding import DecodingOptions
 from core.disk import put_folder_in_place
 from core.encoders.open_clip_encoder import OpenClipEncoder, load_encoder
 from core.errors import UserError
-from core.images.decode import load_image
 from core.jobs import JobContext
 from core.metrics.guards import BAD_ENDINGS
 from core.onnx import bundle as files
 from core.onnx import graphs, quantize
-from core.onnx.bundle import SCHEMA, DecoderPart, EncoderPart, Manifest, describe_file
+from core.onnx.bundle import SCHEMA, DecoderPart, EncoderPart, Manifest, write_manifest
 from core.onnx.parity import ParityReport, check_parity
+from core.onnx.precision_loss import PrecisionLoss, read_loss
+from core.onnx.samples import Pictures, library_of, of_library, rendered_scenes
 from core.onnx.session import open_bundle
+from core.onnx.smaller import Evidence, make_smaller
 from core.onnx.source import STARTER, blend_ends, find_checkpoint, model_sha256
 from core.onnx.tokenizer_files import encoder_tokenizer_file, tokenizer_content
 from core.version import version
 
 _TEXT_TOKENIZER = "text_tokenizer.json"
 _PARITY_SCENES = 24
+_LOSS_SCENES = 100
 _TEXT_TOLERANCE = 1e-3
 
 
@@ -43,7 +45,9 @@ _TEXT_TOLERANCE = 1e-3
 class ExportRequest:
     """``source``: ``starter``, a run folder, or a checkpoint folder. ``out``: the bundle's folder, made or replaced.
 
-    ``photos``: pictures for the parity check (none: rendered scenes). ``decoding``: the bundle's defaults;
+    ``photos``: pictures for the parity check (none: rendered scenes), and to measure what smaller numbers lose, with
+    ``captions`` of people for each photo (``()``: nobody has described it); none: those of the library whose run
+    ``source`` is, else rendered scenes. ``decoding``: the bundle's defaults;
     by default greedy captions as long as the model's seeds ask for, that do not end in mid-sentence.
     ``distinctive``: for a run with both stages, a mix of them from 0 (stage 1) to 1 (stage 2) instead of the one kept.
     """
@@ -54,17 +58,21 @@ class ExportRequest:
     photos: tuple[Path, ...] = ()
     decoding: DecodingOptions | None = None
     distinctive: float | None = None
+    captions: tuple[tuple[str, ...], ...] = ()
+    on: str = "photos given"
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """``bundle``: the folder written; ``bytes``: its size; ``model_hash``: identifies what it says."""
+    """``bundle``: the folder written; ``bytes``: its size; ``model_hash``: identifies what it says. ``loss``: against
+    fp32, where the numbers are smaller."""
 
     bundle: Path
     precision: str
     bytes: int
     model_hash: str
     parity: ParityReport
+    loss: PrecisionLoss | None = None
 
 
 def export_job(ctx: JobContext, request: ExportRequest) -> ExportReport:
@@ -82,12 +90,28 @@ def export_job(ctx: JobContext, request: ExportRequest) -> ExportReport:
         manifest = _write_graphs(ctx, request, encoder, captioner, folder)
         made_of = model_sha256(request.source, request.distinctive)
         manifest = replace(manifest, decoder=replace(manifest.decoder, checkpoint_sha256=made_of))
-        _write_manifest(manifest, folder)
+        manifest = write_manifest(manifest, folder)
         ctx.check_cancelled()
+        if request.precision != "fp32":
+            manifest = make_smaller(ctx, folder, manifest, request.precision, _evidence(request))
         parity = _parity(ctx, request, encoder, captioner, folder)
-        manifest = _write_manifest(replace(manifest, parity=parity.to_dict()), folder)
+        manifest = write_manifest(replace(manifest, parity=parity.to_dict()), folder)
     size = sum(entry.size for entry in manifest.files.values())
-    return ExportReport(request.out, request.precision, size, manifest.model_hash, parity)
+    loss = read_loss(manifest.precision_loss)
+    return ExportReport(request.out, request.precision, size, manifest.model_hash, parity, loss)
+
+
+def _evidence(request: ExportRequest) -> Evidence:
+    """What smaller numbers are measured on: the photos given, else those of the run's library, else drawn scenes."""
+    if request.photos:
+        captions = request.captions or ((),) * len(request.photos)
+        return Evidence(Pictures(request.photos), captions, request.on)
+    library = library_of(request.source)
+    if library is not None:
+        found = of_library(library)
+        if found.photos:
+            return Evidence(Pictures(found.photos), found.captions, found.on)
+    return Evidence(rendered_scenes(_LOSS_SCENES), ((),) * _LOSS_SCENES, "rendered scenes")
 
 
 def _checkpoints(request: ExportRequest) -> tuple[Path, ...]:
@@ -117,14 +141,13 @@ def _write_graphs(
     shape = graphs.cache_shape(captioner)
     graphs.export_decoder_graph(captioner, shape, folder / files.DECODER)
     ctx.check_cancelled()
-    quantize.convert(folder, request.precision)
     ctx.progress(3, 3, "Graphs written")
     tokenizer, pad = _write_tokenizers(encoder, captioner, folder)
     return Manifest(
         schema=SCHEMA,
         made_by=f"seedcap {version()}",
         source=STARTER if request.source == STARTER else Path(request.source).name,
-        precision=request.precision,
+        precision="fp32",
         encoder=EncoderPart(
             id=encoder.id,
             fingerprint=encoder.fingerprint,
@@ -197,19 +220,14 @@ def _write_tokenizers(encoder: OpenClipEncoder, captioner: Captioner, folder: Pa
     return _TEXT_TOKENIZER, theirs.pad_token_id
 
 
-def _write_manifest(manifest: Manifest, folder: Path) -> Manifest:
-    found = sorted(path for path in folder.iterdir() if path.name != files.MANIFEST)
-    listed = replace(manifest, files={path.name: describe_file(path) for path in found})
-    (folder / files.MANIFEST).write_text(listed.to_json(), encoding="utf-8")
-    return listed
-
-
 def _parity(
     ctx: JobContext, request: ExportRequest, encoder: OpenClipEncoder, captioner: Captioner, folder: Path
 ) -> ParityReport:
     bundle = open_bundle(folder, provider="cpu")
     if request.photos:
-        photos, on = [load_image(path) for path in request.photos], "photos given"
+        # Smaller numbers are measured on all of them; against the model a few are enough.
+        most = None if request.precision == "fp32" else _PARITY_SCENES
+        photos, on = Pictures(request.photos[:most]), request.on
     else:
         photos, on = rendered_scenes(_PARITY_SCENES), "rendered scenes"
     report = check_parity(bundle, encoder, captioner, photos, options=bundle.decoding(), on=on, ctx=ctx)
@@ -219,13 +237,6 @@ def _parity(
             "This encoder's tokenizer is not understood; use another encoder, and report this as a fault.",
         )
     return report
-
-
-def rendered_scenes(number: int) -> list[Image.Image]:
-    from core.starter.scenes import sample_scene
-    from core.starter.scenes_render import render
-
-    return [render(sample_scene(seed), size=160) for seed in range(number)]
 
 
 def _weights_sha256(model: nn.Module) -> str:

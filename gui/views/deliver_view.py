@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import (
@@ -25,6 +26,7 @@ from gui.session import Session
 from gui.tasks import CaptionOrder, CaptionResult, Existing, caption_photos
 from gui.views.export_panel import ExportPanel
 from gui.widgets.basics import (
+    CheckBox,
     ComboBox,
     Disclosure,
     ElidedLabel,
@@ -39,6 +41,9 @@ from gui.widgets.basics import (
 )
 from gui.widgets.wording_slider import WordingSlider
 from gui.worker import Failure, Progress
+
+if TYPE_CHECKING:
+    from core.onnx.precision_loss import PrecisionLoss
 
 MOST_SUGGESTIONS = 9
 FAILURES_SHOWN = 5
@@ -122,9 +127,13 @@ class DeliverView(QWidget):
         options.addLayout(row(label(self.tr("Suggestions for each photo")), self.candidates, None))
         self.wording = WordingSlider()
         options.addWidget(self.wording)
+        self.faster = CheckBox(self.tr("Faster, with smaller numbers"))
+        self.lost = label("", "muted", wrap=True)
+        options.addWidget(self.faster)
+        options.addWidget(self.lost)
         options.addWidget(label(self.tr("What you have written or accepted is never changed."), "muted"))
         self.policies.setLayout(options)
-        self.more = Disclosure(self.tr("Which photos, how many suggestions, which wording"), self.policies)
+        self.more = Disclosure(self.tr("Which photos, how many suggestions, which wording, how fast"), self.policies)
         self.doing = ElidedLabel("", "muted")
         self.rate = label("", "muted")
         self.bar = QProgressBar()
@@ -181,12 +190,21 @@ class DeliverView(QWidget):
                 )
             )
         self.model.setText(words.model_sentence(overview.run_date))
+        self._offer_faster(overview.faster)
         again = self.tr("Suggest again for {photos}") if self._renews(overview) else self.tr("Caption {photos}")
         relabel(self.caption, again.format(photos=photos))
         self.caption.setVisible(todo > 0 and self._job is None)
         left = overview.captioning_left
         self.go_on.setVisible(left > 0 and self._job is None)
         relabel(self.go_on, self.tr("Go on with the {n} left").format(n=words.count(left)))
+
+    def _offer_faster(self, loss: PrecisionLoss | None) -> None:
+        """Smaller numbers are a choice until they are known to lose too much of this model."""
+        offered = loss is None or loss.acceptable
+        self.faster.setEnabled(offered)
+        if not offered:
+            self.faster.setChecked(False)
+        self.lost.setText(words.faster_sentence(loss))
 
     def _renews(self, overview: Overview | None) -> bool:
         """Nothing is left without a caption, but the model in use has had no say yet: it is its turn."""
@@ -205,6 +223,7 @@ class DeliverView(QWidget):
             resume=resume,
             only_outdated=renews,
             distinctive=None if resume or only_failed else self.wording.distinctive,  # those go on as they were begun
+            faster=self.faster.isChecked() and not (resume or only_failed),
         )
         job = self._session.start(
             self._session.heavy, caption_photos, order, title=self.tr("Captioning"), kind="caption"

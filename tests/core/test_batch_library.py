@@ -315,6 +315,31 @@ def test_without_a_bundle_the_current_model_is_taken(library, monkeypatch):
     assert asked == [(str(run.folder), library.bundles_dir / run.id)]
 
 
+@pytest.mark.parametrize(("low", "offered"), [(-0.004, True), (-0.04, False)])
+def test_the_faster_bundle_is_taken_only_where_it_loses_little(library, tiny_bundle, monkeypatch, low, offered):
+    asked = []
+
+    def export(ctx, source, folder, more):
+        asked.append((source, list(more)))
+        shutil.copytree(tiny_bundle, folder)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        kept = {"exact": 0.7, "value": 0.0, "low": low, "high": 0.01}
+        said = {"photos": 14, "identical": 13, "on": "photos of the library", "cosine": 1.0}
+        manifest["decoder"]["checkpoint_sha256"] = "of the starter"
+        manifest["precision_loss"] = {**said, "clip_s": kept, "r1": kept, "cider": None}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    monkeypatch.setattr(bundles, "export_in_process", export)
+    monkeypatch.setattr(bundles, "model_sha256", lambda *_: "of the starter")
+    monkeypatch.setattr(bundles, "starter_bundle", lambda ctx: tiny_bundle)
+    report = library_runner.run(QuietContext(), LibraryCaptionRequest(library.path, faster=True))
+    faster = library.bundles_dir / "starter-int8"
+    assert report.bundle == (faster if offered else tiny_bundle) and report.done == 14
+    assert library_runner.faster_bundle(QuietContext(), library) == (faster if offered else None)
+    wanted = ["--precision", "int8", "--photos", str(library.path)]
+    assert asked == [("starter", wanted)], "made and measured once"
+
+
 def _own_model(library, tiny_bundle, tmp_path) -> Path:
     """A bundle of a finished run, which is the library's current one."""
     run = create_run(library, "recommended", {})

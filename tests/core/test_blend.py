@@ -135,7 +135,7 @@ def test_a_library_captions_with_a_mix_of_its_models_stages(run, tmp_path, monke
         set_current_run(library, row.id)
         shutil.copytree(run, row.folder, dirs_exist_ok=True)
         folder = library_runner.library_bundle(QuietContext(), library, 0.4)
-        assert made == [(str(row.folder), folder, 0.4)]
+        assert made == [(str(row.folder), folder, ["--distinctive", "0.4"])]
         assert folder != library_runner.library_bundle(QuietContext(), library)
         shutil.rmtree(row.folder / "stage2")
         write_report(row.folder, kept="stage1", results={"stage1": {}})

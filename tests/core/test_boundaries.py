@@ -31,6 +31,11 @@ TORCH_FREE = (
     "core.encoders.embed",
     "core.onnx.bundle",
     "core.onnx.session",
+    "core.onnx.precision_loss",
+    "core.onnx.quantize",
+    "core.onnx.half",
+    "core.onnx.samples",
+    "core.onnx.smaller",
     "core.starter.scenes",
     "core.starter.truth",
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -167,3 +169,23 @@ def test_wording_or_telling_apart_is_chosen_by_keyboard_and_a_stopped_job_goes_o
     view.begin()
     view.begin(resume=True)
     assert [order.distinctive for order in orders] == [None, 0.5, 0.75, None]
+
+
+@pytest.mark.parametrize(("low", "offered"), [(-0.01, True), (-0.05, False)])
+def test_the_faster_copy_says_what_it_loses_and_is_a_choice_only_where_that_is_little(
+    qtbot, deliver, tiny_bundle, low, offered
+):
+    window, _ = deliver()
+    view = window.view("deliver")
+    assert view.faster.isEnabled() and not view.faster.isChecked() and "The first time" in view.lost.text()
+    view.faster.setChecked(True)
+    clip_s = {"exact": 0.7, "value": -0.002, "low": low, "high": 0.0}
+    loss = {"photos": 100, "identical": 94, "on": "photos of the library", "cosine": 1.0, "clip_s": clip_s}
+    folder = Path(shutil.copytree(tiny_bundle, window.session.service.path / "bundles" / "starter-int8"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["precision_loss"] = {**loss, "r1": clip_s, "cider": None}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    window.session.refresh()
+    settle(qtbot, window)
+    assert "94 of 100 captions are the same; CLIP-S 0.2% lower." in view.lost.text()
+    assert view.faster.isEnabled() is view.faster.isChecked() is offered
