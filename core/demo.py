@@ -45,7 +45,7 @@ SAMPLE_LIBRARY = 7
 SENTENCES_A_SEED = 2
 SETTINGS: Mapping[str, object] = {"stage1.steps": 80, "stage1.minimum_steps": 80}
 """Where the demo's training is shorter than a library's: so few seeds are learned by then."""
-ENDS_AFTER_S, AFTERWARDS_S = 285, 62
+ENDS_AFTER_S, AFTERWARDS_S = 285, 75
 """On a slow machine the demo trains fewer steps: it ends so many seconds after it began, what follows included."""
 COMPARED = 64
 """Photos on which bundle and model are compared."""
