@@ -129,6 +129,7 @@ class DeliverView(QWidget):
         options.addWidget(self.wording)
         self.faster = CheckBox(self.tr("Faster, with smaller numbers"))
         self.lost = label("", "muted", wrap=True)
+        self.wording.chosen.toggled.connect(lambda _: self._apply_overview(self._session.overview))
         options.addWidget(self.faster)
         options.addWidget(self.lost)
         options.addWidget(label(self.tr("What you have written or accepted is never changed."), "muted"))
@@ -199,12 +200,14 @@ class DeliverView(QWidget):
         relabel(self.go_on, self.tr("Go on with the {n} left").format(n=words.count(left)))
 
     def _offer_faster(self, loss: PrecisionLoss | None) -> None:
-        """Smaller numbers are a choice until they are known to lose too much of this model."""
-        offered = loss is None or loss.acceptable
+        """A choice where the smaller copy loses little, or that is not known yet; there is none of a mix of stages."""
+        mixed = self.wording.distinctive is not None
+        offered = (loss is None or loss.acceptable) and not mixed
         self.faster.setEnabled(offered)
         if not offered:
             self.faster.setChecked(False)
-        self.lost.setText(words.faster_sentence(loss))
+        exact = self.tr("Not together with a choice of wording: that is made with the exact model.")
+        self.lost.setText(exact if mixed else words.faster_sentence(loss))
 
     def _renews(self, overview: Overview | None) -> bool:
         """Nothing is left without a caption, but the model in use has had no say yet: it is its turn."""

@@ -163,7 +163,7 @@ def test_wording_or_telling_apart_is_chosen_by_keyboard_and_a_stopped_job_goes_o
     view.more.toggle.click()
     view.wording.chosen.setFocus()
     QTest.keyClick(view.wording.chosen, Qt.Key.Key_Space)
-    assert view.wording.details.isVisible()
+    assert view.wording.details.isVisible() and not view.faster.isEnabled()
     view.begin()
     QTest.keyClick(view.wording.slider, Qt.Key.Key_Right)
     view.begin()
