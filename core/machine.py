@@ -112,13 +112,14 @@ def torch_trouble() -> str | None:
     return None
 
 
-def measure_gemm(seconds: float = 2.0) -> GemmRate:
-    """The rate of float32 matrix products in the library that trains, or in numpy where that does not load."""
+def measure_gemm(seconds: float = 2.0, *, on_cpu: bool = False) -> GemmRate:
+    """The rate of float32 matrix products in the library that trains, or in numpy where that does not load; on the
+    graphics card where there is one, unless ``on_cpu``."""
     if torch_trouble() is not None:
         return _numpy_rate(seconds)
     import torch
 
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() and not on_cpu:
         with contextlib.suppress(RuntimeError):  # another program holds its memory, or its driver does not fit
             return _torch_rate("cuda", 4096, seconds)
     return _torch_rate("cpu", 1024, seconds)

@@ -7,7 +7,10 @@ START = 32
 LARGEST = 256
 _TRIALS = 3
 _WORTH = 1.1
-_OUT_OF_MEMORY = ("failed to allocate", "out of memory", "bad_alloc", "bad allocation")
+_OUT_OF_MEMORY = (
+    "failed to allocate", "out of memory", "outofmemory", "not enough memory", "alloc_failed", "bad_alloc",
+    "bad allocation",
+)  # fmt: skip
 
 
 class BatchSize:
@@ -24,8 +27,8 @@ class BatchSize:
         return self._size
 
     def too_much(self, photos: int) -> None:
-        """So many photos did not fit into memory: half of them from now on."""
-        self._size, self._settled = max(1, photos // 2), True
+        """So many photos did not fit into memory: half of them from now on, and never more than before."""
+        self._size, self._settled = max(1, min(self._size, photos) // 2), True
 
     def took(self, photos: int, seconds: float) -> None:
         """A batch of so many photos took so long; what is no full batch says nothing."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from core.errors import UserError
 from core.jobs import JobContext
 from core.onnx.providers import CPU
 from core.onnx.threads import decode_threads
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Runner(Protocol):
 class LocalRunner:
     """Captions in the order of the photos."""
 
-    page = 512
+    page = 4096  # between two pages the threads that decode begin anew
 
     def __init__(self, engine: CaptionEngine, batch: int | None = None) -> None:
         self._engine = engine
@@ -84,12 +86,20 @@ class LocalRunner:
 def within_memory(
     engine: CaptionEngine, batch: Sequence[Prepared], size: BatchSize, ctx: JobContext
 ) -> Iterator[list[Done]]:
-    """The batch in as few portions as memory has room for. ``UserError`` where not even one photo fits."""
+    """The batch captioned in as few portions as memory has room for."""
+    return in_portions(batch, size, lambda portion: _caption(engine, portion, ctx))
+
+
+def in_portions(batch: Sequence[Prepared], size: BatchSize, work: Callable[[Sequence[Prepared]], R]) -> Iterator[R]:
+    """``work`` done on as few portions of the batch as memory has room for, in order.
+
+    Raises ``UserError`` where not even one photo fits.
+    """
     waiting = [batch]
     while waiting:
         portion = waiting.pop()
         try:
-            done = _caption(engine, portion, ctx)
+            done = work(portion)
         except (MemoryError, RuntimeError, UserError) as error:
             if not is_out_of_memory(error):
                 raise

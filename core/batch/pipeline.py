@@ -82,14 +82,14 @@ def in_threads(items: Iterable[T], work: Callable[[T], R], *, workers: int, ahea
 
 
 def in_batches(prepared: Iterator[Prepared], size: Callable[[], int]) -> Iterator[list[Prepared]]:
-    """Group so that each group holds at most ``size()`` pictures; failures ride along in their place."""
+    """Group so that each group holds at most ``size()`` photos for the model; failures ride along in their place."""
     group: list[Prepared] = []
-    pictures, most = 0, size()
+    photos, most = 0, size()
     for one in prepared:
         group.append(one)
-        pictures += one.pixels is not None
-        if pictures == most or len(group) >= 4 * most:
+        photos += one.error is None
+        if photos == most or len(group) >= 4 * most:
             yield group
-            group, pictures, most = [], 0, size()
+            group, photos, most = [], 0, size()
     if group:
         yield group

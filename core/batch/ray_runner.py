@@ -172,10 +172,7 @@ class _Session:
     def __call__(self, table: Any) -> Any:
         entries: list[tuple[int, Prepared]] = [pickle.loads(one.as_py()) for one in table.column("work")]
         ats, batch = [at for at, _ in entries], [one for _, one in entries]
-        try:
-            done = [one for some in within_memory(self._engine, batch, self._size, QuietContext()) for one in some]
-        except UserError as error:  # it is said of the photos it happened to; the others go on
-            done = [Done(one.item, content=one.content, error=error.message) for one in batch]
+        done = [one for some in within_memory(self._engine, batch, self._size, QuietContext()) for one in some]
         return _table(zip(ats, done, strict=True))
 
 

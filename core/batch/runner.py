@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,8 +15,9 @@ from core.batch import bundles
 from core.batch.engine import CaptionEngine
 from core.batch.folder_rank import VectorFile, rank_captions
 from core.batch.listing import Item, count_folder, list_folder
-from core.batch.local import Done, LocalRunner, Runner
+from core.batch.local import Done, LocalRunner, Runner, in_portions
 from core.batch.photo_list import count_listed, listed_items
+from core.batch.pipeline import Prepared
 from core.batch.progress import BatchProgress, RateMeter
 from core.batch.records import (
     PhotoRecord,
@@ -217,10 +218,16 @@ class _FolderRun:
         with closing(local.prepared(items, self._ctx)) as batches:
             for batch in batches:
                 usable = [one for one in batch if one.pixels is not None]
-                names = [one.item.file for one in usable]
-                photos = self._engine.embed([one.pixels for one in usable if one.pixels is not None])
-                texts = self._engine.bundle.encoder.encode_texts([lacking[name] for name in names])
-                self._vectors.append(names, photos, texts)
+                for names, photos, texts in in_portions(usable, local.size, lambda some: self._embed(some, lacking)):
+                    self._vectors.append(names, photos, texts)
+
+    def _embed(
+        self, usable: Sequence[Prepared], captions: Mapping[str, str]
+    ) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """Names, photo vectors and caption vectors of photos with pixels."""
+        names = [one.item.file for one in usable]
+        photos = self._engine.embed([one.pixels for one in usable if one.pixels is not None])
+        return names, photos, self._engine.bundle.encoder.encode_texts([captions[name] for name in names])
 
     def _items(self, done: set[str]) -> Iterator[Item]:
         request = self._request

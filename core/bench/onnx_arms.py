@@ -37,7 +37,7 @@ Kind = Literal["generate", "clipcap", "torch", "bundle"]
 @dataclass(frozen=True)
 class ArmRequest:
     """``model``: a checkpoint folder, for ``bundle`` a bundle's. ``tokens``: the most words of a caption; ``exactly``:
-    it has no fewer. ``warm_up``: so many of the photos are captioned before the clock runs."""
+    it has no fewer. A full batch is captioned before the clock runs."""
 
     kind: Kind
     model: str
@@ -45,7 +45,6 @@ class ArmRequest:
     beams: int = 1
     tokens: int = 12
     exactly: bool = False
-    warm_up: int = 2
 
     @property
     def batch(self) -> int:
@@ -186,7 +185,7 @@ _MODELS: dict[Kind, type[TorchModel] | type[BundleModel]] = {
 def run_arm(request: ArmRequest) -> ArmResult:
     """Caption all photos and tell how fast."""
     model = _MODELS[request.kind](request)
-    _caption(model, request.photos[: request.warm_up], request.batch, Timers())
+    _caption(model, request.photos[: request.batch], request.batch, Timers())
     timers, started = Timers(), time.perf_counter()
     captions = _caption(model, request.photos, request.batch, timers)
     rate = len(request.photos) / (time.perf_counter() - started)

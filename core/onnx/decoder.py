@@ -76,9 +76,19 @@ class _Memory:
         """Where it lies, with room for so many numbers; what was in it is lost if it had less."""
         if self._held is None or numbers > self._room:
             # Captions grow a word a step: with twice the room a batch asks for new memory a few times, not each step.
-            self._held, self._room = None, max(1, 2 * numbers if self._room else numbers)
-            self._held = ort.OrtValue.ortvalue_from_shape_and_type((self._room,), self._dtype, self._device)
+            wanted, self._held, self._room = max(1, 2 * numbers if self._room else numbers), None, 0
+            try:
+                self._held = self._allocated(wanted)
+            except LOAD_ERRORS:
+                if wanted <= numbers:
+                    raise
+                wanted = numbers  # there is no room for more, but there may be for what is needed
+                self._held = self._allocated(wanted)
+            self._room = wanted
         return self._held.data_ptr()
+
+    def _allocated(self, numbers: int) -> ort.OrtValue:
+        return ort.OrtValue.ortvalue_from_shape_and_type((numbers,), self._dtype, self._device)
 
 
 class _Pair:

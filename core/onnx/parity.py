@@ -79,7 +79,7 @@ def check_parity(
 ) -> ParityReport:
     """Run both on the same pictures, each from its pixels on. ``on``: what pictures these are, for the report."""
     torch_decoder = TorchDecoder(captioner)
-    greedy, beam = replace(options, method="greedy", candidates=1), replace(options, method="beam")
+    greedy, beam = replace(options, method="greedy", candidates=1), replace(options, method="beam", candidates=1)
     identical = {"greedy": np.zeros(len(photos), bool), "beam": np.zeros(len(photos), bool)}
     sure: set[int] = set()
     image_difference, clip_s_sum = 0.0, 0.0

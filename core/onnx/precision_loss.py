@@ -64,7 +64,8 @@ class PrecisionLoss:
     @property
     def acceptable(self) -> bool:
         """Whether it may be offered in place of the exact bundle."""
-        return self._decisive[1].low > -MOST_LOST
+        change = self._decisive[1]
+        return change.exact > _TINY and change.low > -MOST_LOST
 
     @property
     def sentence(self) -> str:

@@ -25,6 +25,12 @@ SAME_VECTOR = 0.999
 LEAST_COSINE = 0.99
 """Below this an image encoder stays exact: docs/decisions/0030 has what captions lose at each cosine."""
 _BATCH = 16
+_SENTENCES = (
+    "A brown dog runs through the grass.",
+    "Two children in red jackets sit on a wooden bench beside a lake and look at the mountains.",
+    "an airport with many planes near several buildings",
+    "12 o'clock",
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ def make_smaller(ctx: JobContext, folder: Path, manifest: Manifest, precision: s
         quantize.convert(folder, precision)
         manifest = write_manifest(replace(manifest, precision=precision), folder)
         ctx.check_cancelled()
+        manifest = _settle_texts(manifest, original, folder)
         manifest = _settle_encoder(ctx, manifest, original, folder, evidence.photos)
         loss = measure_loss(
             open_bundle(original, provider="cpu"),
@@ -60,6 +67,25 @@ def make_smaller(ctx: JobContext, folder: Path, manifest: Manifest, precision: s
         return write_manifest(replace(manifest, precision_loss=loss.to_dict()), folder)
 
 
+def _settle_texts(manifest: Manifest, original: Path, folder: Path) -> Manifest:
+    """Keep the smaller text encoder where its vectors pass for the exact one's, or take the exact one back: scores of
+    both stand beside each other."""
+    if sha256_of(folder / files.TEXT_ENCODER) == sha256_of(original / files.TEXT_ENCODER):
+        return manifest
+    exact, other = (open_bundle(one, provider="cpu").encoder.encode_texts(_SENTENCES) for one in (original, folder))
+    if not (exact * other).sum(axis=1).min() >= SAME_VECTOR:
+        _take_back(original, folder, files.TEXT_ENCODER)
+    return write_manifest(manifest, folder)
+
+
+def _take_back(original: Path, folder: Path, graph: str) -> None:
+    """The exact graph in the place of the smaller one, with the weights beside it if it has any."""
+    for path in folder.glob(f"{graph}*"):
+        path.unlink()
+    for path in original.glob(f"{graph}*"):
+        shutil.copy2(path, folder)
+
+
 def _settle_encoder(
     ctx: JobContext, manifest: Manifest, original: Path, folder: Path, photos: Sequence[Image.Image]
 ) -> Manifest:
@@ -68,11 +94,8 @@ def _settle_encoder(
     if sha256_of(graph) == sha256_of(original / files.IMAGE_ENCODER):
         return manifest
     cosine = _lowest_cosine(ctx, original, folder, photos)
-    if cosine < LEAST_COSINE:
-        for path in folder.glob(f"{files.IMAGE_ENCODER}*"):
-            path.unlink()
-        for path in original.glob(f"{files.IMAGE_ENCODER}*"):
-            shutil.copy2(path, folder)
+    if not cosine >= LEAST_COSINE:
+        _take_back(original, folder, files.IMAGE_ENCODER)
     elif cosine < SAME_VECTOR:
         name = f"{manifest.encoder.fingerprint} {manifest.precision} {sha256_of(graph)}"
         own = hashlib.sha256(name.encode()).hexdigest()
@@ -89,5 +112,6 @@ def _lowest_cosine(ctx: JobContext, exact: Path, other: Path, photos: Sequence[I
         ctx.progress(start, len(photos), "Comparing the photos' vectors")
         pixels = np.stack([preprocess(photo, encoders[0].preprocess) for photo in photos[start : start + _BATCH]])
         vectors = [encoder.encode_images(pixels) for encoder in encoders]
-        lowest = min(lowest, float((vectors[0] * vectors[1]).sum(axis=1).min()))
+        # NaN, of an encoder whose numbers overflow, must not pass for the 1 that this begins with.
+        lowest = float(np.minimum(lowest, (vectors[0] * vectors[1]).sum(axis=1).min()))
     return lowest

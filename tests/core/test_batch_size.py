@@ -55,7 +55,7 @@ def test_too_large_a_batch_is_halved_and_nothing_is_lost_or_repeated(error):
     assert all(one.candidates and one.error is None for one in found)
     assert runner.size() <= 3
     tried = engine.given
-    assert max(tried[len(tried) // 2 :]) <= 4 * runner.size()  # it learned: 4 because these photos need no pixels
+    assert max(tried[len(tried) // 2 :]) <= 3  # it learned
 
 
 def test_not_even_one_photo_fits():
@@ -103,9 +103,13 @@ def test_batches_that_are_not_full_say_nothing_and_a_fault_ends_the_trials():
         size.took(32, 1.0)
     assert size() == 64
     size.too_much(64)
+    assert size() == 32
+    size.too_much(128)  # a batch that was made before
+    assert size() == 16
+    size.too_much(32)
     for _ in range(9):
         size.took(size(), 0.001)
-    assert size() == 32
+    assert size() == 8
 
 
 def test_only_where_more_at_once_may_be_faster():
