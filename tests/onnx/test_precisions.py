@@ -13,9 +13,11 @@ import onnx
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from core.commands import bundle as command
 from core.errors import UserError
+from core.images.preprocess import Preprocess
 from core.jobs import QuietContext
 from core.onnx import quantize, smaller
 from core.onnx.bundle import BundleError, load_manifest, write_manifest
@@ -155,6 +157,41 @@ def test_an_encoder_that_loses_too_much_is_taken_back(tmp_path, dense_bundle, mo
 # -- fp16 --
 
 
+class Fixed:
+    """An open bundle whose encoder gives the same vectors for whatever it is shown."""
+
+    def __init__(self, vector):
+        self.encoder = self
+        self.preprocess = Preprocess(8, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+        self._vector = np.array(vector, np.float32)
+
+    def encode_images(self, pixels):
+        return np.tile(self._vector, (len(pixels), 1))
+
+    def encode_texts(self, texts):
+        return np.tile(self._vector, (len(texts), 1))
+
+
+def test_vectors_that_are_no_numbers_are_never_near(monkeypatch, tmp_path):
+    found = {"exact": Fixed([1, 0]), "other": Fixed([np.nan, 0])}
+    monkeypatch.setattr(smaller, "open_bundle", lambda folder, provider: found[folder.name])
+    picture = [Image.new("RGB", (8, 8))]
+    cosine = smaller._lowest_cosine(QuietContext(), tmp_path / "exact", tmp_path / "other", picture)
+    assert not cosine >= smaller.LEAST_COSINE
+
+
+@pytest.mark.parametrize(("vector", "taken_back"), [([1, 0], False), ([0.9, 0.4], True), ([np.nan, 0], True)])
+def test_a_text_encoder_whose_vectors_move_is_taken_back(own_bundle, tmp_path, monkeypatch, vector, taken_back):
+    original = Path(shutil.copytree(own_bundle, tmp_path / "exact"))
+    another = (own_bundle / "image_encoder.onnx").read_bytes()
+    (own_bundle / "text_encoder.onnx").write_bytes(another)
+    found = {"exact": Fixed([1, 0]), own_bundle.name: Fixed(vector)}
+    monkeypatch.setattr(smaller, "open_bundle", lambda folder, provider: found[folder.name])
+    manifest = smaller._settle_texts(load_manifest(original), original, own_bundle)
+    assert ((own_bundle / "text_encoder.onnx").read_bytes() != another) is taken_back
+    assert load_manifest(own_bundle) == manifest  # the manifest knows the file that is there
+
+
 def test_fp16_runs_on_the_processor_and_says_nearly_the_same(tmp_path, tiny_bundle):
     folder = made_smaller(tiny_bundle, tmp_path / "b", "fp16")
     exact, half = open_bundle(tiny_bundle, provider="cpu"), open_bundle(folder, provider="cpu")
@@ -270,6 +307,7 @@ def loss(clip_s_low: float = -0.001, cider_low: float | None = None) -> Precisio
         (loss(-0.0201), False),
         (loss(-0.5, cider_low=-0.0199), True),  # what people said decides, where there is enough of it
         (loss(-0.001, cider_low=-0.0201), False),
+        (replace(loss(), clip_s=Change(0.0, 0.0, 0.0, 0.0)), False),  # where nothing fits, nothing is seen to be lost
     ],
 )
 def test_it_is_offered_only_where_little_can_be_lost(found, acceptable):
