@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -13,15 +13,15 @@ from core.batch.parts import Listing, Parts, PartsReport
 from core.batch.photo_list import ListedPhoto
 from core.batch.records import PhotoRecord
 from core.batch.requests import LibraryCaptionRequest
+from core.batch.run_of_bundle import RunOfBundle
 from core.disk import replacing
 from core.errors import UserError
 from core.jobs import JobContext
 from core.library.candidates import Existing, add_candidates
 from core.library.library import Library
-from core.library.queries import captions_of, folders, ids_by_content, image_rows, runs, texts_ever
+from core.library.queries import captions_of, folders, ids_by_content, image_rows, texts_ever
 from core.library.records import CaptionRow, ImageRow
 from core.library.unchanged import stamps
-from core.onnx.bundle import BundleError, load_manifest
 
 _AT_ONCE = 512
 
@@ -99,7 +99,7 @@ class _Merge:
     def __init__(self, library: Library, existing: Existing, report: MergeReport) -> None:
         self._library, self.report = library, report
         self._existing: Existing = existing
-        self._run_of_model = _runs_by_model(library)
+        self._run_of = RunOfBundle(library)
 
     def add(self, batch: Sequence[PhotoRecord]) -> None:
         """Records of different contents."""
@@ -112,26 +112,27 @@ class _Merge:
             if not mine:
                 self.report.unmatched.add(record.file)
             words = list(dict.fromkeys(one.caption for one in record.candidates)) or [record.caption or ""]
-            run_id = self._run_of_model.get(record.model or "")
+            run_id = self._run_of.find(record.source, record.model)
             for image_id in mine:
-                if self._wants(words, known.get(image_id, []), ever.get(image_id, set())):
-                    texts.setdefault(run_id, {})[image_id] = words
+                if wanted := self._wanted(words, known.get(image_id, []), ever.get(image_id, set())):
+                    texts.setdefault(run_id, {})[image_id] = wanted
         for run_id, some in texts.items():
             self._write(run_id, some)
 
-    def _wants(self, words: Sequence[str], have: Sequence[CaptionRow], ever: set[str]) -> bool:
-        """Whether a photo with these captions now, and ``ever`` before, takes the words; counted, if not."""
+    def _wanted(self, words: Sequence[str], have: Sequence[CaptionRow], ever: set[str]) -> list[str]:
+        """What a photo with these captions now, and ``ever`` before, takes of the words; counted, if nothing."""
         models = {one.text for one in have if one.author == "run" and one.state == "candidate"}
         others = {one.text for one in have} - models
         replace = self._existing == "replace-model"
-        fresh = {word.strip() for word in words} - (others if replace else ever)
-        if not fresh or (replace and fresh == models):
+        there = others if replace else ever  # a text that a person edited or threw out is not brought back
+        fresh = [word for word in map(str.strip, words) if word not in there]
+        if not fresh or (replace and set(fresh) == models):
             self.report.present += 1
-            return False
+            return []
         if self._existing == "skip" and any(one.state != "rejected" for one in have):
             self.report.kept += 1
-            return False
-        return True
+            return []
+        return fresh
 
     def _write(self, run_id: str | None, texts: dict[int, list[str]]) -> None:
         if self.report.dry_run:
@@ -155,21 +156,3 @@ def _shared_folder(roots: Sequence[Path]) -> Path:
             "The folders of this library lie on several drives, so one list cannot name their photos.",
             "Make a library of the photos of each drive.",
         ) from error
-
-
-def _runs_by_model(library: Library) -> dict[str, str]:
-    """By the hash of a bundle, the run of this library that it is of. Captions of others count as the starter's."""
-    found: dict[str, str] = {}
-    for folder, run_id in _bundles(library):
-        try:
-            found[load_manifest(folder, verify=False).model_hash] = run_id
-        except BundleError:
-            continue
-    return found
-
-
-def _bundles(library: Library) -> Iterator[tuple[Path, str]]:
-    for run in runs(library):
-        for name in (run.id, f"{run.id}-mixed"):
-            if (library.bundles_dir / name / "manifest.json").is_file():
-                yield library.bundles_dir / name, run.id

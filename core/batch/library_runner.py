@@ -17,6 +17,7 @@ from core.batch.local import Done
 from core.batch.plain import write_plain_captions
 from core.batch.records import PhotoRecord
 from core.batch.requests import CaptionReport, LibraryCaptionRequest
+from core.batch.run_of_bundle import RunOfBundle
 from core.batch.runner import Tally, make_engine, make_runner
 from core.encoders.store import VectorStore
 from core.errors import UserError
@@ -24,7 +25,7 @@ from core.jobs import Cancelled, JobContext
 from core.library import ledger
 from core.library.candidates import add_candidates
 from core.library.library import Library
-from core.library.queries import current_run, image_ids, image_rows, runs
+from core.library.queries import current_run, image_ids, image_rows
 from core.library.unchanged import stamps
 from core.onnx.bundle import faster_folder
 from core.onnx.session import open_bundle
@@ -180,7 +181,7 @@ class _LibraryRun:
     ) -> None:
         self._ctx, self._library, self._job, self._request, self._engine = ctx, library, job, request, engine
         manifest = engine.bundle.manifest
-        self._run_id = manifest.source if manifest.source in {run.id for run in runs(library)} else None
+        self._run_id = RunOfBundle(library).find(manifest.source, manifest.model_hash)
         self._vectors = VectorStore(library, manifest.encoder.fingerprint, manifest.encoder.dim)
 
     def caption(self) -> CaptionReport:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from os import fsencode
 from pathlib import Path
 
-from core.batch.records import PhotoRecord
+from core.batch.records import PhotoRecord, read_records
 from core.disk import is_pipe_or_device, replacing
 from core.errors import UserError
 from core.jobs import JobContext
@@ -53,7 +52,7 @@ class PartsReport:
 class Parts:
     """The records of several files. ``key`` gives what a record is about; ``None``: it does not say.
 
-    Of a photo 16 bytes of its key and 8 of its captions are kept in memory.
+    Of a photo 16 bytes of its key, 8 of its name and 8 of its captions are kept in memory.
     """
 
     def __init__(self, paths: Sequence[Path], key: Callable[[PhotoRecord], str | None]) -> None:
@@ -61,6 +60,7 @@ class Parts:
             _require_file(path)
         self._paths, self._key = list(dict.fromkeys(path.absolute() for path in paths)), key
         self._said: dict[bytes, bytes] = {}
+        self._names: set[bytes] = set()
         self._failed: dict[bytes, PhotoRecord] = {}
         self.report = PartsReport(len(self._paths))
 
@@ -77,7 +77,9 @@ class Parts:
     def failures(self) -> Iterator[PhotoRecord]:
         """Once all of :meth:`captioned` is read: the photos for which no part has a caption."""
         for key, record in self._failed.items():
-            if key not in self._said:
+            # A file that one machine could not read has no content there: its name is all that another one knows of it.
+            elsewhere = record.content is None and _digest(record.file, 8) in self._names
+            if key not in self._said and not elsewhere:
                 self.report.failed.add(f"{record.file}: {record.error}")
                 yield record
 
@@ -86,7 +88,7 @@ class Parts:
             for number, line in enumerate(file, 1):
                 try:
                     yield number, PhotoRecord.from_line(line)
-                except (ValueError, RecursionError):
+                except ValueError:
                     self.report.damaged.add(f"{path.name}, line {number}: it is cut off, or no caption record")
 
     def _is_new(self, path: Path, number: int, record: PhotoRecord) -> bool:
@@ -101,6 +103,7 @@ class Parts:
         if record.caption is None:
             self._failed.setdefault(key, record)
             return False
+        self._names.add(_digest(record.file, 8))
         texts = _digest("\n".join([record.caption, *(one.caption for one in record.candidates)]), 8)
         before = self._said.setdefault(key, texts)
         if before is not texts:
@@ -119,13 +122,18 @@ def merge_files(ctx: JobContext, paths: Sequence[Path], out: Path, *, dry_run: b
     """Put parts of a captioned folder into one file ``out``: a line a photo, captioned ones first.
 
     Photos are told apart by name and content, so that copies keep a line each. ``out`` may be one of the parts and is
-    replaced in one move; ranks, which are of one part only, are left out. Merging again changes nothing.
+    replaced in one move, so that any line of it that is no record, but for a torn last one, is a ``UserError``: it
+    would be lost. Ranks, which are of one part only, are left out. Merging again changes nothing.
     """
-    if out.exists() and out.absolute() not in [path.absolute() for path in paths]:
+    added_to = out.absolute() in [path.absolute() for path in paths]
+    if out.exists() and not added_to:
         raise UserError(f"{out} is there already.", "Name it among the parts as well to add to it, or another file.")
     if not out.absolute().parent.is_dir():
         raise UserError(f"The folder of {out} does not exist.", f"Make {out.absolute().parent} first.")
     parts = Parts(paths, lambda record: f"{record.content}\n{record.file}")
+    if added_to:
+        for _ in read_records(out, "Write into a new file: lines that are no captions would be lost in this one."):
+            ctx.check_cancelled()
     if dry_run:
         _read_to_the_end(parts, ctx)
         return parts.report
@@ -154,4 +162,4 @@ def _require_file(path: Path) -> None:
 
 
 def _digest(text: str, size: int) -> bytes:
-    return blake2b(fsencode(text), digest_size=size).digest()
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest()

@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from core.batch.listing import Item
+from core.disk import is_pipe_or_device
 from core.images.content import hash_of, load_content, stamp_of
 from core.images.decode import ImageError
 from core.images.preprocess import Preprocess, load_pixels
@@ -54,7 +55,8 @@ def prepare(item: Item, spec: Preprocess) -> Prepared:
 
 def _hash(item: Item) -> str | None:
     try:
-        return hash_of(item.path)
+        # Reading a pipe would wait for ever, and a list may name one.
+        return None if is_pipe_or_device(item.path) else hash_of(item.path)
     except OSError:
         return None  # decoding says what is wrong
 

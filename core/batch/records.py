@@ -1,14 +1,15 @@
 """The captions of a folder as a file: one JSON object a line, written so that a kill at any moment loses nothing.
 
 A line is ``{"file", "caption", "score", "candidates": [{"caption", "score", "log_prob"}, ...], "error", "content",
-"model"}``; with a rank in the folder also ``"rank"`` and ``"gallery"``. ``file`` is relative to the folder, with ``/``
-between its parts; ``content`` is the hash of the photo's file, by which parts from several machines are merged, and
-``model`` the hash of the bundle.
+"model", "source"}``; with a rank in the folder also ``"rank"`` and ``"gallery"``. ``file`` is relative to the folder,
+with ``/`` between its parts; ``content`` is the hash of the photo's file, by which parts from several machines are
+merged, ``model`` the hash of the bundle and ``source`` what it was made of. Older files lack some of these.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -21,6 +22,7 @@ from core.disk import replacing
 from core.errors import UserError
 
 _BEGINNING = b'{"file": "'
+_NAME_ANOTHER = "Name the file of an earlier 'caption' with --out, or a new one without --resume."
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class PhotoRecord:
     """What became of a photo: the caption that stands for it and all candidates, or ``error``: why there is none.
 
     ``content``: sha256 of the photo's file, ``None`` where it could not be read or in an older file; ``model``: that of
-    the bundle's files.
+    the bundle's files; ``source``: of its manifest, a run's id or "starter".
     """
 
     file: str
@@ -49,6 +51,7 @@ class PhotoRecord:
     gallery: int | None = None
     content: str | None = None
     model: str | None = None
+    source: str | None = None
 
     def to_line(self) -> bytes:
         """The record as :func:`json_line`."""
@@ -66,20 +69,44 @@ class PhotoRecord:
     @classmethod
     def from_line(cls, line: bytes) -> PhotoRecord:
         """The reverse of :meth:`to_line`; ``ValueError`` for anything else."""
-        values = json.loads(line.decode("utf-8"))
         try:
+            values = json.loads(line.decode("utf-8"))
             candidates = tuple(Candidate(c["caption"], c["score"], c["log_prob"]) for c in values["candidates"])
             record = cls(
                 values["file"], values["caption"], values["score"], candidates, values["error"],
                 values.get("rank"), values.get("gallery"), values.get("content"), values.get("model"),
+                values.get("source"),
             )  # fmt: skip
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"not a caption record: {error}") from error
         if not isinstance(record.file, str) or (record.caption is None) == (record.error is None):
             raise ValueError("not a caption record")
-        if any(not isinstance(one.caption, str) for one in candidates) or not isinstance(record.caption, str | None):
+        if not (_has_texts(record) and _has_numbers(record)):
             raise ValueError("not a caption record")
         return record
+
+
+def _has_texts(record: PhotoRecord) -> bool:
+    """Whether all words are text that a database and a file can hold; names of files are any that a system may have."""
+    optional = (record.caption, record.content, record.model, record.source)
+    words = [*(one for one in optional if one is not None), *(one.caption for one in record.candidates)]
+    return isinstance(record.error, str | None) and all(isinstance(one, str) and _is_unicode(one) for one in words)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can name
+        return False
+    return True
+
+
+def _has_numbers(record: PhotoRecord) -> bool:
+    """Whether all numbers can be written again: JSON has no infinity and no NaN, though Python reads them."""
+    optional = (record.score, record.rank, record.gallery)
+    numbers = [one for one in optional if one is not None]
+    numbers += [number for one in record.candidates for number in (one.score, one.log_prob)]
+    return all(isinstance(one, int | float) and abs(one) < math.inf for one in numbers)
 
 
 def json_line(values: dict[str, Any]) -> bytes:
@@ -126,9 +153,9 @@ class RecordWriter:
         self.close()
 
 
-def read_records(path: Path) -> Iterator[PhotoRecord]:
+def read_records(path: Path, next_step: str = _NAME_ANOTHER) -> Iterator[PhotoRecord]:
     """The records of a file, one at a time; what a kill left of a last line is none. Any other line that is not a
-    record is a ``UserError`` that names its number: the file is not ours."""
+    record is a ``UserError`` that names its number and says ``next_step``: the file is not ours."""
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if _is_torn(line):
@@ -136,10 +163,7 @@ def read_records(path: Path) -> Iterator[PhotoRecord]:
             try:
                 yield PhotoRecord.from_line(line)
             except ValueError as error:
-                raise UserError(
-                    f"{path}, line {number}, is not a line that Seedcap wrote.",
-                    "Name the file of an earlier 'caption' with --out, or a new one without --resume.",
-                ) from error
+                raise UserError(f"{path}, line {number}, is not a line that Seedcap wrote.", next_step) from error
 
 
 def _is_torn(line: bytes) -> bool:
@@ -152,7 +176,7 @@ def _is_torn(line: bytes) -> bool:
     with suppress(ValueError):
         PhotoRecord.from_line(line)
         return True
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         json.loads(line)
         return False  # whole, and something else
     return True

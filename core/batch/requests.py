@@ -16,8 +16,9 @@ class CaptionOptions:
     ``candidates``: captions a photo; with more than one and no ``method`` by beam search. ``by_score``: the caption
     that stands for a photo is the candidate with the highest CLIP-S. ``distinctive``: from 0 (wording) to 1 (telling
     photos apart), which of at least five captions are taken (:mod:`core.captioner.rerank`), and, in a library whose
-    model has both stages, a mix of them. ``batch``: photos at once; ``None``: found by trial. ``sessions`` and
-    ``decoders``: with ``engine`` "ray", open bundles and decoding tasks on all machines (:mod:`core.batch.ray_runner`).
+    model has both stages, a mix of them. ``batch``: photos at once; ``None``: 32, on a graphics card of this machine
+    found by trial. ``sessions`` and ``decoders``: with ``engine`` "ray", open bundles and decoding tasks on all
+    machines (:mod:`core.batch.ray_runner`).
     """
 
     candidates: int = 1

@@ -236,12 +236,17 @@ class _FolderRun:
         return list_folder(request.source, shard=request.shard, done=done)
 
     def _record(self, one: Done) -> PhotoRecord:
-        model = self._engine.bundle.manifest.model_hash
-        content = one.item.content or one.content
+        manifest = self._engine.bundle.manifest
+        about = PhotoRecord(
+            one.item.file,
+            content=one.item.content or one.content,
+            model=manifest.model_hash,
+            source=manifest.source,
+        )
         if one.error is not None:
-            return PhotoRecord(one.item.file, error=one.error, content=content, model=model)
+            return replace(about, error=one.error)
         best = one.candidates[0]
-        return PhotoRecord(one.item.file, best.caption, best.score, one.candidates, content=content, model=model)
+        return replace(about, caption=best.caption, score=best.score, candidates=one.candidates)
 
 
 def _keep_vectors(vectors: VectorFile, batch: Sequence[Done]) -> None:

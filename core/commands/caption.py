@@ -39,6 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--list", metavar="LIST", type=Path, help="for a folder: the photos of such a list only, which must be in it"
     )
+    _add_going_on(parser)
+    _add_how(parser)
+    _add_machine(parser)
+    _add_ray(parser)
+
+
+def _add_going_on(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with a job that was stopped")
     parser.add_argument("--retry-failed", action="store_true", help="with --resume: try the failed photos again")
     parser.add_argument(
@@ -47,6 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for a library: photos that have captions are skipped (default; with --resume it is as before), get one "
         "more candidate, or a new one in the place of the model's; what people wrote always stays",
     )
+
+
+def _add_how(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how captions are made (default: as the bundle says)")
     how.add_argument("--method", choices=("greedy", "beam", "sample"))
     how.add_argument("--beams", metavar="N", type=int)
@@ -59,8 +69,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "whose model has both stages, also mix these (0 stage 1, 1 stage 2)",
     )
     how.add_argument("--seed", metavar="N", type=int, default=0, help="for --method sample")
+
+
+def _add_machine(parser: argparse.ArgumentParser) -> None:
     machine = parser.add_argument_group("the machine")
-    machine.add_argument("--batch", metavar="N", type=int, help="photos at once (default: found by trial)")
+    machine.add_argument(
+        "--batch",
+        metavar="N",
+        type=int,
+        help="photos at once (default: 32 on a processor and with ray, on a graphics card found by trial)",
+    )
     machine.add_argument("--threads", metavar="N", type=int, help="default: one for each core")
     machine.add_argument(
         "--provider",
@@ -70,6 +88,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what runs the model (default: a graphics card that gives the processor's numbers, else the processor; "
         "tensorrt, migraphx, coreml and openvino only when named, since they may compile for minutes)",
     )
+
+
+def _add_ray(parser: argparse.ArgumentParser) -> None:
     ray = parser.add_argument_group("several machines (see also --shard and --list)")
     ray.add_argument(
         "--engine",
@@ -86,7 +107,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
     _check(args)
-    library = library_at(args.source)
+    # What a list names lies below a folder of photos, and that may lie beside its library on storage they share.
+    library = library_at(args.source, beside=args.list is None)
     if args.write_list is not None:
         return _write_list(args, library, ctx)
     report = _caption_folder(args, ctx) if library is None else _caption_library(args, library, ctx)
@@ -113,6 +135,8 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
 
 
 def _check(args: argparse.Namespace) -> None:
+    if args.write_list is not None:
+        _check_writes_list(args)
     for name in ("candidates", "beams", "max_tokens", "batch", "threads", "sessions", "decoders"):
         value = getattr(args, name)
         if value is not None and not 1 <= value <= 4096:
@@ -127,9 +151,20 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("--retry-failed goes on with an earlier job.", "Add --resume.")
 
 
-def library_at(source: Path) -> Path | None:
-    """The library that ``source`` names, if it names one; looked up without loading the database."""
-    for folder in (source, Path(f"{source.absolute()}.seedcap")):
+def _check_writes_list(args: argparse.Namespace) -> None:
+    """``--write-list`` captions nothing, so that what says how to caption has no meaning beside it."""
+    for name in ("resume", "retry_failed", "out", "bundle", "list"):
+        if getattr(args, name):
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(
+                f"--write-list captions nothing, so {option} has no meaning beside it.", f"Leave {option} away."
+            )
+
+
+def library_at(source: Path, *, beside: bool = True) -> Path | None:
+    """The library that ``source`` names, if it names one; ``beside``: without its ``.seedcap`` too. Looked up without
+    loading the database."""
+    for folder in (source, Path(f"{source.absolute()}.seedcap")) if beside else (source,):
         if (folder / "library.db").is_file():
             return folder
     return None

@@ -101,7 +101,7 @@ def test_every_photo_gets_a_line(request_for, photos):
     names = sorted(p.relative_to(photos).as_posix() for p in photos.rglob("*.png"))
     assert sorted(line["file"] for line in found) == names and len(names) == 30
     for line in found:
-        assert set(line) == {"file", "caption", "score", "candidates", "error", "content", "model"}
+        assert set(line) == {"file", "caption", "score", "candidates", "error", "content", "model", "source"}
         assert line["content"] == hash_of(photos / line["file"]) and line["model"] == report.model_hash
         assert line["caption"] and line["error"] is None and line["score"] >= 0
         assert line["candidates"][0] == {

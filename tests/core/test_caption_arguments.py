@@ -1,0 +1,43 @@
+"""``caption`` with lists: which arguments go together, and what a list may name. Without a bundle."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from core.batch.listing import Item
+from core.batch.pipeline import prepare
+from core.cli import main
+from core.images.preprocess import Preprocess
+
+
+def test_photos_that_lie_beside_their_library_are_captioned_by_a_list(tmp_path, capsys):
+    (tmp_path / "trip").mkdir()
+    (tmp_path / "trip.seedcap").mkdir()
+    (tmp_path / "trip.seedcap" / "library.db").touch()
+    out = tmp_path / "part.jsonl"
+    out.touch()
+    assert main(["caption", str(tmp_path / "trip"), "--list", "todo.jsonl", "--out", str(out)]) == 2
+    assert "part.jsonl is there already" in capsys.readouterr().err  # so it looked at the folder
+
+
+@pytest.mark.parametrize(
+    "more", [["--resume"], ["--resume", "--retry-failed"], ["--out", "o"], ["--bundle", "b"], ["--list", "l"]]
+)
+def test_what_a_written_list_would_ignore_is_refused(more, tmp_path, capsys):
+    assert main(["caption", str(tmp_path), "--write-list", str(tmp_path / "todo.jsonl"), *more]) == 2
+    assert f"so {more[0]} has no meaning" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_a_listed_pipe_is_a_failure_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.jpg")
+    item = Item("a.jpg", tmp_path / "a.jpg", content="aa" * 32)
+    found: list[str | None] = []
+    spec = Preprocess(size=8, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    thread = threading.Thread(target=lambda: found.append(prepare(item, spec).error), daemon=True)
+    thread.start()
+    thread.join(30)
+    assert len(found) == 1 and "pipe" in (found[0] or "")
