@@ -13,6 +13,7 @@ def test_what_is_noted_down_while_it_is_open_appears_and_can_be_copied(qtbot, qa
     window.actions_table["log"].trigger()
     dialog = window.findChild(LogDialog)
     assert not dialog.isModal()
+    log_file().parent.mkdir(parents=True, exist_ok=True)
     with log_file().open("a", encoding="utf-8") as file:
         file.write("a disk said no\n")
     qtbot.waitUntil(lambda: "a disk said no" in dialog.text.toPlainText())
