@@ -264,9 +264,6 @@ def test_ranks_of_photos_captioned_before_the_ranking_was_asked_for(request_for,
     assert {line["file"]: line["caption"] for line in found}.items() >= before.items()
 
 
-# -- shards --
-
-
 # -- decoding ahead --
 
 
