@@ -21,7 +21,6 @@ from core.batch.listing import list_folder
 from core.batch.pipeline import in_batches, in_threads, prepare
 from core.batch.progress import BatchProgress, RateMeter, duration
 from core.batch.records import PhotoRecord, read_records
-from core.batch.requests import CaptionOptions, CaptionRequest
 from core.batch.runner import caption_folder
 from core.errors import UserError
 from core.images.content import hash_of
@@ -50,17 +49,6 @@ def photos(tmp_path):
     folder = tmp_path / "photos"
     write_photos(folder, 30)
     return folder
-
-
-@pytest.fixture
-def request_for(tiny_bundle, photos, tmp_path):
-    """Builds a request for the folder of photos; small batches, so that there are several."""
-
-    def build(out: str = "out.jsonl", **changes) -> CaptionRequest:
-        options = CaptionOptions(batch=4, threads=1, **changes.pop("options", {}))
-        return CaptionRequest(photos, tmp_path / out, tiny_bundle, options=options, **changes)
-
-    return build
 
 
 def lines(path: Path) -> list[dict]:

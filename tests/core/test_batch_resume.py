@@ -18,11 +18,10 @@ import pytest
 from core.batch.folder_rank import VectorFile
 from core.batch.listing import Item, Shard, list_folder
 from core.batch.records import Candidate, PhotoRecord, RecordWriter, drop_torn_line, read_records
-from core.batch.requests import CaptionOptions, CaptionRequest
 from core.batch.runner import caption_folder
 from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
-from tests.core.test_batch import ROOT, Watching, write_photos
+from tests.core.test_batch import ROOT, Watching, lines, write_photos
 
 
 @pytest.fixture
@@ -30,21 +29,6 @@ def photos(tmp_path):
     folder = tmp_path / "photos"
     write_photos(folder, 30)
     return folder
-
-
-@pytest.fixture
-def request_for(tiny_bundle, photos, tmp_path):
-    """Builds a request for the folder of photos; small batches, so that there are several."""
-
-    def build(out: str = "out.jsonl", **changes) -> CaptionRequest:
-        options = CaptionOptions(batch=4, threads=1, **changes.pop("options", {}))
-        return CaptionRequest(photos, tmp_path / out, tiny_bundle, options=options, **changes)
-
-    return build
-
-
-def lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def test_a_torn_vector_row_is_cut(tmp_path):

@@ -33,12 +33,6 @@ from tests.core.photos import (
 
 
 @pytest.fixture
-def library(tmp_path):
-    with Library.create(tmp_path / "test") as library:
-        yield library
-
-
-@pytest.fixture
 def photos(tmp_path):
     return photo_folder(tmp_path / "photos", 3)
 

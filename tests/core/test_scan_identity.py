@@ -14,7 +14,6 @@ from sqlalchemy import select
 
 from core.jobs import Cancelled
 from core.library import edits, queries, splits
-from core.library.library import Library
 from core.library.records import ScoreRow
 from core.library.scan import scan
 from core.library.scores import write_scores
@@ -30,12 +29,6 @@ from tests.core.photos import (
     photo_names,
     write_photo,
 )
-
-
-@pytest.fixture
-def library(tmp_path):
-    with Library.create(tmp_path / "test") as library:
-        yield library
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
-from PySide6.QtCore import QCoreApplication, QEvent, QSettings
+from PySide6.QtCore import QCoreApplication, QEvent, QSettings, Qt
+from PySide6.QtTest import QTest
 
 from core.library import queries
 from core.library.candidates import add_candidates
@@ -114,3 +115,12 @@ def suggest_captions(library_path: Path, texts: dict[int, list[str]], scores: di
                     clip_s, rank = scores[text]
                     rows[caption_id] = ScoreRow(clip_s, rank, len(texts), rank + 3, 0.1)
         write_scores(library, "f" * 64, rows, gallery_version=gallery_version(library))
+
+
+def type_caption(qtbot, window, text: str) -> None:
+    """As a person types: into the box, then Ctrl+Return."""
+    seed = window.view("seed")
+    qtbot.waitUntil(lambda: seed.current_id is not None, timeout=WAIT)
+    QTest.keyClicks(seed.editor, text)
+    QTest.keyClick(seed.editor, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    settle(qtbot, window)

@@ -11,18 +11,9 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
-from tests.gui.conftest import WAIT, close, seed_texts, settle
+from tests.gui.conftest import WAIT, close, seed_texts, settle, type_caption
 
 CTRL = Qt.KeyboardModifier.ControlModifier
-
-
-def type_caption(qtbot, window, text: str) -> None:
-    """As a person types: into the box, then Ctrl+Return."""
-    seed = window.view("seed")
-    qtbot.waitUntil(lambda: seed.current_id is not None, timeout=WAIT)
-    QTest.keyClicks(seed.editor, text)
-    QTest.keyClick(seed.editor, Qt.Key.Key_Return, CTRL)
-    settle(qtbot, window)
 
 
 def test_typing_is_kept_without_asking(qtbot, open_window, photos):

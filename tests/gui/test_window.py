@@ -22,18 +22,9 @@ from gui.app import crash_hook
 from gui.dialogs import CrashDialog
 from gui.services import sample_folder
 from tests.gui import toy_jobs
-from tests.gui.conftest import WAIT, close, draw_photos, settle, suggest_captions
+from tests.gui.conftest import WAIT, close, draw_photos, settle, suggest_captions, type_caption
 
 CTRL = Qt.KeyboardModifier.ControlModifier
-
-
-def type_caption(qtbot, window, text: str) -> None:
-    """As a person types: into the box, then Ctrl+Return."""
-    seed = window.view("seed")
-    qtbot.waitUntil(lambda: seed.current_id is not None, timeout=WAIT)
-    QTest.keyClicks(seed.editor, text)
-    QTest.keyClick(seed.editor, Qt.Key.Key_Return, CTRL)
-    settle(qtbot, window)
 
 
 def test_an_empty_window_says_what_to_do(qtbot, open_window):
