@@ -33,6 +33,8 @@ from core.ranking import rank_library
 
 KIND = "caption"
 _ROWS_AT_ONCE = 512
+_NUMBERS_AT_ONCE = 1_000_000
+"""Photos that a job knows by their number alone; their rows are read as they are needed."""
 _GONE = "The photo is not in the library any more."
 
 
@@ -189,7 +191,8 @@ class _LibraryRun:
         earlier = ledger.failed_items(self._library, self._job.id)
         tally.list_failures((one.relative_path, one.error) for one in earlier)
         runner = make_runner(self._engine, self._request.options)
-        while ids := ledger.next_items(self._library, self._job.id, runner.page, self._job.only):
+        # A runner is started once for all of them: it has threads, sessions or a cluster to keep busy.
+        while ids := ledger.next_items(self._library, self._job.id, _NUMBERS_AT_ONCE, self._job.only):
             with closing(runner.run(self._items(ids), self._ctx)) as batches:
                 for batch in batches:
                     tally.add(self._write(batch))

@@ -42,9 +42,6 @@ class Done:
 class Runner(Protocol):
     """Where photos are captioned: here, or on several machines (:mod:`core.batch.ray_runner`)."""
 
-    page: int
-    """So many photos at a time are worth listing for :meth:`run`."""
-
     def run(self, items: Iterable[Item], ctx: JobContext) -> Generator[list[Done]]:
         """Caption ``items``, in any order, each exactly once; a group is given as soon as it is done. Close the
         iterator to stop."""
@@ -53,8 +50,6 @@ class Runner(Protocol):
 
 class LocalRunner:
     """Captions in the order of the photos."""
-
-    page = 4096  # between two pages the threads that decode begin anew
 
     def __init__(self, engine: CaptionEngine, batch: int | None = None) -> None:
         self._engine = engine

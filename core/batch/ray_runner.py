@@ -32,6 +32,8 @@ from core.images.preprocess import Preprocess
 from core.jobs import JobContext, QuietContext
 from core.onnx.session import Bundle, open_bundle
 
+_HELD = 65536
+"""Photos that Ray is given at a time."""
 PASSES = 3
 """So often a photo is handed out before it counts as one that machines fail at."""
 _RETRIES = 3
@@ -79,8 +81,6 @@ def sizes(machines: Sequence[tuple[float, float]], options: CaptionOptions) -> S
 class RayRunner:
     """Captions on the cluster that ``RAY_ADDRESS`` names, or on one made of this machine; in no order."""
 
-    page = 65536
-
     def __init__(self, bundle: Bundle, options: CaptionOptions) -> None:
         self._ray = _import_ray()
         self._folder, self._model = bundle.folder.absolute(), bundle.manifest.model_hash
@@ -89,7 +89,7 @@ class RayRunner:
     def run(self, items: Iterable[Item], ctx: JobContext) -> Generator[list[Done]]:
         source = iter(items)
         with _connected(self._ray, ctx):
-            while page := list(islice(source, self.page)):  # what Ray holds at a time stays the same
+            while page := list(islice(source, _HELD)):  # what Ray holds at a time stays the same
                 yield from self._page(page, ctx)
 
     def _page(self, items: Sequence[Item], ctx: JobContext) -> Iterator[list[Done]]:

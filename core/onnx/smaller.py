@@ -9,22 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
-from core.images.preprocess import preprocess
 from core.jobs import JobContext
 from core.onnx import bundle as files
 from core.onnx import quantize
 from core.onnx.bundle import Manifest, sha256_of, write_manifest
-from core.onnx.precision_loss import measure_loss
+from core.onnx.precision_loss import PrecisionLoss, measure_loss
 from core.onnx.session import open_bundle
 
 SAME_VECTOR = 0.999
 """From this cosine on a vector counts as the exact encoder's: vectors and scores of both stand beside each other."""
 LEAST_COSINE = 0.99
 """Below this an image encoder stays exact: docs/decisions/0030 has what captions lose at each cosine."""
-_BATCH = 16
 _SENTENCES = (
     "A brown dog runs through the grass.",
     "Two children in red jackets sit on a wooden bench beside a lake and look at the mountains.",
@@ -55,16 +52,27 @@ def make_smaller(ctx: JobContext, folder: Path, manifest: Manifest, precision: s
         manifest = write_manifest(replace(manifest, precision=precision), folder)
         ctx.check_cancelled()
         manifest = _settle_texts(manifest, original, folder)
-        manifest = _settle_encoder(ctx, manifest, original, folder, evidence.photos)
-        loss = measure_loss(
-            open_bundle(original, provider="cpu"),
-            open_bundle(folder, provider="cpu"),
-            evidence.photos,
-            captions=evidence.captions,
-            on=evidence.on,
-            ctx=ctx,
-        )
+        loss = _loss(ctx, original, folder, evidence)
+        if sha256_of(folder / files.IMAGE_ENCODER) != sha256_of(original / files.IMAGE_ENCODER):
+            # A cosine of NaN, of an encoder whose numbers overflow, is not near either.
+            if not loss.cosine >= LEAST_COSINE:
+                _take_back(original, folder, files.IMAGE_ENCODER)
+                manifest = write_manifest(manifest, folder)
+                loss = _loss(ctx, original, folder, evidence)
+            elif loss.cosine < SAME_VECTOR:
+                manifest = _with_own_fingerprint(manifest, folder)
         return write_manifest(replace(manifest, precision_loss=loss.to_dict()), folder)
+
+
+def _loss(ctx: JobContext, original: Path, folder: Path, evidence: Evidence) -> PrecisionLoss:
+    exact, other = (open_bundle(one, provider="cpu") for one in (original, folder))
+    return measure_loss(exact, other, evidence.photos, captions=evidence.captions, on=evidence.on, ctx=ctx)
+
+
+def _with_own_fingerprint(manifest: Manifest, folder: Path) -> Manifest:
+    name = f"{manifest.encoder.fingerprint} {manifest.precision} {sha256_of(folder / files.IMAGE_ENCODER)}"
+    own = hashlib.sha256(name.encode()).hexdigest()
+    return replace(manifest, encoder=replace(manifest.encoder, fingerprint=own))
 
 
 def _settle_texts(manifest: Manifest, original: Path, folder: Path) -> Manifest:
@@ -84,34 +92,3 @@ def _take_back(original: Path, folder: Path, graph: str) -> None:
         path.unlink()
     for path in original.glob(f"{graph}*"):
         shutil.copy2(path, folder)
-
-
-def _settle_encoder(
-    ctx: JobContext, manifest: Manifest, original: Path, folder: Path, photos: Sequence[Image.Image]
-) -> Manifest:
-    """Keep the smaller image encoder, under a name of its own if need be, or take the exact one back."""
-    graph = folder / files.IMAGE_ENCODER
-    if sha256_of(graph) == sha256_of(original / files.IMAGE_ENCODER):
-        return manifest
-    cosine = _lowest_cosine(ctx, original, folder, photos)
-    if not cosine >= LEAST_COSINE:
-        _take_back(original, folder, files.IMAGE_ENCODER)
-    elif cosine < SAME_VECTOR:
-        name = f"{manifest.encoder.fingerprint} {manifest.precision} {sha256_of(graph)}"
-        own = hashlib.sha256(name.encode()).hexdigest()
-        manifest = replace(manifest, encoder=replace(manifest.encoder, fingerprint=own))
-    return write_manifest(manifest, folder)
-
-
-def _lowest_cosine(ctx: JobContext, exact: Path, other: Path, photos: Sequence[Image.Image]) -> float:
-    """The lowest cosine of any photo's vectors by the two bundles' encoders."""
-    encoders = [open_bundle(folder, provider="cpu").encoder for folder in (exact, other)]
-    lowest = 1.0
-    for start in range(0, len(photos), _BATCH):
-        ctx.check_cancelled()
-        ctx.progress(start, len(photos), "Comparing the photos' vectors")
-        pixels = np.stack([preprocess(photo, encoders[0].preprocess) for photo in photos[start : start + _BATCH]])
-        vectors = [encoder.encode_images(pixels) for encoder in encoders]
-        # NaN, of an encoder whose numbers overflow, must not pass for the 1 that this begins with.
-        lowest = float(np.minimum(lowest, (vectors[0] * vectors[1]).sum(axis=1).min()))
-    return lowest
