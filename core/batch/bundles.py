@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import queue
 import re
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from core import paths
+from core.children import child_environment
 from core.errors import UserError
 from core.jobs import JobContext
 from core.onnx.bundle import SCHEMA, BundleError, load_manifest, sha256_of
@@ -60,11 +60,9 @@ def export_in_process(ctx: JobContext, source: str, folder: Path, more: Sequence
     """
     ctx.progress(0, None, "Exporting the model, once")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    root = str(Path(__file__).resolve().parents[2])
-    search = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     process = subprocess.Popen(
         [sys.executable, "-c", _EXPORT, "bundle", source, str(folder), *more],
-        env={**os.environ, "PYTHONPATH": search, "PYTHONIOENCODING": "utf-8"},
+        env=child_environment(PYTHONIOENCODING="utf-8"),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from core.batch.progress import BatchProgress
 from core.batch.runner import CaptionOptions, CaptionRequest, caption_folder
 from core.bench.memory import resident_mb
+from core.children import child_environment
 from core.errors import UserError
 from core.images.decode import SUFFIXES
 from core.jobs import QuietContext
@@ -65,11 +65,9 @@ def growth_mb(readings: Sequence[tuple[int, float]], first: int, last: int) -> f
 
 
 def _readings_of_a_child(bundle: Path, photos: Path, out: Path, batch: int) -> list[tuple[int, float]]:
-    root = Path(__file__).resolve().parents[2]
-    search = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
     child = subprocess.run(
         [sys.executable, "-m", "core.bench.batch_memory", str(bundle), str(photos), str(out), str(batch)],
-        env={**os.environ, "PYTHONPATH": search},
+        env=child_environment(),
         capture_output=True,
         encoding="utf-8",
         check=False,

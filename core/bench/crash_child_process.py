@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.children import child_environment
+
 _START_S = 300.0
 
 
@@ -30,11 +32,7 @@ class ChildMaker:
     """A process that makes children; started once."""
 
     def __init__(self, *arguments: str, starter: Path) -> None:
-        root = Path(__file__).resolve().parents[2]
-        environment = {
-            **os.environ, "PYTHONPATH": os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])]),
-            "SEEDCAP_STARTER": str(starter), "OMP_NUM_THREADS": "1",
-        }  # fmt: skip
+        environment = child_environment(SEEDCAP_STARTER=str(starter), OMP_NUM_THREADS="1")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "core.bench.crash_child", *filter(None, arguments)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, bufsize=0,

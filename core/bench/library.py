@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import statistics
 import struct
 import subprocess
@@ -23,6 +22,7 @@ from PIL import Image
 
 from core.bench.library_parts import PHOTOS_A_FOLDER
 from core.bench.result import BenchResult, Measure
+from core.children import child_environment
 from core.errors import UserError
 from core.jobs import JobContext
 
@@ -31,7 +31,6 @@ OPENINGS = 5
 QUERIES = 400
 SCANS_OF_FEW = 5
 _SIDE = 24
-_ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -148,9 +147,7 @@ def make_photos(folder: Path, count: int, ctx: JobContext) -> None:
 
 def _part(name: str, library: Path, *arguments: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "core.bench.library_parts", name, str(library), *arguments]
-    paths = os.pathsep.join(part for part in (str(_ROOT), os.environ.get("PYTHONPATH", "")) if part)
-    environment = {**os.environ, "PYTHONPATH": paths}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=child_environment(), check=False)
     if done.returncode != 0:
         raise RuntimeError(f"the part {name!r} of the benchmark failed:\n{done.stderr}")
     return json.loads(done.stdout)

@@ -137,3 +137,17 @@ def photo_id(library: Library, name: str) -> int:
     """Of the one photo with this path below its folder."""
     (found,) = [row.id for row in queries.images_of(library, usable=False) if row.relative_path == name]
     return found
+
+
+def two_colours(size=(40, 24)) -> Image.Image:
+    """Red left half, blue right half: turning it shows."""
+    image = Image.new("RGB", size, (255, 0, 0))
+    image.paste((0, 0, 255), (size[0] // 2, 0, *size))
+    return image
+
+
+def write_file(path: Path, content: str | bytes) -> Path:
+    """Write a file in a folder that need not exist."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    return path

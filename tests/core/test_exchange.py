@@ -21,7 +21,7 @@ from core.library.candidates import add_candidates
 from core.library.library import Library
 from core.library.records import ScoreRow
 from core.library.scores import write_scores
-from tests.core.photos import captions_by_name, library_with, look, photo_folder, write_photo
+from tests.core.photos import captions_by_name, library_with, look, photo_folder, write_file, write_photo
 
 WHOLE_FILES = ("txt", "jsonl", "csv", "coco")
 """Formats whose files are all ours; XMP is merged, see test_xmp.py, and photos have their own test_embedded.py."""
@@ -31,12 +31,6 @@ WHOLE_FILES = ("txt", "jsonl", "csv", "coco")
 def library(tmp_path):
     with library_with(tmp_path, 4) as library:
         yield library
-
-
-def _write(path: Path, content: str | bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
-    return path
 
 
 # -- exporting --------------------------------------------------------------------------------------------------------
@@ -261,7 +255,7 @@ def test_a_name_that_begins_with_a_space_is_a_name_of_its_own(tmp_path, format):
             edits.undo(library)
         import_captions(library, next(tmp_path.glob("c.*")))
         assert captions_by_name(library) == expected
-    loose = _write(tmp_path / "loose.csv", "caption, image\none, a.png\ntwo,a.png\n")
+    loose = write_file(tmp_path / "loose.csv", "caption, image\none, a.png\ntwo,a.png\n")
     assert [name.strip() for name, _ in read_captions(loose).entries] == ["a.png", "a.png"]
 
 
@@ -291,7 +285,7 @@ def test_a_file_that_cannot_be_written_is_listed_and_the_others_are_written(libr
 
 @pytest.mark.parametrize("moment", ["fsync", "replace"])
 def test_a_crash_while_writing_leaves_the_old_file_whole(tmp_path, monkeypatch, moment):
-    target = _write(tmp_path / "a.txt", "old")
+    target = write_file(tmp_path / "a.txt", "old")
 
     def crash(*args):
         raise KeyboardInterrupt
@@ -305,7 +299,7 @@ def test_a_crash_while_writing_leaves_the_old_file_whole(tmp_path, monkeypatch, 
 def test_written_files_have_the_usual_rights(tmp_path):
     if os.name == "nt":
         pytest.skip("Windows keeps permissions another way")
-    plain = _write(tmp_path / "plain.txt", "x")
+    plain = write_file(tmp_path / "plain.txt", "x")
     files.write_atomically(tmp_path / "new.txt", b"x", durable=False)
     assert (tmp_path / "new.txt").stat().st_mode == plain.stat().st_mode
     plain.chmod(0o640)

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import unicodedata
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,19 +19,13 @@ from core.exchange.matching import PhotoNames, Place
 from core.library import edits, queries
 from core.library.candidates import add_candidates
 from core.library.library import Library
-from tests.core.photos import captions_by_name, library_with, look, write_photo
+from tests.core.photos import captions_by_name, library_with, look, write_file, write_photo
 
 
 @pytest.fixture
 def library(tmp_path):
     with library_with(tmp_path, 4) as library:
         yield library
-
-
-def _write(path: Path, content: str | bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
-    return path
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
@@ -72,25 +65,25 @@ _TWO = (("a.jpg", "a kite"), ("a.jpg", "a red kite"), ("b.jpg", "zwei Drachen, g
     ],
 )  # fmt: skip
 def test_every_usual_form_says_the_same(tmp_path, name, content):
-    assert read_captions(_write(tmp_path / name, content)).entries == _TWO
+    assert read_captions(write_file(tmp_path / name, content)).entries == _TWO
 
 
 def test_text_files_beside_photos(tmp_path):
-    _write(tmp_path / "s" / "a.txt", "\ufeffa kite\n\n  a red kite \n")
-    _write(tmp_path / "s" / "sub" / "b.jpg.txt", "two kites")
-    _write(tmp_path / "s" / "empty.txt", " \n")
-    _write(tmp_path / "s" / "b.jpg", b"\x00")
+    write_file(tmp_path / "s" / "a.txt", "\ufeffa kite\n\n  a red kite \n")
+    write_file(tmp_path / "s" / "sub" / "b.jpg.txt", "two kites")
+    write_file(tmp_path / "s" / "empty.txt", " \n")
+    write_file(tmp_path / "s" / "b.jpg", b"\x00")
     found = read_captions(tmp_path / "s")
     assert found.entries == (("a", "a kite"), ("a", "  a red kite "), ("sub/b.jpg", "two kites"))
     assert found.skipped == ("empty.txt: empty",)
 
 
 def test_lines_that_say_nothing_are_counted_out(tmp_path):
-    found = read_captions(_write(tmp_path / "c.csv", "image,caption\na.jpg,\n,x\na.jpg\nb.jpg,fine\n"))
+    found = read_captions(write_file(tmp_path / "c.csv", "image,caption\na.jpg,\n,x\na.jpg\nb.jpg,fine\n"))
     assert found.entries == (("b.jpg", "fine"),)
     assert [line.split(":")[0] for line in found.skipped] == ["line 2", "line 3", "line 4"]
     found = read_captions(
-        _write(tmp_path / "c.jsonl", '{"file": "a.jpg", "error": "x"}\n[1]\n{"file": "b", "caption": "y"}')
+        write_file(tmp_path / "c.jsonl", '{"file": "a.jpg", "error": "x"}\n[1]\n{"file": "b", "caption": "y"}')
     )
     assert found.entries == (("b", "y"),) and len(found.skipped) == 2
 
@@ -116,7 +109,7 @@ def test_lines_that_say_nothing_are_counted_out(tmp_path):
     ],
 )  # fmt: skip
 def test_what_is_wrong_in_one_place_is_listed_and_costs_nothing_else(tmp_path, name, content, entries, skipped):
-    found = read_captions(_write(tmp_path / name, content))
+    found = read_captions(write_file(tmp_path / name, content))
     assert list(found.entries) == entries
     assert [line.split(":")[0] for line in found.skipped] == skipped and found.skipped_count == len(skipped)
 
@@ -167,7 +160,7 @@ def test_each_line_of_a_table_is_looked_at_twice_at_most(monkeypatch):
 )
 def test_what_cannot_be_read_is_refused_naming_the_file(tmp_path, name, content, words):
     if content is not None:
-        _write(tmp_path / name, content)
+        write_file(tmp_path / name, content)
     with pytest.raises(UserError, match=words) as caught:
         read_captions(tmp_path / name)
     assert name in str(caught.value) and caught.value.next_step
@@ -193,7 +186,7 @@ def test_what_cannot_be_read_is_refused_naming_the_file(tmp_path, name, content,
 )
 def test_any_content_is_read_or_refused_never_more(tmp_path, suffix, content):
     try:
-        for name, text in read_captions(_write(tmp_path / f"c{suffix}", content)).entries:
+        for name, text in read_captions(write_file(tmp_path / f"c{suffix}", content)).entries:
             assert name.strip() and text.strip()
     except UserError:
         pass
@@ -282,7 +275,7 @@ def test_names_are_read_from_where_their_file_lies(tmp_path, years, place, names
 def test_a_sidecar_speaks_of_the_photo_beside_it(tmp_path, years):
     texts = {"1.txt": "root", "2024/1.txt": "of 2024", "2024/2.txt": "of a photo that is gone", "2.txt": "gone, too"}
     for name, text in texts.items():
-        _write(tmp_path / "photos" / name, text)
+        write_file(tmp_path / "photos" / name, text)
     (tmp_path / "link").symlink_to(tmp_path / "photos")
     for folder, captions, unmatched in (("photos/2024", 1, {"2"}), ("link", 1, {"2", "2024/2"})):
         report = import_captions(years, tmp_path / folder)
@@ -291,7 +284,7 @@ def test_a_sidecar_speaks_of_the_photo_beside_it(tmp_path, years):
         "1.png": "root",
         "2024/1.png": "of 2024",
     }
-    _write(tmp_path / "photos" / "2024" / "metadata.jsonl", '{"file_name": "2.png", "text": "not here"}\n')
+    write_file(tmp_path / "photos" / "2024" / "metadata.jsonl", '{"file_name": "2.png", "text": "not here"}\n')
     with pytest.raises(UserError, match="None of the photos"):
         import_captions(years, tmp_path / "photos" / "2024" / "metadata.jsonl")
 
@@ -301,7 +294,7 @@ def test_a_sidecar_speaks_of_the_photo_beside_it(tmp_path, years):
 
 def test_imported_seeds_are_one_step_and_imported_once(library, tmp_path):
     edits.add_seed(library, 1, "mine")
-    source = _write(
+    source = write_file(
         tmp_path / "c.csv", "image,caption\n00.png,one\n00.png,mine\n00.png,one\n02.png,two\nzz.png,x\n01,y\n"
     )
     report = import_captions(library, source)
@@ -318,7 +311,7 @@ def test_imported_seeds_are_one_step_and_imported_once(library, tmp_path):
 
 
 def test_imported_candidates_wait_to_be_looked_at_and_no_job_replaces_them(library, tmp_path):
-    import_captions(library, _write(tmp_path / "c.csv", "image,caption\n00.png,by somebody\n"), "candidate")
+    import_captions(library, write_file(tmp_path / "c.csv", "image,caption\n00.png,by somebody\n"), "candidate")
     add_candidates(library, None, {1: ["by the model"]}, "replace-model")
     assert captions_by_name(library) == {
         "00.png": [("by somebody", "candidate", False), ("by the model", "candidate", False)]
@@ -329,11 +322,11 @@ def test_imported_candidates_wait_to_be_looked_at_and_no_job_replaces_them(libra
 
 def test_a_file_about_other_photos_is_said(library, tmp_path):
     with pytest.raises(UserError, match="None of the photos"):
-        import_captions(library, _write(tmp_path / "c.csv", "image,caption\nx.jpg,one\n"))
+        import_captions(library, write_file(tmp_path / "c.csv", "image,caption\nx.jpg,one\n"))
     assert edits.can_undo(library) is None
 
 
 def test_a_caption_as_long_as_a_file_is_listed_and_the_others_taken(library, tmp_path):
     lines = [json.dumps({"file": "00.png", "caption": text}) for text in ("x" * 20_000, "short")]
-    report = import_captions(library, _write(tmp_path / "c.jsonl", "\n".join(lines)))
+    report = import_captions(library, write_file(tmp_path / "c.jsonl", "\n".join(lines)))
     assert report.captions == 1 and "20,000 characters" in report.skipped[0]

@@ -16,11 +16,16 @@ from tests.gui.conftest import WAIT, close, seed_texts, settle, type_caption
 CTRL = Qt.KeyboardModifier.ControlModifier
 
 
-def test_typing_is_kept_without_asking(qtbot, open_window, photos):
+def in_seed(qtbot, open_window, photos):
+    """A window with these photos, and its Seed place, shown."""
     window = open_window(photos)
     window.go("seed")
     settle(qtbot, window)
-    seed = window.view("seed")
+    return window, window.view("seed")
+
+
+def test_typing_is_kept_without_asking(qtbot, open_window, photos):
+    window, seed = in_seed(qtbot, open_window, photos)
     assert seed.editor.hasFocus()
     type_caption(qtbot, window, "a white moon on red")
     assert seed.current_id != window.view("library").grid.photos.id_at(0), "the next photo is shown"
@@ -46,10 +51,7 @@ def test_typing_survives_closing_and_opening(qtbot, open_window, photos):
 
 
 def test_typing_before_the_photo_is_there_belongs_to_that_photo(qtbot, open_window, photos):
-    window = open_window(photos)
-    window.go("seed")
-    settle(qtbot, window)
-    seed = window.view("seed")
+    window, seed = in_seed(qtbot, open_window, photos)
     first = seed.current_id
     QTest.keyClicks(seed.editor, "first")
     seed.step(1)
@@ -62,10 +64,7 @@ def test_typing_before_the_photo_is_there_belongs_to_that_photo(qtbot, open_wind
 
 
 def test_leaving_the_photo_keeps_and_coming_back_shows(qtbot, open_window, photos):
-    window = open_window(photos)
-    window.go("seed")
-    settle(qtbot, window)
-    seed = window.view("seed")
+    window, seed = in_seed(qtbot, open_window, photos)
     first = seed.current_id
     QTest.keyClicks(seed.editor, "the first")
     QTest.keyClick(seed.editor, Qt.Key.Key_Down, CTRL)
@@ -82,10 +81,7 @@ def test_leaving_the_photo_keeps_and_coming_back_shows(qtbot, open_window, photo
 
 
 def test_several_captions_for_one_photo(qtbot, open_window, photos):
-    window = open_window(photos)
-    window.go("seed")
-    settle(qtbot, window)
-    seed = window.view("seed")
+    window, seed = in_seed(qtbot, open_window, photos)
     QTest.keyClicks(seed.editor, "one way to say it")
     QTest.keyClick(seed.editor, Qt.Key.Key_Return, CTRL | Qt.KeyboardModifier.ShiftModifier)
     settle(qtbot, window)
@@ -115,10 +111,7 @@ def test_undo_and_redo_across_a_restart(qtbot, open_window, photos):
 
 
 def test_undo_key_belongs_to_the_text_first_then_to_the_library(qtbot, open_window, photos):
-    window = open_window(photos)
-    window.go("seed")
-    settle(qtbot, window)
-    seed = window.view("seed")
+    window, seed = in_seed(qtbot, open_window, photos)
     type_caption(qtbot, window, "to be undone")
     assert seed.editor.hasFocus() and seed.editor.text == ""
     QTest.keyClicks(seed.editor, "x")
@@ -129,10 +122,7 @@ def test_undo_key_belongs_to_the_text_first_then_to_the_library(qtbot, open_wind
 
 
 def test_undo_shows_in_the_editor(qtbot, open_window, photos):
-    window = open_window(photos)
-    window.go("seed")
-    settle(qtbot, window)
-    seed = window.view("seed")
+    window, seed = in_seed(qtbot, open_window, photos)
     QTest.keyClicks(seed.editor, "short")
     seed.keep()
     settle(qtbot, window)
