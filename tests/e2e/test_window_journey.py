@@ -38,8 +38,10 @@ def scenes(tmp_path):
 
 
 @pytest.fixture
-def window(qtbot, open_window, tiny_starter, scenes, request):  # noqa: F811
-    """Jobs run in threads (torch is imported once), but for the journey, which is as the app is started."""
+def window(qtbot, open_window, tiny_starter, scenes, request, monkeypatch):  # noqa: F811
+    """Jobs run in threads (torch is imported once), but for the journey, which is as the app is started on a machine
+    without a graphics card."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     made = open_window(scenes, in_process=request.node.name != "test_from_a_folder_to_text_files")
     made.go("seed")
     settle(qtbot, made)
