@@ -3,6 +3,8 @@
 The real window on the rendered sample scenes, offscreen, with the starter models: captions are written for some
 scenes, both stages run, the library is captioned, and each place is grabbed on the way in light and dark. It takes as
 long as the training does (some minutes). Nobody's photos are in these pictures.
+
+``--states --out DIR`` takes each place empty, busy and failing instead, to be looked at; the guide does not show them.
 """
 
 from __future__ import annotations
@@ -75,6 +77,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images")
     parser.add_argument("--scale", type=float, default=1.0, help="pixels for each pixel, e.g. 2 for a fine screen")
     parser.add_argument("--quick", action="store_true", help="a few training steps: to look at the layout alone")
+    parser.add_argument("--states", action="store_true", help="each place empty, busy and failing, without a training")
     options = parser.parse_args()
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     os.environ["QT_SCALE_FACTOR"] = str(options.scale)
@@ -82,7 +85,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="seedcap-pictures-") as home:
         os.environ["HOME"] = home  # paths in the pictures begin with ~
         os.environ["SEEDCAP_HOME"] = str(Path(home) / "Seedcap")
-        journey(Photographer(options.out, options.scale), quick=options.quick)
+        at = Photographer(options.out, options.scale)
+        if options.states:
+            states(at, Path(home))
+        else:
+            journey(at, quick=options.quick)
     return 0
 
 
@@ -164,6 +171,92 @@ def reviewing(at: Photographer) -> None:
         at.rest(0.3)
     at.rest()
     at.take("review")
+
+
+# -- empty, busy, failing ---------------------------------------------------------------------------------------------
+
+
+def states(at: Photographer, home: Path) -> None:
+    """Each place with nothing in it, at work, and when something goes wrong."""
+    from core.starter.scenes_library import write_sample_library
+    from gui.widgets.nav import PLACES
+
+    window = at.window
+    for place in PLACES:
+        window.go(place)
+        at.rest()
+        at.take(f"{place}-empty")
+    photos = home / "holidays"
+    write_sample_library(photos, 60, seed=3)
+    (photos / "damaged.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a photo any more")
+    window.open_folder(photos)
+    at.wait(lambda: window.session.light.current is not None)
+    at.take("library-busy")
+    at.settle()
+    at.rest(1.0)
+    at.take("library-new")
+    window.view("library").show_failed(True)
+    at.rest()
+    at.take("library-failing")
+    for place in ("seed", "train", "review"):
+        window.go(place)
+        at.settle()
+        at.take(f"{place}-new")
+    captioning_states(at)
+    training_states(at)
+    window.close()
+    at.wait(lambda: window.session.service is None)
+
+
+def captioning_states(at: Photographer) -> None:
+    """Deliver before, while and after, with a photo that is lost on the way; and an export that cannot be written."""
+    window = at.window
+    window.go("deliver")
+    deliver = window.view("deliver")
+    at.settle()
+    at.take("deliver-new")
+    window.session.watcher.stop()
+    folder = window.session.overview.folders[0]
+    lost = sorted(path for path in folder.rglob("*") if path.suffix in (".jpg", ".png") and path.stem != "damaged")[-1]
+    content = lost.read_bytes()
+    lost.write_bytes(content[:200])
+    deliver.begin()
+    at.wait(lambda: deliver.rate.text() or window.session.heavy.current is None, 900)
+    at.take("deliver-busy")
+    at.wait(lambda: window.session.heavy.current is None, 900)
+    at.settle()
+    at.take("deliver-failing")
+    lost.write_bytes(content)
+    deliver.exporting.which.setCurrentIndex(1)
+    deliver.exporting.set_target(lost)
+    at.settle()
+    at.take("export-failing")
+    deliver.exporting.set_target(None)
+    at.settle()
+
+
+def training_states(at: Photographer) -> None:
+    """A training that cannot begin, and one at its beginning."""
+    window = at.window
+    for at_photo, row in enumerate(window.view("library").grid.photos.ids[:12]):
+        words = f"a scene with things in it, number {at_photo}"
+        window.session.write(lambda service, row=row, words=words: service.write_seed(int(row), None, words), bool)
+    at.settle()
+    window.go("train")
+    train = window.view("train")
+    train.overrides = {"stage1.steps": -1}
+    train.begin()
+    at.wait(lambda: window.session.heavy.current is None, 900)
+    at.settle()
+    at.take("train-failing")
+    train.overrides = {}
+    train.begin()
+    at.wait(lambda: train.steps.current >= 1 or window.session.heavy.current is None, 900)
+    at.take("train-begun")
+    train.cancel()
+    at.wait(lambda: window.session.heavy.current is None, 900)
+    at.settle()
+    at.take("train-stopped")
 
 
 if __name__ == "__main__":

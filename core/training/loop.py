@@ -19,7 +19,7 @@ from core.training.evaluate import Evaluation, Judge
 from core.training.lengths import token_limits
 from core.training.lm_training import begin, end, unchanging_copy
 from core.training.messages import GateRow, Kept, StageResult
-from core.training.presets import Preset
+from core.training.presets import Preset, gentler
 from core.training.runfolder import STARTER, RunFolder, StageOutcome
 from core.training.seed_trials import FEW_SEEDS, FoldJudgement, Trainer, judge_by_folds
 from core.training.stage1 import Stage1
@@ -170,7 +170,7 @@ class _Training:
             return
         if self._best.name == "before" and len(self._judged) > 1:
             # Stage 1 has just shown that to learn these seeds is to learn them by heart.
-            settings, self._learned_wording = replace(settings, seed_weight=0.0), False
+            settings, self._learned_wording = gentler(settings), False
         env, before, weights = self._with_deadline(1.0), self._best.evaluation, self._open(2)
         stage = Stage2(self._data, self._encoder, settings, env, before)
         if settings.method == "auto" and stage.method == "best-of-n":

@@ -82,7 +82,7 @@ class Stage2Settings:
     go over the photos with captions drawn once; ``dico_beta`` and ``dico_scale``: β and τ of the DiCO loss.
     ``lr_floor``: the share of the rate at the end. ``beta``: weight of the exact KL to stage 1, adapted to hold
     ``kl_target`` nats a caption of ten words between ``beta_range``; ``entropy``: of the entropy of the words.
-    ``seed_weight``: of the interleaved cross-entropy on ``seed_rows`` seed captions; none is mixed in where stage 1 was
+    ``seed_weight``: of the interleaved cross-entropy on ``seed_rows`` seed captions; :func:`gentler` where stage 1 was
     not kept.
 
     ``calibration_photos``: of so many photos the model stage 2 begins with draws captions, and each reward that is no
@@ -130,6 +130,9 @@ class Stage2Settings:
     grammar_refresh: int = 200
     tower_steps: int = 0
     labelled_only: bool = False
+
+
+_GENTLE = 0.3
 
 
 @dataclass(frozen=True)
@@ -296,6 +299,18 @@ def find_preset(name: str) -> Preset:
     if name not in PRESETS:
         raise UserError(f"There is no preset '{name}'.", f"Choose one of: {', '.join(PRESETS)}.")
     return PRESETS[name]
+
+
+def gentler(stage2: Stage2Settings) -> Stage2Settings:
+    """For after a stage 1 that was not kept: the model speaks as the seeds do already, or learned them by heart.
+
+    There is no new wording to grow into, only one to lose: no seeds are mixed in, and where stage 2 is held to what it
+    began with, it goes a third as fast and as far (docs/decisions/0032).
+    """
+    stage2 = replace(stage2, seed_weight=0.0)
+    if stage2.beta == 0:
+        return stage2
+    return replace(stage2, **{name: _GENTLE * getattr(stage2, name) for name in ("lr", "lr_large_lm", "kl_target")})
 
 
 def similarity_alone(stage2: Stage2Settings) -> Stage2Settings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from core.training.compute import numpy_rng
 from core.training.data import CaptionedVectors, hard_neighbours, make_training_data
 from core.training.gates import check_gates
 from core.training.lengths import token_limits
-from core.training.presets import PRESETS, Stage2Settings, find_preset, read_preset, with_overrides
+from core.training.presets import PRESETS, Stage2Settings, find_preset, gentler, read_preset, with_overrides
 from core.training.runfolder import RunFolder, read_rows, to_toml
 from core.training.stage1 import cycle, warm_up_cosine
 from core.training.state import Progress, copy_of, load_state, save_state, trained_weights
@@ -69,6 +69,14 @@ def test_guards_warn_before_they_are_red():
     assert states(fluency_nll=2.3)["fluency"] == "amber"
     assert states(kl=7.0)["drift"] == "amber"
     assert states(length=11.5)["length"] == "amber"
+
+
+def test_where_no_wording_was_learned_stage_2_goes_gently_but_a_published_one_as_published():
+    recommended, published = find_preset("recommended").stage2, find_preset("clip-reward").stage2
+    after = gentler(recommended)
+    assert after.lr < 0.5 * recommended.lr and after.kl_target < 0.5 * recommended.kl_target
+    assert after.seed_weight == 0 and after.steps == recommended.steps
+    assert gentler(published) == replace(published, seed_weight=0)
 
 
 def test_long_captions_may_move_further():

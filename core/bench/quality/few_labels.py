@@ -12,7 +12,7 @@ from core.bench.quality.material import Material, Photos
 from core.bench.quality.rows import Rows, Trained, labelled_data
 from core.bench.quality.scores import Scores, score
 from core.training.data import TrainingData
-from core.training.presets import Preset, find_preset, similarity_alone, with_overrides
+from core.training.presets import Preset, find_preset, gentler, similarity_alone, with_overrides
 
 TEXT_ONLY, STAGE1, RERANKED, SIMILARITY, RECOMMENDED, FULL = (
     "text-only", "stage 1", "stage 1, re-ranked", "stage 2, similarity only", "stage 2, recommended", "all labelled"
@@ -79,10 +79,10 @@ def _similarity(preset: Preset) -> Preset:
 
 
 def _after(preset: Preset, stage1: Trained) -> Preset:
-    """Where stage 1 was not kept, it had only learned the seeds by heart: stage 2 practises without them."""
+    """Stage 2 as it follows on stage 1 within one training."""
     if stage1.kept != "before" or preset.stage2 is None:
         return preset
-    return replace(preset, stage2=replace(preset.stage2, seed_weight=0.0))
+    return replace(preset, stage2=gentler(preset.stage2))
 
 
 def _whole(preset: Preset, pairs: int, epochs: float) -> Preset:
