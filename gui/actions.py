@@ -18,7 +18,10 @@ _PORTABLE = QKeySequence.SequenceFormat.PortableText
 
 @dataclass(frozen=True)
 class Spec:
-    """``where`` names the place in which the keys work; text with an ampersand names the menu key."""
+    """``where`` names the place in which the keys work; text with an ampersand names the menu key.
+
+    ``on_shown``: it decides about the photo that its place shows, and is not offered from where that is not seen.
+    """
 
     name: str
     text: str
@@ -27,6 +30,16 @@ class Spec:
     where: str = WINDOW
     tip: str = ""
     checkable: bool = False
+    on_shown: bool = False
+
+
+def _looking(prefix: str, where: str) -> tuple[Spec, ...]:
+    """How a place's large photo is looked at."""
+    return (
+        Spec(f"{prefix}_closer", "Look closer at the photo", ("Ctrl+=", "Ctrl++"), "", where),
+        Spec(f"{prefix}_wider", "Look from further away", ("Ctrl+-",), "", where),
+        Spec(f"{prefix}_whole", "Show the whole photo", ("Ctrl+0",), "", where),
+    )
 
 
 SPECS: tuple[Spec, ...] = (
@@ -50,6 +63,9 @@ SPECS: tuple[Spec, ...] = (
     Spec("theme_dark", "&Dark", (), "moon", checkable=True),
     Spec("next_theme", "Switch between system, light and dark", ("Ctrl+Shift+L",), "system"),
     Spec("cancel_job", "&Cancel the running work", ("Ctrl+.",), "stop"),
+    Spec("free_memory", "&Free the models' memory"),
+    Spec("settings", "&Settings", ("Ctrl+,",), "settings", tip="What the window looks like and does by itself"),
+    Spec("palette", "&Find an action…", ("Ctrl+Shift+P",), "search", tip="Everything that can be done, by its words"),
     Spec("shortcuts", "&Keyboard shortcuts", ("F1",), "keyboard"),
     Spec("log", "&Log", (), "info", tip="What the program has noted down, for a report"),
     Spec("about", "&About Seedcap", (), "app"),
@@ -68,19 +84,21 @@ SPECS: tuple[Spec, ...] = (
     Spec("next_uncaptioned", "Next photo without your caption", ("Ctrl+J",), "seed", "Seed"),
     Spec("suggest", "Choose photos for me", ("Ctrl+L",), "suggest", "Seed", "Pick photos that cover the library"),
     Spec("use_suggestion", "Start from the suggestion", ("Ctrl+E",), "edit", "Seed"),
+    *_looking("seed", "Seed"),
     Spec("seed_earlier", "Earlier captions of this photo", ("Ctrl+R",), "clock", "Seed"),
     Spec("train", "Train", ("Ctrl+Return",), "train", "Train"),
-    Spec("accept", "Accept and go on", ("Ctrl+Return",), "check", "Review"),
-    Spec("accept_group", "Accept for all near-duplicates", ("Ctrl+Shift+Return",), "check", "Review"),
+    Spec("accept", "Accept and go on", ("Ctrl+Return",), "check", "Review", on_shown=True),
+    Spec("accept_group", "Accept for all near-duplicates", ("Ctrl+Shift+Return",), "check", "Review", on_shown=True),
     Spec("edit", "Edit", ("Return", "F2"), "edit", "Review"),
-    Spec("reject", "Reject", ("Delete",), "trash", "Review", "Reject every suggestion for this photo"),
+    Spec("reject", "Reject", ("Delete",), "trash", "Review", "Reject every suggestion for this photo", on_shown=True),
     Spec("review_previous", "Previous photo", ("Ctrl+Up", "Left"), "previous", "Review"),
     Spec("review_next", "Next photo", ("Ctrl+Down", "Right"), "next", "Review"),
+    *_looking("review", "Review"),
     Spec("review_earlier", "Earlier captions of this photo", ("Ctrl+R",), "clock", "Review"),
     Spec(
         "undo_export", "Undo last export", ("Ctrl+Alt+Z",), "undo", "Deliver", "Put back what the last export changed"
     ),
-    *(Spec(f"pick_{n}", f"Choose suggestion {n}", (str(n),), "", "Review") for n in range(1, 10)),
+    *(Spec(f"pick_{n}", f"Choose suggestion {n}", (str(n),), "", "Review", on_shown=True) for n in range(1, 10)),
 )
 
 
@@ -98,6 +116,9 @@ class Actions(QObject):
 
     def __getitem__(self, name: str) -> QAction:
         return self._actions[name]
+
+    def spec(self, name: str) -> Spec:
+        return self._specs[name]
 
     def of(self, where: str) -> list[QAction]:
         return [self._actions[spec.name] for spec in SPECS if spec.where == where]

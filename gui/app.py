@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     # of milliseconds in the midst of scrolling or of a search.
     window.session.opened.connect(gc.freeze, Qt.ConnectionType.SingleShotConnection)
     window.show()
-    show_first(window, arguments, settings.value("last_library"))
+    show_first(window, arguments, settings.value("last_library") if window.preferences.wants("reopen") else None)
     return app.exec()
 
 
@@ -59,7 +59,7 @@ def show_first(window: MainWindow, arguments: Mapping[str, Any], last: object = 
     elif seeds is not None:
         window.open_sample(write_seeds=seeds)
     elif last and Path(str(last)).is_dir():
-        window.open_folder(Path(str(last)))
+        window.reopen(Path(str(last)))
 
 
 def _open_with_captions(window: MainWindow, photos: Path, seeds: int) -> None:

@@ -15,15 +15,29 @@ import pickle
 import signal
 import threading
 import time
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from PySide6.QtCore import QObject, QThread, QTimer, Signal
 
+from core.bench.memory import resident_mb
 from core.errors import UserError
 from core.paths import log_dir
-from gui.worker import Failure, Finished, Job, Message, Report, Started, Stopped, end_group, perform, worker_main
+from gui.worker import (
+    Failure,
+    Finished,
+    Gpu,
+    Job,
+    Message,
+    Report,
+    Started,
+    Stopped,
+    end_group,
+    perform,
+    worker_main,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +68,7 @@ class WorkerProcess:
             target=worker_main, args=(theirs, self._log), name="seedcap-worker", daemon=False
         )
         self._process.start()
+        self.gpu_mb = 0.0  # what its last job has left there
         theirs.close()  # or its end would never be seen here
 
     @property
@@ -120,6 +135,14 @@ def death_notice(exit_code: int | None, log: str) -> Failure:
         "Start again; if it happens again, copy the details into a report.",
         details,
     )
+
+
+@dataclass(frozen=True)
+class Held:
+    """What an idle worker keeps, in MB; 0 where it is not known."""
+
+    memory_mb: float
+    gpu_mb: float
 
 
 class RunningJob(QObject):
@@ -205,6 +228,8 @@ class _Supervisor(QThread):
                 begun = True
             elif isinstance(message, Report):
                 self.message.emit(message)
+            elif isinstance(message, Gpu):
+                worker.gpu_mb = message.held_mb
             elif message is not None:
                 return message
 
@@ -230,6 +255,14 @@ class _WorkerSlot:
         else:
             worker.close(2.0 if healthy else 0.0)
 
+    @property
+    def held(self) -> Held | None:
+        """What the idle worker keeps; None while there is none."""
+        worker = self._idle
+        if worker is None or not worker.alive:
+            return None
+        return Held(resident_mb(str(worker.pid)), worker.gpu_mb)
+
     def release(self) -> None:
         """End the idle worker from a thread of its own: a process may take seconds to go."""
         worker, self._idle = self._idle, None
@@ -248,6 +281,7 @@ class JobRunner(QObject):
 
     started = Signal(object)  # RunningJob
     idle = Signal()
+    released = Signal()  # a kept worker is being ended
 
     def __init__(
         self,
@@ -288,6 +322,12 @@ class JobRunner(QObject):
         """Give back the kept worker's memory, unless it is at work. Returns at once; see :attr:`ending`."""
         if self._slot is not None and self._current is None:
             self._slot.release()
+            self.released.emit()
+
+    @property
+    def held(self) -> Held | None:
+        """What the kept worker has in memory while it waits; None if there is none."""
+        return self._slot.held if self._slot is not None and self._current is None else None
 
     @property
     def ending(self) -> bool:

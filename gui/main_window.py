@@ -7,18 +7,24 @@ from pathlib import Path
 
 from PySide6.QtCore import QSettings, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QDialog, QFileDialog, QMainWindow, QStackedWidget, QWidget
+from PySide6.QtWidgets import QDialog, QMainWindow, QStackedWidget, QWidget
 
 from core.paths import log_file
 from gui import theme, words
 from gui.actions import Actions
 from gui.bridge import RunningJob
-from gui.dialogs import AboutDialog
+from gui.choosing import choose_folder
+from gui.dialogs import AboutDialog, CrashDialog
 from gui.log_dialog import LogDialog
+from gui.memory import ModelMemory
+from gui.notify import Notifier
+from gui.offers import Offers
+from gui.palette import CommandPalette
+from gui.preferences import Preferences
 from gui.services import Overview
 from gui.session import Session
+from gui.settings_dialog import SettingsDialog
 from gui.shortcuts_dialog import ShortcutsDialog
-from gui.tasks import TakenOut, TakeOutOrder, take_out_folder
 from gui.theme import MODES, Mode
 from gui.views.library_view import LibraryView
 from gui.widgets.basics import column, row
@@ -26,9 +32,9 @@ from gui.widgets.job_bar import JobBar
 from gui.widgets.message_bar import MessageBar
 from gui.widgets.nav import PLACES, NavRail
 from gui.widgets.toast import Toast
+from gui.window_state import keep_window, restore_parts, restore_size
 from gui.worker import Failure
 
-SAMPLE_SEEDS = 24
 SEARCH_SHOWN_AFTER_MS = 1_500
 PLACES_WITH_OWN_PROGRESS = {"train": "train", "caption": "deliver"}  # kind of job -> where it is shown at length
 
@@ -43,6 +49,9 @@ class MainWindow(QMainWindow):
         self._settings = settings
         self._closing = False
         self.actions_table = Actions(self, settings)
+        self.preferences = Preferences(settings, self)
+        self._notifier = Notifier(self, self.preferences)
+        self._memory = ModelMemory(session, self.actions_table["free_memory"])
         self._views: dict[str, QWidget] = {}
         self.setWindowTitle("Seedcap")
         self.setMinimumSize(900, 600)
@@ -65,10 +74,12 @@ class MainWindow(QMainWindow):
         central.setLayout(body)
         self.setCentralWidget(central)
         self.toast = Toast(central, below=self.messages)
+        self.palette_of_actions = CommandPalette(central, self.actions_table, self.go)
+        self._offers = Offers(self)
         self._build_menus()
         self._connect()
         self._show_theme()
-        self._restore()
+        restore_size(self, settings)
         self.go("library")
 
     # -- building ---------------------------------------------------------------------------------------------------
@@ -78,6 +89,7 @@ class MainWindow(QMainWindow):
         found = self._views.get(name)
         if found is None:
             found = self._views[name] = self._make(name)
+            restore_parts(found, self._settings)
             layout = column(found)
             self._holders[name].setLayout(layout)
             if self.session.overview is not None:
@@ -91,8 +103,7 @@ class MainWindow(QMainWindow):
             library = LibraryView(self.session, actions)
             library.open_photo.connect(self.write_for)
             library.review_photo.connect(self.review)
-            library.first_photos.connect(self._offer_first_captions)
-            library.folder_away.connect(self._offer_to_take_out)
+            self._offers.follow(library)
             return library
         if name == "seed":
             from gui.views.seed_view import SeedView
@@ -128,10 +139,12 @@ class MainWindow(QMainWindow):
             self.tr("&Edit"): ("undo", "redo", "", "rewrite"),
             self.tr("&Go"): tuple(f"go_{name}" for name in PLACES),
             self.tr("&View"): ("theme_system", "theme_light", "theme_dark"),
+            self.tr("&Tools"): ("palette", "", "cancel_job", "free_memory", "", "settings"),
             self.tr("&Help"): ("shortcuts", "log", "about"),
         }
         for title, names in menus.items():
             menu = bar.addMenu(title)
+            menu.setToolTipsVisible(True)  # why something cannot be done now
             for name in names:
                 if name:
                     menu.addAction(actions[name])
@@ -147,6 +160,8 @@ class MainWindow(QMainWindow):
         session.failed.connect(self.messages.show_failure)
         session.said.connect(self.toast.say)
         session.job_started.connect(self._job_started)
+        session.job_started.connect(self._notifier.watch)
+        self.messages.details_wanted.connect(self._show_details)
         self.rail.chosen.connect(self.go)
         theme.theme().changed.connect(self._show_theme)
         handlers: dict[str, Callable[[], object]] = {
@@ -160,6 +175,8 @@ class MainWindow(QMainWindow):
             "rewrite": self.rewrite,
             "next_theme": self._next_theme,
             "cancel_job": self.session.cancel_all,
+            "palette": lambda: self.palette_of_actions.open(self.place.capitalize()),
+            "settings": self._show_settings,
             "shortcuts": lambda: self._show_dialog(ShortcutsDialog(self.actions_table, self)),
             "log": lambda: self._show_dialog(LogDialog(log_file(), self)),
             "about": lambda: self._show_dialog(AboutDialog(self)),
@@ -168,8 +185,11 @@ class MainWindow(QMainWindow):
         }
         for name, handler in handlers.items():
             self.actions_table[name].triggered.connect(lambda _checked=False, handler=handler: handler())
-        for name in ("undo", "redo", "add_folder", "rescan", "rewrite"):
+        for name in ("undo", "redo", "add_folder", "rescan", "rewrite", "cancel_job"):
             self.actions_table[name].setEnabled(False)
+        for runner in session.runners:
+            for news in (runner.started, runner.idle):
+                news.connect(lambda *_: self.actions_table["cancel_job"].setEnabled(session.busy))
 
     def _library(self) -> LibraryView:
         view = self.view("library")
@@ -215,19 +235,30 @@ class MainWindow(QMainWindow):
     # -- libraries --------------------------------------------------------------------------------------------------
 
     def ask_open(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, self.tr("Open a folder of photos, or a library"))
-        if chosen:
-            self.open_folder(Path(chosen))
+        choose_folder(self, self.tr("Open a folder of photos, or a library"), self.open_folder)
 
     def ask_add(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, self.tr("Add a folder of photos to this library"))
-        if chosen:
-            self.take_folders([Path(chosen)])
+        title = self.tr("Add a folder of photos to this library")
+        choose_folder(self, title, lambda folder: self.take_folders([folder]))
 
     def open_folder(self, folder: Path) -> None:
         """Open the library of this folder, making one if there is none, and look through it."""
+        self._open_folder(folder, "library")
+
+    def reopen(self, folder: Path) -> None:
+        """The same, and show the place where the window was left."""
+        place = str(self._settings.value("place", "library"))
+        self._open_folder(folder, place if place in PLACES else "library")
+
+    def _open_folder(self, folder: Path, place: str) -> None:
         library = folder.suffix == ".seedcap"
-        self.session.open(folder, lambda: self._library().scan(() if library else (folder,), quietly=True))
+
+        def opened() -> None:
+            self._library().scan(() if library else (folder,), quietly=True)
+            if self.place == "library":  # nobody has gone elsewhere meanwhile
+                self.go(place)
+
+        self.session.open(folder, opened)
         self.go("library")
 
     def take_folders(self, folders: Sequence[Path]) -> None:
@@ -250,87 +281,9 @@ class MainWindow(QMainWindow):
             self.take_folders(folders)
         event.acceptProposedAction()
 
-    def _offer_first_captions(self, photos: int) -> None:
-        """New photos and no caption anywhere: the starter model can say something at once."""
-        self.messages.show_message(
-            self.tr("{n} photos are here.").format(n=words.count(photos)),
-            self.tr(
-                "Write captions for a handful in Seed. Or have the starter model suggest captions for all of them now."
-            ),
-            action=(self.tr("Suggest captions"), self._suggest_captions),
-        )
-
-    def _offer_to_take_out(self, folder: Path) -> None:
-        """A folder of the library is not there: moved, on a drive that is not plugged in, or gone for good."""
-        hint = self.tr("If it was moved, add it where it is now. If it is on a drive, plug that in.")
-        gone = self.tr("If it is gone for good, take it out of the library; captions of its photos are kept.")
-        self.messages.show_message(
-            self.tr("The folder {folder} is not there.").format(folder=folder),
-            f"{hint} {gone}",
-            kind="warn",
-            action=(self.tr("Take it out"), lambda: self._take_out(folder)),
-        )
-
-    def _take_out(self, folder: Path) -> None:
-        service = self.session.service
-        if service is None:
-            return
-        self.messages.clear()
-        order, title = TakeOutOrder(service.path, folder), self.tr("Taking a folder out")
-        job = self.session.start(self.session.light, take_out_folder, order, title=title, kind="take out")
-        if job is not None:
-            job.finished.connect(self._taken_out)
-
-    def _taken_out(self, result: TakenOut) -> None:
-        kept = words.counted(result.kept, self.tr("captioned photo"), self.tr("captioned photos"))
-        text = self.tr("Taken out. Captions moved to copies: {moved}. Missing now: {kept}.")
-        self.session.said.emit(text.format(moved=words.count(result.moved), kept=kept))
-
-    def _suggest_captions(self) -> None:
-        from gui.views.deliver_view import DeliverView
-
-        self.messages.clear()
-        self.go("deliver")
-        view = self.view("deliver")
-        assert isinstance(view, DeliverView)
-        view.begin()
-
     def open_sample(self, *, write_seeds: int = 0) -> None:
-        """Paint the sample scenes if need be, open them, and offer captions for some (or write them, for the demo)."""
-        from gui.services import sample_folder
-        from gui.tasks import SampleOrder, render_samples
-
-        order = SampleOrder(sample_folder())
-        title = self.tr("Painting sample scenes")
-        job = self.session.start(self.session.light, render_samples, order, title=title, kind="sample")
-        if job is not None:
-            job.finished.connect(lambda folder: self._show_sample(folder, write_seeds))
-
-    def _show_sample(self, folder: Path, write_seeds: int) -> None:
-        def scanned() -> None:
-            overview = self.session.overview
-            if overview is not None and overview.counts.seeds:
-                return
-            if write_seeds:
-                self.session.commands.write_sample_seeds(write_seeds, lambda: self.go("train"))
-            else:
-                self.messages.show_message(
-                    self.tr("These are painted scenes to try things on."),
-                    self.tr("Write captions for a few of them in Seed, or have some written for you."),
-                    action=(self.tr("Write {n} for me").format(n=SAMPLE_SEEDS), self._write_samples),
-                )
-
-        def opened() -> None:
-            job = self._library().scan((folder,))
-            if job is not None:
-                job.finished.connect(lambda _result: self.session.after_overview(scanned))
-
-        self.session.open(folder, opened)
-        self.go("library")
-
-    def _write_samples(self) -> None:
-        self.messages.clear()
-        self.session.commands.write_sample_seeds(SAMPLE_SEEDS, lambda: self.go("seed"))
+        """The sample scenes; ``write_seeds`` captions are written for the demo."""
+        self._offers.open_sample(write_seeds)
 
     def _library_opened(self) -> None:
         service = self.session.service
@@ -343,8 +296,7 @@ class MainWindow(QMainWindow):
 
     def _apply_overview(self, overview: Overview) -> None:
         counts = overview.counts
-        if self.messages.kind == "info" and counts.seeds + counts.candidates + counts.accepted:
-            self.messages.clear()  # an offer to begin, and it has begun
+        self._offers.apply_overview(overview)
         self.setWindowTitle(f"{overview.name} – Seedcap")
         self.rail.library_name.set_text(overview.name)
         photos = words.counted(counts.photos, self.tr("photo"), self.tr("photos"))
@@ -422,6 +374,12 @@ class MainWindow(QMainWindow):
         for name in MODES:
             self.actions_table[f"theme_{name}"].setChecked(name == mode)
 
+    def _show_settings(self) -> None:
+        self._show_dialog(SettingsDialog(self.preferences, self.actions_table, self.set_theme, self))
+
+    def _show_details(self, failure: Failure) -> None:
+        self._show_dialog(CrashDialog(failure.message, failure.details, self))
+
     def _show_dialog(self, dialog: QDialog) -> None:
         """Beside the window, never in its way."""
         for shown in self.findChildren(type(dialog)):
@@ -429,17 +387,12 @@ class MainWindow(QMainWindow):
                 shown.close()
         dialog.show()
 
-    def _restore(self) -> None:
-        geometry = self._settings.value("geometry")
-        if geometry is not None:
-            self.restoreGeometry(geometry)
-
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Keep what is typed, ask running work to stop, wait for it without freezing, then close."""
         self._keep_typed()
-        self._settings.setValue("geometry", self.saveGeometry())
+        keep_window(self, self.place, self._settings)
         running = self.session.busy
         if not self.session.wind_down():
             event.ignore()
@@ -462,11 +415,3 @@ class MainWindow(QMainWindow):
             self.close()
         else:
             QTimer.singleShot(50, self._close_when_idle)
-
-    def show_crash(self, summary: str, details: str) -> None:
-        failure = Failure(
-            self.tr("Something went wrong inside Seedcap: {summary}").format(summary=summary),
-            self.tr("Your captions are safe. If it happens again, copy the details into a report."),
-            details,
-        )
-        self.messages.show_failure(failure)

@@ -22,7 +22,7 @@ from core.errors import UserError
 from core.paths import data_dir
 from core.report.document import PAGE
 from core.training.messages import TrainRequest
-from gui import rewriting
+from gui import history, rewriting
 from gui.filters import Filter
 from gui.tasks import ExportOrder
 from gui.versions import Earlier, earlier_texts
@@ -286,6 +286,10 @@ class LibraryService:
         from core.library import queries
 
         return queries.runs(self._library)
+
+    def history(self) -> tuple[history.RunLine, ...]:
+        """The trainings so far, side by side."""
+        return history.run_lines(self._library)
 
     def preview_export(self, order: ExportOrder, limit: int) -> ExportPreview:
         """What an export would do, file by file; the first ``limit`` of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from core.errors import UserError
 from core.library.lock import IN_USE
-from gui.bridge import JobRunner, RunningJob
+from gui.bridge import Held, JobRunner, RunningJob
 from gui.checking import DailyCheck
 from gui.commands import Commands
 from gui.lane import Lane
@@ -20,6 +21,7 @@ from gui.watching import Watcher
 from gui.worker import Failure, Job
 
 REFRESH_MS = 60
+_log = logging.getLogger(__name__)
 
 
 class Session(QObject):
@@ -245,6 +247,7 @@ class Session(QObject):
         except UserError as error:
             self.failed.emit(Failure(error.message, error.next_step))
             return None
+        running.failed.connect(_note)
         running.failed.connect(self.failed)
         running.ended.connect(self.refresh)
         return running
@@ -252,6 +255,12 @@ class Session(QObject):
     @property
     def busy(self) -> bool:
         return any(runner.current is not None for runner in self.runners)
+
+    @property
+    def held(self) -> Held | None:
+        """What idle workers keep in memory between jobs; None where there is none."""
+        held = [one for one in (runner.held for runner in self.runners) if one is not None]
+        return Held(sum(one.memory_mb for one in held), sum(one.gpu_mb for one in held)) if held else None
 
     def cancel_all(self) -> None:
         for runner in self.runners:
@@ -282,3 +291,9 @@ class Session(QObject):
         service, self.service = self.service, None
         if service is not None:
             service.close()
+
+
+def _note(failure: Failure) -> None:
+    """What a person cannot mend is in the log, also after its message has gone."""
+    if failure.details:
+        _log.error("%s\n%s", failure.message, failure.details)

@@ -9,6 +9,7 @@ from gui import theme
 from gui.actions import SPECS, Actions
 from gui.dialogs import Beside
 from gui.widgets.basics import button, column, label, plain_table, row, search_box, set_role
+from gui.words import holds
 
 _NAME = Qt.ItemDataRole.UserRole
 
@@ -101,7 +102,6 @@ class ShortcutsDialog(Beside):
         self._chosen()
 
     def _filter(self, text: str) -> None:
-        wanted = text.casefold().split()
         for at in range(self.table.rowCount()):
-            line = " ".join(self._item(at, place).text() for place in range(3)).casefold()
-            self.table.setRowHidden(at, not all(word in line for word in wanted))
+            line = " ".join(self._item(at, place).text() for place in range(3))
+            self.table.setRowHidden(at, not holds(line, text))

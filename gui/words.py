@@ -17,6 +17,12 @@ def tr(text: str) -> str:
     return QCoreApplication.translate("words", text)
 
 
+def holds(line: str, typed: str) -> bool:
+    """Whether a line holds every word that was typed, or what is typed of it so far; upper and lower case are one."""
+    line = line.casefold()
+    return all(word in line for word in typed.casefold().split())
+
+
 def count(number: int) -> str:
     """``4812`` as ``4,812``."""
     return f"{number:,}"
@@ -52,6 +58,11 @@ def duration(seconds: float) -> str:
         return tr("1 minute") if minutes <= 1 else tr("{n} minutes").format(n=minutes)
     hours, rest = divmod(round(seconds / 300) * 5, 60)
     return tr("{h} h {m} min").format(h=hours, m=rest) if rest else tr("{h} h").format(h=hours)
+
+
+def megabytes(number: float) -> str:
+    """``420 MB``, ``1.2 GB``: memory as people count it."""
+    return tr("{n} GB").format(n=f"{number / 1024:.1f}") if number >= 1_000 else tr("{n} MB").format(n=f"{number:.0f}")
 
 
 def rank_sentence(score: ScoreRow | None) -> str:

@@ -53,6 +53,13 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Gpu:
+    """What a job has left in the memory of the GPU, in MB, as torch knows it; told before how the job ended."""
+
+    held_mb: float
+
+
+@dataclass(frozen=True)
 class Finished:
     result: object
 
@@ -71,7 +78,7 @@ class Failure:
     details: str = ""
 
 
-Message = Report | Started | Finished | Stopped | Failure
+Message = Report | Started | Gpu | Finished | Stopped | Failure
 
 
 class Outbox:
@@ -224,10 +231,20 @@ def _run_one(pipe: Connection, payload: bytes, cancelled: threading.Event) -> No
         return
     send(Started())
     outcome = perform(job, request, send, cancelled)
+    if held := _gpu_mb():
+        send(Gpu(held))
     try:
         send(outcome)
     except (pickle.PicklingError, TypeError, AttributeError):
         send(Failure("The result of this work could not be handed over.", "", traceback.format_exc()))
+
+
+def _gpu_mb() -> float:
+    """0 where torch has not been loaded by a job, or has not used a GPU."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return 0.0
+    return torch.cuda.memory_reserved() / 2**20
 
 
 def _be_modest() -> None:

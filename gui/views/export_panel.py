@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QUrl
 from PySide6.QtGui import QDesktopServices, QShowEvent
-from PySide6.QtWidgets import QFileDialog, QFrame, QHeaderView, QStackedWidget, QTableWidget, QTableWidgetItem, QWidget
+from PySide6.QtWidgets import QFrame, QHeaderView, QStackedWidget, QTableWidget, QTableWidgetItem, QWidget
 
 from gui import theme, words
 from gui.actions import Actions
+from gui.choosing import choose_folder, name_file
 from gui.services import ExportPreview
 from gui.session import Session
 from gui.tasks import (
@@ -153,11 +154,9 @@ class ExportPanel(QFrame):
     def choose_target(self) -> None:
         kind = self.format.currentData()
         if kind in FILE_NAMES:
-            chosen, _ = QFileDialog.getSaveFileName(self, self.tr("Export to"), FILE_NAMES[kind])
+            name_file(self, self.tr("Export to"), FILE_NAMES[kind], self.set_target)
         else:
-            chosen = QFileDialog.getExistingDirectory(self, self.tr("Export into a folder"))
-        if chosen:
-            self.set_target(Path(chosen))
+            choose_folder(self, self.tr("Export into a folder"), self.set_target)
 
     def set_target(self, target: Path | None) -> None:
         self._target = target

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PySide6.QtCore import Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QKeySequence
-from PySide6.QtWidgets import QFileDialog, QMenu, QStackedWidget, QWidget
+from PySide6.QtWidgets import QMenu, QStackedWidget, QWidget
 
 from gui import theme, words
 from gui.actions import Actions
@@ -57,6 +57,7 @@ class LibraryView(QWidget):
         self._changed: tuple[Path, ...] = ()  # folders with news that wait for a scan under way to end
         self.grid = PhotoGrid(session)
         self.grid.setAccessibleName(self.tr("Photos"))
+        self.grid.setObjectName("library-grid")  # its size is kept
         self.grid.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.failed = FailedPanel(session)
         self.failed.closed.connect(lambda: self.show_failed(False))
@@ -379,10 +380,6 @@ class LibraryView(QWidget):
             self.folder_away.emit(result.away[0])
         if parts or asked:
             self._session.said.emit(", ".join(parts) if parts else self.tr("Nothing has changed in the folders."))
-
-    def ask_for_folder(self, title: str) -> Path | None:
-        chosen = QFileDialog.getExistingDirectory(self, title)
-        return Path(chosen) if chosen else None
 
     def _zoom(self, step: int) -> None:
         nearest = min(range(len(SIDES)), key=lambda at: abs(SIDES[at] - self.grid.side))

@@ -125,6 +125,7 @@ class ReviewView(QWidget):
             self._actions[name].triggered.connect(lambda _checked=False, handler=handler: handler())
             self.addAction(self._actions[name])
         self.addAction(self._actions["review_earlier"])
+        self.picture.obey(self._actions, "review", self)
 
     # -- the queue --------------------------------------------------------------------------------------------------
 

@@ -168,6 +168,7 @@ class SeedView(QWidget):
             self._actions[name].triggered.connect(lambda _checked=False, handler=handler: handler())
             self.addAction(self._actions[name])
         self.addAction(self._actions["seed_earlier"])
+        self.picture.obey(self._actions, "seed", self)
 
     # -- which photo ------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,20 +11,18 @@ from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QGridLayout, QLabel, QProgressBar, QScrollArea, QWidget
 
-from core.training.messages import GateRow, MetricRow, Samples, StageStarted, TrainReport, TrainRequest
-from core.training.presets import PRESETS
+from core.training.messages import GateRow, MetricRow, Samples, StageStarted, TrainReport
 from gui import theme, verdict, words
 from gui.actions import Actions
 from gui.bridge import RunningJob
+from gui.history import RunLine, took
 from gui.services import Overview
 from gui.session import Session
 from gui.tasks import train
 from gui.views.seed_view import NEEDED
 from gui.widgets.basics import (
-    ComboBox,
     Disclosure,
     ElidedLabel,
-    IconLabel,
     action_button,
     button,
     card,
@@ -33,12 +31,13 @@ from gui.widgets.basics import (
     row,
 )
 from gui.widgets.curves import Curve
+from gui.widgets.history import History
 from gui.widgets.job_bar import Eta
-from gui.widgets.training import Checks, Steps
+from gui.widgets.train_options import TrainOptions
+from gui.widgets.training import Checks, Steps, explanation
 from gui.widgets.training import Samples as SampleGrid
 from gui.worker import Failure, Progress
 
-LIMITS_MINUTES = (5, 15, 30, 60, 180, 480)
 PREPARE, STAGE_1, STAGE_2, CHECK, DONE = range(5)
 
 
@@ -55,9 +54,11 @@ class TrainView(QWidget):
         self._eta = Eta()
         self._report: TrainReport | None = None
         self._old_run: str | None = None
+        self._history_of: tuple[object, ...] = ()  # what the history has been read of
         self.overrides: dict[str, object] = {}  # settings of the preset by dotted name
         self._build()
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self._state = "idle"
         self._connect()
         self._apply_overview(session.overview)
         self._show_state("idle")
@@ -87,10 +88,12 @@ class TrainView(QWidget):
         self.progress_area = QWidget()
         self.progress_area.setLayout(body)
         inner = QWidget()
-        self.explanation = self._explanation()
-        parts = (self.idle, self.running, self.verdict, self.explanation, self.progress_area)
+        self.explanation = explanation()
+        self.history = History()
+        self.history.hide()
+        parts = (self.idle, self.running, self.verdict, self.history, self.explanation, self.progress_area)
         content = column(*parts, spacing=theme.M)
-        content.setStretch(4, 1)
+        content.setStretch(5, 1)
         content.addStretch(0)  # takes the rest while the progress is hidden
         content.setContentsMargins(0, 0, theme.L, theme.L)
         inner.setLayout(content)
@@ -109,76 +112,15 @@ class TrainView(QWidget):
         self.headline = label("", "heading", wrap=True)
         self.estimate = label("", "muted", wrap=True)
         self.start = action_button(self._actions["train"], role="big", icon_name="train")
-        self.go_on = button(self.tr("Go on where it stopped"), lambda: self.begin(resume=True), icon_name="play")
+        self.go_on = button(self.tr("Go on"), lambda: self.begin(resume=True), icon_name="play")
+        self.go_on.setToolTip(self.tr("Go on with the training that was stopped, exactly where it stopped"))
         self.to_seed = button(self.tr("Write captions"), self.go_seed.emit, role="primary", icon_name="seed")
-        self.preset = ComboBox()
-        for preset in PRESETS.values():
-            self.preset.addItem(preset.title, preset.name)
-        self.preset.setAccessibleName(self.tr("Method"))
-        self.about_preset = label("", "muted", wrap=True)
-        self.preset.currentIndexChanged.connect(lambda _index: self._describe_preset())
-        self.minutes = ComboBox()
-        self.minutes.addItem(self.tr("No limit"), None)
-        for limit in LIMITS_MINUTES:
-            self.minutes.addItem(words.duration(limit * 60), float(limit))
-        self.minutes.setAccessibleName(self.tr("Stop after"))
-        options = QWidget()
-        form = QGridLayout(options)
-        form.setContentsMargins(theme.L, 0, 0, 0)
-        form.setHorizontalSpacing(theme.L)
-        form.setVerticalSpacing(theme.S)
-        form.addWidget(label(self.tr("Method")), 0, 0)
-        form.addWidget(self.preset, 0, 1)
-        form.addWidget(self.about_preset, 1, 1, 1, 2)
-        form.addWidget(label(self.tr("Stop after")), 2, 0)
-        form.addWidget(self.minutes, 2, 1)
-        form.setColumnStretch(2, 1)
-        self._describe_preset()
-        self.more = Disclosure(self.tr("More"), options)
+        self.options = TrainOptions()
         text = column(self.headline, self.estimate, spacing=theme.XS)
         self.last_report = button(self.tr("Last report"), self._open_last_report, role="link")
         top = row(text, self.last_report, self.to_seed, self.go_on, self.start, spacing=theme.L)
         top.setStretch(0, 1)
-        return card(column(top, self.more, spacing=theme.S))
-
-    def _explanation(self) -> QWidget:
-        steps = (
-            (
-                "images",
-                self.tr("Look at the photos"),
-                self.tr("Each photo is looked at once; next time this is quick."),
-            ),
-            (
-                "seed",
-                self.tr("Stage 1: your wording"),
-                self.tr("Learns how you say things from the captions that you wrote."),
-            ),
-            (
-                "search",
-                self.tr("Stage 2: telling photos apart"),
-                self.tr("Practises on photos without captions: a good caption finds its own photo among all others."),
-            ),
-            (
-                "check",
-                self.tr("Check"),
-                self.tr("Compares the new model with the old one on captions it has not seen, and keeps the better."),
-            ),
-        )
-        grid = QGridLayout()
-        grid.setHorizontalSpacing(theme.XL)
-        grid.setVerticalSpacing(theme.S)
-        for at, (picture, title, text) in enumerate(steps):
-            mark = IconLabel(picture, "accent", 24)
-            words_of_step = label(text, "muted", wrap=True)
-            words_of_step.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-            grid.addWidget(mark, 0, at)
-            name = label(title, "strong", wrap=True)
-            name.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-            grid.addWidget(name, 1, at)
-            grid.addWidget(words_of_step, 2, at)
-            grid.setColumnStretch(at, 1)
-        heading = label(self.tr("What happens when you press Train"), "heading")
-        return card(column(heading, theme.XS, grid, spacing=theme.S))
+        return card(column(top, self.options, spacing=theme.S))
 
     def _running_card(self) -> QWidget:
         self.steps = Steps((self.tr("Look at the photos"), self.tr("Stage 1"), self.tr("Stage 2"), self.tr("Check")))
@@ -187,7 +129,8 @@ class TrainView(QWidget):
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setAccessibleName(self.tr("Training progress"))
-        self.stop = button(self.tr("Cancel"), self.cancel, icon_name="stop")
+        self.stop = button(self.tr("Pause"), self.cancel, icon_name="pause")
+        self.stop.setToolTip(self.tr("What is learned so far is kept; go on with it whenever you like"))
         state = row(self.doing, self.left, spacing=theme.M)
         state.setStretch(0, 1)
         text = column(self.steps, self.bar, state, spacing=theme.S)
@@ -219,7 +162,11 @@ class TrainView(QWidget):
     def _connect(self) -> None:
         self._session.overview_changed.connect(self._apply_overview)
         self._session.overview_changed.connect(self._follow_model)
+        self._session.overview_changed.connect(self._read_history)
         self._session.opened.connect(self._new_library)
+        self.options.changed.connect(lambda: self._apply_overview(self._session.overview))
+        self.history.use.connect(self._use_model)
+        self.history.report.connect(self._show_page)
         action = self._actions["train"]
         action.triggered.connect(lambda _checked=False: self.begin())
         self.addAction(action)
@@ -253,24 +200,29 @@ class TrainView(QWidget):
             text.format(captions=captions, photos=words.counted(photos, self.tr("photo"), self.tr("photos")))
         )
         before = overview.last_training_s if overview is not None else None
-        if before is not None:
-            estimate = self.tr("It took {time} last time. You can go on working; nothing is lost if you close.")
+        if not self.options.own_models:
+            estimate = self.tr("How long it takes depends on the models behind More; it is told when it runs.")
+        elif before is not None:
+            estimate = self.tr("It took {time} last time.")
         else:
-            estimate = self.tr("About {time} on most computers. You can go on working; nothing is lost if you close.")
+            estimate = self.tr("About {time} on most computers.")
             before = estimate_seconds(photos + seeds)
-        self.estimate.setText(estimate.format(time=words.duration(before)))
-
-    def _describe_preset(self) -> None:
-        self.about_preset.setText(PRESETS[self.preset.currentData()].about)
+        stopped = overview is not None and overview.stopped is not None
+        more = (
+            self.tr("A training waits to be gone on with; Train begins a new one.")
+            if stopped
+            else self.tr("You can go on working; nothing is lost if you close.")
+        )
+        self.estimate.setText(f"{estimate.format(time=words.duration(before or 0.0))} {more}")
 
     def begin(self, *, resume: bool = False) -> None:
         service = self._session.service
         if service is None or self._job is not None:
             return
-        overview, minutes = self._session.overview, self.minutes.currentData()
-        request = TrainRequest(service.path, self.preset.currentData(), limit_minutes=minutes, overrides=self.overrides)
+        overview = self._session.overview
+        request = self.options.request(service.path, self.overrides)
         if resume and overview is not None and overview.stopped is not None:
-            request = replace(overview.stopped, limit_minutes=minutes)
+            request = replace(overview.stopped, limit_minutes=request.limit_minutes)
         self._old_run = overview.run_id if overview is not None else None
         job = self._session.start(self._session.heavy, train, request, title=self.tr("Training"), kind="train")
         if job is not None:
@@ -302,7 +254,7 @@ class TrainView(QWidget):
     def cancel(self) -> None:
         if self._job is not None:
             self.stop.setEnabled(False)
-            self.doing.set_text(self.tr("Stopping; what is learned so far is kept for next time…"))
+            self.doing.set_text(self.tr("Pausing; what is learned so far is kept…"))
             self.left.setText("")
             self._job.cancel()
 
@@ -403,6 +355,32 @@ class TrainView(QWidget):
 
         self._session.write(lambda service: service.use_run(run_id), done)
 
+    # -- trainings before -------------------------------------------------------------------------------------------
+
+    def _read_history(self, overview: Overview) -> None:
+        """Only when a training or the model in use is another one: this is said at every caption that is typed."""
+        service = self._session.service
+        if service is None:
+            return
+        of = (service.path, overview.run_id, overview.report, overview.stopped, self._job is None)
+        if of != self._history_of:
+            self._history_of = of
+            self._session.read(lambda service: service.history(), self._show_history, key="history")
+
+    def _show_history(self, lines: tuple[RunLine, ...]) -> None:
+        self.history.set_lines(lines)
+        self.options.set_took(took(lines))
+        self._show_state(self._state)
+
+    def _use_model(self, run_id: str | None) -> None:
+        def done(_result: object) -> None:
+            self._session.refresh()
+            self._session.said.emit(
+                self.tr("The starter model is in use.") if run_id is None else self.tr("That model is in use.")
+            )
+
+        self._session.write(lambda service: service.use_run(run_id), done)
+
     def _open_report(self) -> None:
         if self._report is not None and self._report.page is not None:
             self._show_page(self._report.page)
@@ -421,12 +399,22 @@ class TrainView(QWidget):
         self._stopped()
 
     def _cancelled(self) -> None:
-        self._stopped()
-        self._session.said.emit(self.tr("Training was cancelled; the model in use has not changed."))
+        self._stopped(self._tell_paused)
 
-    def _stopped(self) -> None:
+    def _tell_paused(self) -> None:
+        overview = self._session.overview
+        self._session.said.emit(
+            self.tr("Training is paused. The model in use has not changed.")
+            if overview is not None and overview.stopped is not None
+            else self.tr("Training has ended before it had learned anything.")
+        )
+
+    def _stopped(self, then: Callable[[], None] | None = None) -> None:
         """What was learned can be gone on with, also when the worker had no time left to say so."""
-        self._session.write(lambda service: service.runs_cut_off(), lambda _result: self._session.refresh())
+        self._session.write(
+            lambda service: service.runs_cut_off(),
+            lambda _result: self._session.after_overview(then) if then is not None else self._session.refresh(),
+        )
         self._show_state("idle")
 
     def _ended(self) -> None:
@@ -435,9 +423,12 @@ class TrainView(QWidget):
 
     def _new_library(self) -> None:
         self._report = None
+        self.history.set_lines(())
         self._show_state("idle")
 
     def _show_state(self, state: str) -> None:
+        self._state = state
+        self.history.setVisible(state != "running" and len(self.history.lines) > 0)
         self.idle.setVisible(state == "idle")
         self.running.setVisible(state == "running")
         self.verdict.setVisible(state == "done")

@@ -9,10 +9,11 @@ from PySide6.QtWidgets import QFrame, QProgressBar, QSizePolicy, QWidget
 
 from gui import theme, words
 from gui.bridge import RunningJob
-from gui.widgets.basics import ElidedLabel, button, label, row
+from gui.widgets.basics import ElidedLabel, button, label, relabel, row
 from gui.worker import Progress
 
 ETA_WINDOW_S = 30.0
+PAUSED_BY_STOPPING = ("train",)  # kinds of jobs that go on exactly where they were stopped
 
 
 class Eta:
@@ -84,7 +85,7 @@ class JobBar(QFrame):
         self.time.setText("")
         self.bar.setRange(0, 0)
         self.stop.setEnabled(True)
-        self.stop.setText(self.tr("Cancel"))
+        relabel(self.stop, self.tr("Pause") if job.kind in PAUSED_BY_STOPPING else self.tr("Cancel"))
         said = self._jobs[job]
         if job.cancelling:
             self.show_cancelling()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from PySide6.QtCore import QSize, Qt, QTimer
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
@@ -27,6 +27,8 @@ GOOD_NEWS_MS = 8_000
 class MessageBar(QFrame):
     """Shows one message at a time; the newest wins, and good news goes away by itself."""
 
+    details_wanted = Signal(object)  # Failure
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._kind: Kind = "info"
@@ -37,12 +39,13 @@ class MessageBar(QFrame):
         self._text.setTextFormat(Qt.TextFormat.RichText)
         self._text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._action: QPushButton | None = None
+        self._open = button(self.tr("Details"), self._open_details, icon_name="info")
         self._copy = button(self.tr("Copy details"), self._copy_details, icon_name="copy")
         self._close = tool_button("close", self.tr("Dismiss"), self.clear)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(theme.L, theme.S, theme.S, theme.S)
         layout.setSpacing(theme.M)
-        for widget in (self._picture, self._text, self._copy, self._close):
+        for widget in (self._picture, self._text, self._open, self._copy, self._close):
             layout.addWidget(widget)
         layout.setStretch(1, 1)
         self._timer = QTimer(self, singleShot=True, interval=GOOD_NEWS_MS)
@@ -73,7 +76,8 @@ class MessageBar(QFrame):
         self.setAccessibleName(f"{text} {next_step}".strip())
         escaped = [part.replace("&", "&amp;").replace("<", "&lt;") for part in (text, next_step)]
         self._text.setText(f"<b>{escaped[0]}</b> {escaped[1]}" if next_step else escaped[0])
-        self._copy.setVisible(bool(details))
+        for made in (self._open, self._copy):
+            made.setVisible(bool(details))
         if self._action is not None:
             self._action.hide()
             self._action.deleteLater()
@@ -95,6 +99,9 @@ class MessageBar(QFrame):
     def clear(self) -> None:
         self._timer.stop()
         self.hide()
+
+    def _open_details(self) -> None:
+        self.details_wanted.emit(Failure(self.accessibleName(), "", self._details))
 
     def _copy_details(self) -> None:
         QGuiApplication.clipboard().setText(f"{self.accessibleName()}\n\n{self._details}")

@@ -15,7 +15,8 @@ from gui.paint import draw_lines, draw_rounded, fit, text_height
 from gui.services import Photo
 from gui.theme import colour, scaled_font
 from gui.thumbnails import Thumbnails
-from gui.widgets.basics import column, label, row
+from gui.widgets.basics import IconLabel, card, column, label, row
+from gui.words import tr
 
 if TYPE_CHECKING:
     from core.training.messages import GateRow
@@ -212,3 +213,44 @@ class Checks(QFrame):
         for name, (mark, _) in self._rows.items():
             icon_name, tint = self.ICONS[self._states[name]]
             mark.setPixmap(icon(icon_name, tint).pixmap(QSize(18, 18), self.devicePixelRatio()))
+
+
+def explanation() -> QWidget:
+    """What happens when one presses Train."""
+    steps = (
+        (
+            "images",
+            tr("Look at the photos"),
+            tr("Each photo is looked at once; next time this is quick."),
+        ),
+        (
+            "seed",
+            tr("Stage 1: your wording"),
+            tr("Learns how you say things from the captions that you wrote."),
+        ),
+        (
+            "search",
+            tr("Stage 2: telling photos apart"),
+            tr("Practises on photos without captions: a good caption finds its own photo among all others."),
+        ),
+        (
+            "check",
+            tr("Check"),
+            tr("Compares the new model with the old one on captions it has not seen, and keeps the better."),
+        ),
+    )
+    grid = QGridLayout()
+    grid.setHorizontalSpacing(theme.XL)
+    grid.setVerticalSpacing(theme.S)
+    for at, (picture, title, text) in enumerate(steps):
+        mark = IconLabel(picture, "accent", 24)
+        words_of_step = label(text, "muted", wrap=True)
+        words_of_step.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        grid.addWidget(mark, 0, at)
+        name = label(title, "strong", wrap=True)
+        name.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        grid.addWidget(name, 1, at)
+        grid.addWidget(words_of_step, 2, at)
+        grid.setColumnStretch(at, 1)
+    heading = label(tr("What happens when you press Train"), "heading")
+    return card(column(heading, theme.XS, grid, spacing=theme.S))

@@ -1,0 +1,41 @@
+"""Choosing folders and files in the system's own dialog. None of them is waited for: the window goes on meanwhile.
+
+They belong to their window (*window-modal*), as the native dialogs of Windows and macOS are to be had in no other way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QFileDialog, QWidget
+
+
+def choose_folder(parent: QWidget, title: str, then: Callable[[Path], object]) -> None:
+    """``then(folder)``, if one is chosen."""
+    dialog = QFileDialog(parent, title)
+    dialog.setFileMode(QFileDialog.FileMode.Directory)
+    dialog.setOption(QFileDialog.Option.ShowDirsOnly)
+    _open(dialog, then)
+
+
+def choose_file(parent: QWidget, title: str, kinds: str, then: Callable[[Path], object]) -> None:
+    """``then(file)``, if one that is there is chosen. ``kinds``: as Qt writes them, ``Text (*.txt)``."""
+    dialog = QFileDialog(parent, title, "", kinds)
+    dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+    _open(dialog, then)
+
+
+def name_file(parent: QWidget, title: str, name: str, then: Callable[[Path], object]) -> None:
+    """``then(file)`` for a file to be written, if one is named; ``name`` is proposed."""
+    dialog = QFileDialog(parent, title)
+    dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+    dialog.selectFile(name)
+    _open(dialog, then)
+
+
+def _open(dialog: QFileDialog, then: Callable[[Path], object]) -> None:
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.fileSelected.connect(lambda chosen: then(Path(chosen)))
+    dialog.open()

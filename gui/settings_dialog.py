@@ -1,0 +1,108 @@
+"""The settings: each is in force the moment it is chosen, so that there is nothing to confirm or to take back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QUrl
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QButtonGroup, QLayout, QRadioButton, QWidget
+
+from core.paths import data_dir
+from gui import theme
+from gui.actions import Actions
+from gui.dialogs import Beside
+from gui.preferences import Choice, Preferences
+from gui.theme import Mode
+from gui.widgets.basics import CheckBox, ElidedLabel, action_button, button, column, label, row
+
+
+class SettingsDialog(Beside):
+    """``set_theme(mode)`` switches the colours and remembers them."""
+
+    def __init__(
+        self,
+        preferences: Preferences,
+        actions: Actions,
+        set_theme: Callable[[Mode], object],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(self.tr("Settings"), parent)
+        self.setMinimumWidth(460)
+        self._preferences = preferences
+        self._set_theme = set_theme
+        self.modes: dict[Mode, QRadioButton] = {}
+        self.checks: dict[Choice, CheckBox] = {}
+        colours = self._part(self.tr("Colours"), self._colours())
+        starting = self._check("reopen", self.tr("Begin with the library that was open last, where I was"))
+        telling = self._check("notify", self.tr("Tell me when work of more than half a minute has ended"))
+        hint = label(self.tr("Only while another window is in front."), "muted", wrap=True)
+        keys = action_button(actions["shortcuts"], text=self.tr("Keyboard shortcuts…"), icon_name="keyboard")
+        memory = action_button(actions["free_memory"])
+        where = ElidedLabel(str(data_dir()), "muted")
+        show = button(self.tr("Show the folder"), _show_data, icon_name="folder")
+        place = row(where, show)
+        place.setStretch(0, 1)
+        close = button(self.tr("Close"), self.close, role="primary")
+        self.setLayout(
+            column(
+                colours,
+                self._part(self.tr("At the start"), starting),
+                self._part(self.tr("Long work"), column(telling, _indented(hint), spacing=0)),
+                self._part(self.tr("Keys and memory"), row(keys, memory, None)),
+                self._part(self.tr("Libraries are kept in"), place),
+                None,
+                row(label(self.tr("Changes apply at once."), "small"), None, close),
+                spacing=theme.L,
+                margin=theme.XL,
+            )
+        )
+        preferences.changed.connect(self._show)
+        theme.theme().changed.connect(self._show)
+        self._show()
+        self.modes[theme.theme().mode].setFocus()
+
+    def _part(self, title: str, content: QWidget | QLayout) -> QWidget:
+        part = QWidget()
+        part.setLayout(column(label(title, "strong"), content, spacing=theme.S))
+        return part
+
+    def _colours(self) -> QWidget:
+        holder = QWidget()
+        group = QButtonGroup(holder)
+        texts: dict[Mode, str] = {
+            "system": self.tr("As the system has them"),
+            "light": self.tr("Light"),
+            "dark": self.tr("Dark"),
+        }
+        for mode, text in texts.items():
+            group.addButton(self._mode(mode, text))
+        holder.setLayout(row(*self.modes.values(), None, spacing=theme.L))
+        return holder
+
+    def _mode(self, mode: Mode, text: str) -> QRadioButton:
+        made = self.modes[mode] = QRadioButton(text)
+        made.clicked.connect(lambda _checked=False: self._set_theme(mode))
+        return made
+
+    def _check(self, choice: Choice, text: str) -> CheckBox:
+        made = self.checks[choice] = CheckBox(text)
+        made.clicked.connect(lambda checked: self._preferences.set(choice, checked))
+        return made
+
+    def _show(self) -> None:
+        self.modes[theme.theme().mode].setChecked(True)
+        for choice, check in self.checks.items():
+            check.setChecked(self._preferences.wants(choice))
+
+
+def _indented(widget: QWidget) -> QWidget:
+    holder = QWidget()
+    layout = row(widget)
+    layout.setContentsMargins(29, 0, 0, 0)  # under the words of a check box
+    holder.setLayout(layout)
+    return holder
+
+
+def _show_data() -> None:
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(data_dir())))

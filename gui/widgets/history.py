@@ -1,0 +1,146 @@
+"""Trainings side by side: when, how, on what, and what it has brought; any of their models can be taken again."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QHeaderView, QTableWidgetItem
+
+from core.training.presets import PRESETS
+from gui import theme, words
+from gui.history import RunLine
+from gui.widgets.basics import button, column, label, plain_table, row, set_role
+
+SHOWN_ROWS = 6
+_NUMBERS = (2, 5, 6)  # columns
+
+
+class History(QFrame):
+    use = Signal(object)  # the id of a run, None for the starter model
+    report = Signal(object)  # Path
+
+    def __init__(self) -> None:
+        super().__init__()
+        set_role(self, "card")
+        self._lines: tuple[RunLine, ...] = ()
+        headings = (
+            self.tr("When"),
+            self.tr("Method"),
+            self.tr("Captions"),
+            self.tr("Took"),
+            self.tr("Outcome"),
+            self.tr("Agreement"),
+            self.tr("Finds its photo"),
+        )
+        self.table = plain_table(headings, self.tr("Trainings so far"))
+        self.table.setSelectionMode(self.table.SelectionMode.SingleSelection)
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        for place, tip in (
+            (2, self.tr("Photos with captions of yours that it was given")),
+            (5, self.tr("CIDEr with your captions of photos it has not learned from, before and after")),
+            (6, self.tr("How many of its captions find their own photo first among those, before and after")),
+        ):
+            heading = self.table.horizontalHeaderItem(place)
+            if heading is not None:
+                heading.setToolTip(tip)
+                heading.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.take = button(self.tr("Use this model"), self._use)
+        self.open = button(self.tr("Open its report"), self._open, icon_name="info")
+        foot = row(self.take, self.open, None)
+        self.setLayout(
+            column(label(self.tr("Trainings so far"), "heading"), self.table, foot, spacing=theme.S, margin=theme.L)
+        )
+        self.table.itemSelectionChanged.connect(self._show_buttons)
+        self.table.cellActivated.connect(lambda *_: self._open())
+        self._show_buttons()
+
+    @property
+    def lines(self) -> tuple[RunLine, ...]:
+        return self._lines
+
+    def set_lines(self, lines: tuple[RunLine, ...]) -> None:
+        at = max(0, self.table.currentRow())
+        self._lines = lines
+        self.table.setRowCount(len(lines))
+        for number, line in enumerate(lines):
+            for place, text in enumerate(_texts(line)):
+                item = QTableWidgetItem(text)
+                if place in _NUMBERS:
+                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                if line.in_use:
+                    font = item.font()
+                    font.setBold(True)
+                    item.setFont(font)
+                self.table.setItem(number, place, item)
+        high = sum(self.table.rowHeight(number) for number in range(min(SHOWN_ROWS, len(lines))))
+        self.table.setFixedHeight(high + self.table.horizontalHeader().sizeHint().height() + theme.S)
+        if lines:
+            self.table.setCurrentCell(min(at, len(lines) - 1), 0)
+        self._show_buttons()
+
+    @property
+    def _current(self) -> RunLine | None:
+        at = self.table.currentRow()
+        return self._lines[at] if 0 <= at < len(self._lines) else None
+
+    def _show_buttons(self) -> None:
+        line = self._current
+        self.take.setEnabled(line is not None and line.usable and not line.in_use)
+        self.open.setEnabled(line is not None and line.page is not None)
+        self.take.setToolTip(_why_not(line))
+
+    def _use(self) -> None:
+        if self._current is not None:
+            self.use.emit(self._current.run_id)
+
+    def _open(self) -> None:
+        if self._current is not None and self._current.page is not None:
+            self.report.emit(self._current.page)
+
+
+def _texts(line: RunLine) -> tuple[str, ...]:
+    if line.run_id is None:
+        used = words.tr("In use") if line.in_use else ""
+        return (words.tr("From the start"), words.tr("Starter model"), "", "", used, "", "")
+    preset = PRESETS.get(line.preset)
+    return (
+        "" if line.created_at is None else words.moment(line.created_at),
+        line.preset if preset is None else preset.title.partition(":")[0],
+        "" if line.seeds is None else words.count(line.seeds),
+        "" if line.seconds is None else words.duration(line.seconds),
+        outcome(line),
+        _change(line, "cider", "{:.1f}"),
+        _change(line, "r1", "{:.0f}%"),
+    )
+
+
+def outcome(line: RunLine) -> str:
+    """How a training ended, in a word or two."""
+    if line.in_use:
+        return words.tr("In use")
+    if line.status == "done":
+        return words.tr("No better") if line.kept == "before" else words.tr("New model")
+    if not line.newest and line.status in ("cancelled", "interrupted"):
+        return words.tr("Stopped")
+    return {
+        "running": words.tr("Running"),
+        "cancelled": words.tr("Paused"),
+        "interrupted": words.tr("Interrupted"),
+        "failed": words.tr("Failed"),
+    }.get(line.status, line.status)
+
+
+def _change(line: RunLine, measure: str, form: str) -> str:
+    """``12.3 → 18.9``; where nothing was kept, what there was."""
+    before, after = line.before.get(measure), line.after.get(measure)
+    known = [form.format(value) for value in (before, after) if value is not None]
+    return known[0] if line.kept == "before" and known else " → ".join(known)
+
+
+def _why_not(line: RunLine | None) -> str:
+    if line is None or (line.usable and not line.in_use):
+        return words.tr("Captions come from this model from now on")
+    if line.in_use:
+        return words.tr("This model is in use")
+    return words.tr("This training has left no model of its own")

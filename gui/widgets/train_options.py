@@ -1,0 +1,178 @@
+"""Behind "More" in Train: method, models, sentences of one's own, time; each with what it does and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QGridLayout, QLabel, QLineEdit, QWidget
+
+from core.training.messages import TrainRequest
+from core.training.presets import PRESETS
+from gui import methods, theme, words
+from gui.choosing import choose_file
+from gui.widgets.basics import ComboBox, Disclosure, ElidedLabel, button, column, label, row, tool_button
+
+LIMITS_MINUTES = (5, 15, 30, 60, 180, 480)
+BY_NAME = ""
+
+
+class ModelChoice(QWidget):
+    """One of a few models, or any other by its name. ``example`` shows what names look like."""
+
+    changed = Signal()
+
+    def __init__(self, offered: Mapping[str, tuple[str, methods.Told]], name: str, example: str) -> None:
+        super().__init__()
+        self._offered = offered
+        self.box = ComboBox()
+        self.box.setAccessibleName(name)
+        for key, (title, _) in offered.items():
+            self.box.addItem(title, key)
+        self.box.addItem(self.tr("Another, by its name…"), BY_NAME)
+        self.other = QLineEdit()
+        self.other.setPlaceholderText(example)
+        self.other.setAccessibleName(self.tr("{what}: the name of another").format(what=name))
+        self.about = label("", "muted", wrap=True)
+        line = row(self.box, self.other)
+        line.setStretch(1, 1)
+        line.addStretch(0)  # the room of the other while that is hidden
+        self.setLayout(column(line, self.about, spacing=theme.XS))
+        self.box.currentIndexChanged.connect(lambda _index: self._show())
+        self.other.textChanged.connect(lambda _text: self.changed.emit())
+        self._show()
+
+    @property
+    def value(self) -> str:
+        """The model's name; as long as another one is not named, the own one's."""
+        return self.box.currentData() or self.other.text().strip() or methods.OWN
+
+    def _show(self) -> None:
+        key = self.box.currentData()
+        self.other.setVisible(key == BY_NAME)
+        if key == BY_NAME:
+            self.about.setText(self.tr("It is downloaded once, or read from a folder; larger ones take longer."))
+        else:
+            told = self._offered[key][1]
+            self.about.setText(f"{told.sentence} {told.cost}")
+        self.changed.emit()
+
+
+class TrainOptions(QWidget):
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._took: dict[str, float] = {}  # seconds that trainings with a preset have taken here
+        self.text_file: Path | None = None
+        self.preset = ComboBox()
+        for preset in PRESETS.values():
+            self.preset.addItem(preset.title, preset.name)
+        self.preset.setAccessibleName(self.tr("Method"))
+        self.about_preset = label("", "muted", wrap=True)
+        self.encoder = ModelChoice(methods.encoders(), self.tr("Encoder"), "open_clip:ARCH/PRETRAINED")
+        self.lm = ModelChoice(methods.language_models(), self.tr("Language model"), "hf:REPO, dir:FOLDER")
+        self.minutes = ComboBox()
+        self.minutes.addItem(self.tr("No limit"), None)
+        for limit in LIMITS_MINUTES:
+            self.minutes.addItem(words.duration(limit * 60), float(limit))
+        self.minutes.setAccessibleName(self.tr("Stop after"))
+        form = QWidget()
+        grid = QGridLayout(form)
+        grid.setContentsMargins(theme.L, 0, 0, 0)
+        grid.setHorizontalSpacing(theme.L)
+        grid.setVerticalSpacing(theme.M)
+        lines: tuple[tuple[str, QWidget], ...] = (
+            (self.tr("Method"), self._under(self.preset, self.about_preset)),
+            (self.tr("Encoder"), self.encoder),
+            (self.tr("Language model"), self.lm),
+            (self.tr("Sentences"), self._sentences()),
+            (self.tr("Stop after"), self._under(self.minutes, None)),
+        )
+        for at, (text, widget) in enumerate(lines):
+            grid.addWidget(_beside(text), at, 0)
+            grid.addWidget(widget, at, 1)
+        grid.setColumnStretch(1, 1)
+        self.more = Disclosure(self.tr("More"), form)
+        self.more.setObjectName("train-more")
+        self.setLayout(column(self.more))
+        self.preset.currentIndexChanged.connect(lambda _index: self._describe())
+        self.encoder.changed.connect(self.changed)
+        self.lm.changed.connect(self.changed)
+        self._describe()
+
+    def request(self, library: Path, overrides: Mapping[str, object]) -> TrainRequest:
+        """A training with what is chosen here."""
+        return TrainRequest(
+            library,
+            self.preset.currentData(),
+            encoder=self.encoder.value,
+            lm=self.lm.value,
+            text_file=self.text_file if self._reads_sentences else None,
+            limit_minutes=self.minutes.currentData(),
+            overrides=overrides,
+        )
+
+    @property
+    def own_models(self) -> bool:
+        """Whether both models are Seedcap's own, whose time is known."""
+        return self.encoder.value == self.lm.value == methods.OWN
+
+    def set_took(self, seconds: Mapping[str, float]) -> None:
+        """How long the last training with each preset has taken here."""
+        self._took = dict(seconds)
+        self._describe()
+
+    def set_text_file(self, file: Path | None) -> None:
+        self.text_file = file
+        self._describe()
+
+    @property
+    def _reads_sentences(self) -> bool:
+        return PRESETS[self.preset.currentData()].stage1.texts > 0
+
+    def _under(self, box: QWidget, text: QLabel | None) -> QWidget:
+        holder = QWidget()
+        holder.setLayout(column(row(box, None), *(() if text is None else (text,)), spacing=theme.XS))
+        return holder
+
+    def _sentences(self) -> QWidget:
+        self.choose_text = button(self.tr("Choose a text file…"), self._choose_text, icon_name="folder")
+        self.text_name = ElidedLabel("", "")
+        self.drop_text = tool_button("close", self.tr("No text file"), lambda: self.set_text_file(None))
+        self.about_text = label("", "muted", wrap=True)
+        line = row(self.choose_text, self.text_name, self.drop_text)
+        line.setStretch(1, 1)
+        holder = QWidget()
+        holder.setLayout(column(line, self.about_text, spacing=theme.XS))
+        return holder
+
+    def _choose_text(self) -> None:
+        title, kinds = self.tr("Choose a text file"), self.tr("Text (*.txt);;All files (*)")
+        choose_file(self, title, kinds, self.set_text_file)
+
+    def _describe(self) -> None:
+        name = self.preset.currentData()
+        told = methods.method(name)
+        took = self._took.get(name)
+        last = "" if took is None else self.tr("Last time here: {time}.").format(time=words.duration(took))
+        self.about_preset.setText(" ".join(part for part in (told.sentence, told.cost, last) if part))
+        self.about_preset.setToolTip(PRESETS[name].about)
+        self.choose_text.setEnabled(self._reads_sentences)
+        self.text_name.set_text("" if self.text_file is None else self.text_file.name)
+        self.drop_text.setVisible(self.text_file is not None)
+        self.about_text.setText(
+            self.tr("Sentences in the wording you want, one a line: it learns how they are said. Takes no longer.")
+            if self._reads_sentences
+            else self.tr("This method learns from captions of photos alone.")
+        )
+        self.changed.emit()
+
+
+def _beside(text: str) -> QLabel:
+    """At the height of the first line of what it names."""
+    made = label(text)
+    made.setContentsMargins(0, theme.S, 0, 0)
+    made.setAlignment(made.alignment().AlignTop | made.alignment().AlignLeft)
+    return made
