@@ -132,7 +132,7 @@ class Stage2Settings:
     labelled_only: bool = False
 
 
-_GENTLE = 0.3
+_GENTLE, _GENTLE_RATE = 0.3, 3e-5
 
 
 @dataclass(frozen=True)
@@ -305,12 +305,13 @@ def gentler(stage2: Stage2Settings) -> Stage2Settings:
     """For after a stage 1 that was not kept: the model speaks as the seeds do already, or learned them by heart.
 
     There is no new wording to grow into, only one to lose: no seeds are mixed in, and where stage 2 is held to what it
-    began with, it goes a third as fast and as far (docs/decisions/0032).
+    began with, it goes a third as fast and as far, unless it goes slowly already (docs/decisions/0032).
     """
     stage2 = replace(stage2, seed_weight=0.0)
     if stage2.beta == 0:
         return stage2
-    return replace(stage2, **{name: _GENTLE * getattr(stage2, name) for name in ("lr", "lr_large_lm", "kl_target")})
+    rate = max(_GENTLE * stage2.lr, min(stage2.lr, _GENTLE_RATE))
+    return replace(stage2, lr=rate, kl_target=_GENTLE * stage2.kl_target)
 
 
 def similarity_alone(stage2: Stage2Settings) -> Stage2Settings:

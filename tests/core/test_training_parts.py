@@ -76,6 +76,7 @@ def test_where_no_wording_was_learned_stage_2_goes_gently_but_a_published_one_as
     after = gentler(recommended)
     assert after.lr < 0.5 * recommended.lr and after.kl_target < 0.5 * recommended.kl_target
     assert after.seed_weight == 0 and after.steps == recommended.steps
+    assert gentler(replace(recommended, lr=1e-5)).lr == 1e-5, "slow already"
     assert gentler(published) == replace(published, seed_weight=0)
 
 
