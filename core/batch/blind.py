@@ -21,11 +21,10 @@ from core.library.library import Library
 from core.library.near_duplicates import one_of_each
 from core.library.queries import contents, image_ids
 from core.library.records import RunRow
-from core.library.runs import DONE, current_run, runs
+from core.library.runs import runs
 from core.onnx.session import open_bundle
-from core.training.runfolder import BEFORE, read_report
+from core.training.comparable import models_to_compare
 
-STARTER = "starter"
 LOOKED_AT = 5
 """So many times the pairs that are wanted may be looked at, before fewer will do."""
 _GROUP = 16
@@ -50,22 +49,6 @@ class BlindReport:
     pairs: int
     equal: int
     failed: int
-
-
-def models_to_compare(library: Library) -> tuple[str, str] | None:
-    """The older and the newer model of a blind round: a run's id, or ``starter``; ``None`` where there is but one.
-
-    One is the model in use, the other the one that a training kept before it, or else the starter. Where the starter is
-    in use it is compared with the newest model there is.
-    """
-    kept = [run for run in runs(library) if run.status == DONE and _kept_its_own(run)]
-    if not kept:
-        return None
-    in_use = current_run(library)
-    ids = [run.id for run in kept]
-    at = ids.index(in_use.id) if in_use is not None and in_use.id in ids else 0
-    before = ids[at + 1] if in_use is not None and at + 1 < len(ids) else STARTER
-    return before, ids[at]
 
 
 def blind_job(ctx: JobContext, request: BlindRequest) -> BlindReport:
@@ -101,14 +84,6 @@ def blind_job(ctx: JobContext, request: BlindRequest) -> BlindReport:
         round_id = begin_round(library, *names, said, seed=request.seed)
         differ = _differing(said)
         return BlindReport(round_id, differ, len(said) - differ, looked_at - len(said))
-
-
-def _kept_its_own(run: RunRow) -> bool:
-    """Whether the training ended with another model than it began with."""
-    try:
-        return read_report(run.folder)["kept"] != BEFORE
-    except UserError:
-        return False
 
 
 def _photos(library: Library) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 
 from core import cli
 from core.batch import blind, library_runner
-from core.batch.blind import BlindRequest, blind_job, models_to_compare
+from core.batch.blind import BlindRequest, blind_job
 from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
 from core.library import blind_rounds as rounds
@@ -19,6 +19,7 @@ from core.library.library import Library
 from core.library.runs import create_run, runs, set_current_run, update_run
 from core.library.scan import scan
 from core.metrics.proportion import wilson
+from core.training.comparable import models_to_compare
 from core.training.runfolder import REPORT, read_report
 from tests.core.photos import library_with
 from tests.core.test_batch import write_photos
