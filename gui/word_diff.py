@@ -54,7 +54,15 @@ def as_html(pieces: tuple[Piece, ...], removed: str, added: str) -> str:
         "removed": f'<span style="color:{removed}; text-decoration:line-through">{{}}</span>',
         "added": f'<span style="color:{added}; text-decoration:underline; font-weight:600">{{}}</span>',
     }
-    return "".join(styles[piece.kind].format(html.escape(piece.text).replace("\n", "<br>")) for piece in pieces)
+    return "".join(_marked(piece.text, styles[piece.kind]) for piece in pieces)
+
+
+def _marked(text: str, style: str) -> str:
+    """The words in the style, blanks around them outside of it: a line under nothing is no word."""
+    words = text.strip() or text
+    before, _, after = text.partition(words)
+    shown = [html.escape(part).replace("\n", "<br>") for part in (before, words, after)]
+    return shown[0] + style.format(shown[1]) + shown[2]
 
 
 def words_of(pieces: tuple[Piece, ...], kind: Kind) -> str:

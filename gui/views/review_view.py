@@ -123,11 +123,12 @@ class ReviewView(QWidget):
 
     def _panel(self) -> QWidget:
         """The suggestions and what can be done with them."""
-        buttons = row(self.reject_button, self.edit_button, None, self.accept_button)
+        self.buttons = QWidget()  # one question at a time: not while the preview asks
+        self.buttons.setLayout(row(self.reject_button, self.edit_button, None, self.accept_button))
         heading = row(label(self.tr("Suggestions"), "heading"), None, self.fits.toggle, self.earlier.toggle)
         group = row(None, self.accept_all_button)
         right = column(
-            heading, self.list, self.fits, self.earlier, self.editor, self.change, buttons, group, self.preview,
+            heading, self.list, self.fits, self.earlier, self.editor, self.change, self.buttons, group, self.preview,
             self.keys, spacing=theme.S,
         )  # fmt: skip
         right.setStretch(1, 1)
@@ -203,24 +204,31 @@ class ReviewView(QWidget):
         self.keep()
         self._leave_edit()
         self.whole.setCurrentWidget(self.blind)
+        self._offer_blind()
         self.blind.open()
         self.blind.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _leave_blind(self) -> None:
         self.blind.close_round()
         self.whole.setCurrentWidget(self.pages)
+        self._offer_blind()
         if self.isVisible():
             self.list.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _show_standing(self, standing: Standing) -> None:
         going_on = standing.going_on
-        self.blind_button.setVisible(standing.possible or going_on is not None)
         self._actions["blind"].setEnabled(standing.possible or going_on is not None)
+        self._offer_blind()
         text = self.tr("Compare two models")
         if going_on is not None:
             done, total = words.count(going_on.next_place), words.count(len(going_on.pairs))
             text = self.tr("Go on comparing ({n} of {all})").format(n=done, all=total)
         relabel(self.blind_button, text)
+
+    def _offer_blind(self) -> None:
+        """Not while it is what is shown."""
+        suggestions = self.whole.currentWidget() is self.pages
+        self.blind_button.setVisible(suggestions and self._actions["blind"].isEnabled())
 
     def _show_today(self, decided: Decided) -> None:
         parts = [
@@ -321,6 +329,7 @@ class ReviewView(QWidget):
         offered = photos > 1 and self.model.rowCount() > 0
         self._actions["accept_group"].setEnabled(offered)
         self.accept_all_button.setVisible(offered and self.preview.isHidden())
+        self.buttons.setVisible(self.preview.isHidden())
         relabel(self.accept_all_button, self.tr("Accept for all {n}").format(n=words.count(photos)))
 
     # -- deciding ---------------------------------------------------------------------------------------------------

@@ -86,7 +86,7 @@ def test_the_photos_are_shown_before_it_is_done(qtbot, reviewing):
     window, review, ids = reviewing
     press(qtbot, window, Qt.Key.Key_Return, CTRL | SHIFT)
     preview = review.preview
-    assert preview.isVisible() and not review.accept_all_button.isVisible()
+    assert preview.isVisible() and not review.accept_all_button.isVisible() and not review.buttons.isVisible()
     assert [photo.id for photo in preview.strip.photos] == ids[:3], "the captioned one is none of them"
     assert "“thing 0” will be accepted for these 3 photos" in preview.text.text()
     assert preview.left_alone.isVisible() and preview.left_alone.text().endswith(" 1.")
