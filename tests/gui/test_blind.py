@@ -104,7 +104,9 @@ def test_an_answer_can_be_taken_back(qtbot, reviewing, said):
     assert blind.counter.text() == "1 of 4"
     press(qtbot, window, Qt.Key.Key_Right)
     with Library.open(window.session.service.path) as library:
-        assert [pair.answer for pair in open_round(library).pairs] == ["right", None, None, None]
+        going_on = open_round(library)
+        assert going_on is not None
+        assert [pair.answer for pair in going_on.pairs] == ["right", None, None, None]
 
 
 def test_it_goes_on_where_it_stopped_after_closing(qtbot, reviewing, said, open_window):
