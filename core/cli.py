@@ -50,6 +50,7 @@ COMMANDS: dict[str, Entry] = {
     "merge": Entry("merge", "put together captions made on several machines"),
     "rank": Entry("rank", "score every caption of a library and sort"),
     "search": Entry("search", "find photos by words"),
+    "blind": Entry("blind", "say which model a person preferred without knowing which was which"),
     "export": Entry("export", "write captions out for other programs"),
     "evaluate": Entry("evaluate", "measure captions against references"),
     "doctor": Entry("doctor", "say what this machine can do, with minutes for 500 photos"),

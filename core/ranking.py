@@ -206,7 +206,7 @@ def rank_library(
     ctx.progress(0, None, "Comparing the photos")
     update_groups(library, encoder.fingerprint, encoder.dim, ctx)
     groups = group_numbers(library, encoder.fingerprint, [image.content_hash for image in images])
-    plain_texts = dict(plain or {}) or _starter_texts(library)
+    plain_texts = dict(plain or {}) or starter_texts(library)
     about = {caption.image_id for caption in captions}
     plain_texts = {image_id: text for image_id, text in plain_texts.items() if image_id in about}
 
@@ -274,7 +274,7 @@ def _report(rows: Iterable[ScoreRow], photos: int, encoder: str, failed: tuple[t
     )
 
 
-def _starter_texts(library: Library) -> dict[int, str]:
+def starter_texts(library: Library) -> dict[int, str]:
     """What the starter model said about each photo: as a candidate, also where another caption has replaced it, or
     else to be compared with."""
     from sqlalchemy import select

@@ -335,7 +335,7 @@ class MainWindow(QMainWindow):
     def _job_started(self, job: RunningJob) -> None:
         if job.kind in PLACES_WITH_OWN_PROGRESS:
             self.messages.clear()  # it tells of an earlier try, and this is the next
-        if job.kind in ("search", "suggest"):
+        if job.kind in ("search", "suggest", "fits"):
             # They take a moment; only the first one, which looks at every photo, takes long.
             QTimer.singleShot(SEARCH_SHOWN_AFTER_MS, job, lambda: self._watch(job))
             return

@@ -23,12 +23,14 @@ from core.paths import data_dir
 from core.report.document import PAGE
 from core.training.messages import TrainRequest
 from gui import history, rewriting
+from gui.comparing import BlindRounds
 from gui.filters import Filter
 from gui.tasks import ExportOrder
 from gui.versions import Earlier, earlier_texts
 
 if TYPE_CHECKING:
     from core.exchange.history import LastExport
+    from core.library.decided import Decided
     from core.library.library import Library
     from core.library.records import CaptionRow, Counts, ImageRow, RunRow
     from core.onnx.precision_loss import PrecisionLoss
@@ -181,6 +183,10 @@ class LibraryService:
     def name(self) -> str:
         return self._library.name
 
+    @property
+    def blind(self) -> BlindRounds:
+        return BlindRounds(self._library)
+
     # -- what is there ----------------------------------------------------------------------------------------------
 
     def overview(self) -> Overview:
@@ -274,6 +280,13 @@ class LibraryService:
         if here is not None and here in order:
             order.insert(0, here)
         return waiting[np.isin(waiting, one_of_each(self._library, order))]
+
+    def decided_today(self) -> Decided:
+        """What has been accepted and rejected since midnight, here where the person is."""
+        from core.library.decided import decided_since
+
+        midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+        return decided_since(self._library, midnight)
 
     def near_duplicates(self, image_id: int) -> list[Photo]:
         """The others of a photo's group."""

@@ -16,13 +16,15 @@ Fate = Literal["rejected", "replaced", "removed"]
 
 @dataclass(frozen=True)
 class Earlier:
-    """A text that a photo had. ``mine``: a person wrote it; ``id``: of the caption that it was."""
+    """A text that a photo had. ``mine``: a person wrote it; ``id``: of the caption that it was; ``after``: the text
+    that took its place, if one did."""
 
     id: int
     text: str
     mine: bool
     written: datetime
     fate: Fate
+    after: str = ""
 
 
 def earlier_texts(history: Sequence[Version]) -> tuple[Earlier, ...]:
@@ -43,7 +45,7 @@ def earlier_texts(history: Sequence[Version]) -> tuple[Earlier, ...]:
         seen.add(version.text)
         fate: Fate = "replaced" if after is not None else "removed"
         fate = "rejected" if version.state == "rejected" else fate
-        found.append(Earlier(version.id, version.text, mine, version.created_at, fate))
+        found.append(Earlier(version.id, version.text, mine, version.created_at, fate, after.text if after else ""))
     return tuple(found)
 
 

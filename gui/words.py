@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QCoreApplication, QDateTime, QLocale
 
 if TYPE_CHECKING:
+    from core.library.blind_rounds import RoundResult
     from core.library.records import CaptionRow, ScoreRow
     from core.onnx.precision_loss import PrecisionLoss
 
@@ -119,6 +120,26 @@ def model_sentence(run_date: datetime | None) -> str:
     if run_date is None:
         return tr("The starter model writes these captions. Train on your own captions to get your wording.")
     return tr("Your model of {date} writes these captions.").format(date=moment(run_date))
+
+
+def model_name(run_date: datetime | None) -> str:
+    """The starter model, or the one that was trained then."""
+    return tr("the starter model") if run_date is None else tr("your model of {date}").format(date=moment(run_date))
+
+
+def preference_sentence(result: RoundResult) -> str:
+    """What a blind round has said, as one sentence with its interval."""
+    if not result.decided:
+        return tr("You preferred no caption to another.")
+    low, high = (round(100 * end) for end in result.interval)
+    said = {
+        "new": tr("the new model is clearly better"),
+        "old": tr("the old model is clearly better"),
+        "unclear": tr("too close to say"),
+    }[result.verdict]
+    return tr("You preferred the new model {n} of {all} times (between {low}% and {high}%): {said}.").format(
+        n=count(result.new), all=count(result.decided), low=low, high=high, said=said
+    )
 
 
 def faster_sentence(loss: PrecisionLoss | None) -> str:

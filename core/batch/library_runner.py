@@ -26,6 +26,7 @@ from core.library import ledger
 from core.library.candidates import add_candidates
 from core.library.library import Library
 from core.library.queries import current_run, image_ids, image_rows
+from core.library.records import RunRow
 from core.library.unchanged import stamps
 from core.onnx.bundle import faster_folder
 from core.onnx.session import open_bundle
@@ -45,11 +46,16 @@ def library_bundle(ctx: JobContext, library: Library, distinctive: float | None 
     only the choice among candidates differs. One mix a run is kept: another takes its place.
     """
     run = current_run(library)
+    if run is None or distinctive is None or not (run.folder / "stage2" / "checkpoint.json").is_file():
+        return bundle_of(ctx, library, run)
+    return bundles.exported(ctx, str(run.folder), library.bundles_dir / f"{run.id}-mixed", distinctive)
+
+
+def bundle_of(ctx: JobContext, library: Library, run: RunRow | None) -> Path:
+    """The bundle of what a run kept, or of the starter; exported first when it is not there."""
     if run is None:
         return bundles.starter_bundle(ctx)
-    if distinctive is None or not (run.folder / "stage2" / "checkpoint.json").is_file():
-        return bundles.exported(ctx, str(run.folder), library.bundles_dir / run.id)
-    return bundles.exported(ctx, str(run.folder), library.bundles_dir / f"{run.id}-mixed", distinctive)
+    return bundles.exported(ctx, str(run.folder), library.bundles_dir / run.id)
 
 
 def faster_bundle(ctx: JobContext, library: Library) -> Path | None:
@@ -193,27 +199,10 @@ class _LibraryRun:
         runner = make_runner(self._engine, self._request.options)
         # A runner is started once for all of them: it has threads, sessions or a cluster to keep busy.
         while ids := ledger.next_items(self._library, self._job.id, _NUMBERS_AT_ONCE, self._job.only):
-            with closing(runner.run(self._items(ids), self._ctx)) as batches:
+            with closing(runner.run(library_items(self._library, self._vectors, ids), self._ctx)) as batches:
                 for batch in batches:
                     tally.add(self._write(batch))
         return tally.report(self._engine)
-
-    def _items(self, ids: Sequence[int]) -> Iterator[Item]:
-        """These photos, with their vectors where they are known already."""
-        for start in range(0, len(ids), _ROWS_AT_ONCE):
-            some = ids[start : start + _ROWS_AT_ONCE]
-            rows = image_rows(self._library, some)
-            for gone in set(some) - {row.id for row in rows}:
-                yield Item(f"photo {gone}", self._library.path, _GONE, image_id=gone)
-            lacking = set(self._vectors.missing([row.content_hash for row in rows]))
-            known = stamps(self._library, [row.id for row in rows if row.content_hash in lacking])
-            stored = self._vectors.get([row.content_hash for row in rows if row.content_hash not in lacking])
-            vectors = iter(stored)
-            for row in rows:
-                content = row.content_hash
-                vector = None if content in lacking else next(vectors)
-                stamp = known.get(row.id)
-                yield Item(row.relative_path, row.path, None, content, stamp, vector, row.id)
 
     def _write(self, batch: Sequence[Done]) -> list[PhotoRecord]:
         """Keep one batch; the items are marked done in the transaction that writes captions."""
@@ -227,6 +216,22 @@ class _LibraryRun:
         if errors:
             ledger.finish_items(self._library, self._job.id, errors)
         return [_record(one) for one in batch]
+
+
+def library_items(library: Library, vectors: VectorStore, ids: Sequence[int]) -> Iterator[Item]:
+    """These photos to caption, with their vectors where they are known already."""
+    for start in range(0, len(ids), _ROWS_AT_ONCE):
+        some = ids[start : start + _ROWS_AT_ONCE]
+        rows = image_rows(library, some)
+        for gone in set(some) - {row.id for row in rows}:
+            yield Item(f"photo {gone}", library.path, _GONE, image_id=gone)
+        lacking = set(vectors.missing([row.content_hash for row in rows]))
+        known = stamps(library, [row.id for row in rows if row.content_hash in lacking])
+        stored = iter(vectors.get([row.content_hash for row in rows if row.content_hash not in lacking]))
+        for row in rows:
+            content = row.content_hash
+            vector = None if content in lacking else next(stored)
+            yield Item(row.relative_path, row.path, None, content, known.get(row.id), vector, row.id)
 
 
 def _record(one: Done) -> PhotoRecord:

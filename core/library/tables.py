@@ -241,3 +241,32 @@ class Vector(Base):
     row: Mapped[int]
     group_id: Mapped[int | None]
     """Its near-duplicate group; 0: it has none; ``None``: not compared with the others yet."""
+
+
+class BlindRound(Base):
+    """A person compared two models without knowing which caption is whose. A model is a run's id, or ``starter``."""
+
+    __tablename__ = "blind_round"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    old_model: Mapped[str]
+    new_model: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+class BlindPair(Base):
+    """What both said about one photo, and the answer. The texts stay when the photo goes."""
+
+    __tablename__ = "blind_pair"
+    __table_args__ = (
+        CheckConstraint("answer IN ('old', 'new', 'same')", name="answer"),
+        {"sqlite_with_rowid": False},
+    )
+    round_id: Mapped[int] = mapped_column(ForeignKey("blind_round.id", ondelete="CASCADE"), primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True)
+    image_id: Mapped[int | None] = mapped_column(ForeignKey("image.id", ondelete="SET NULL"), index=True)
+    old_text: Mapped[str]
+    new_text: Mapped[str]
+    new_is_left: Mapped[bool]
+    answer: Mapped[str | None] = mapped_column(String(4))
+    answered_at: Mapped[datetime | None] = mapped_column(UtcTime)

@@ -15,15 +15,21 @@ from gui.models.candidate_model import CandidateModel
 from gui.services import Photo
 from gui.session import Session
 from gui.versions import Earlier
+from gui.views.blind_view import BlindView
 from gui.widgets.basics import ElidedLabel, EmptyState, action_button, button, column, label, relabel, row, tool_button
 from gui.widgets.candidate_list import CandidateList
 from gui.widgets.caption_edit import CaptionEdit
+from gui.widgets.diff_label import DiffLabel
 from gui.widgets.earlier_texts import EarlierTexts
+from gui.widgets.fits_panel import FitsPanel
 from gui.widgets.near_duplicates import NearDuplicates
 from gui.widgets.photo_view import PhotoView
+from gui.widgets.share_preview import SharePreview
 
 if TYPE_CHECKING:
+    from core.library.decided import Decided
     from core.library.records import CaptionRow
+    from gui.comparing import Standing
 
 
 class ReviewView(QWidget):
@@ -37,6 +43,7 @@ class ReviewView(QWidget):
         self._queue = np.empty(0, dtype=np.int64)
         self._photo: Photo | None = None
         self._at = 0
+        self._asked: int | None = None  # the photo that is shown, or will be when it has been read
         self._editing: CaptionRow | None = None
         self._build()
         self.setFocusProxy(self.list)
@@ -47,62 +54,89 @@ class ReviewView(QWidget):
     # -- building ---------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.picture = PhotoView(self._session.pictures)
-        self.name = ElidedLabel("", "muted")
-        self.left = label("", "muted")
-        self.model = CandidateModel(self)
-        self.list = CandidateList(self.model, CandidateDelegate(self))
-        self.list.setAccessibleName(self.tr("Suggestions, the best first"))
-        self.editor = CaptionEdit(self.tr("Write the caption as it should be"))
-        self.editor.setAccessibleName(self.tr("Edit the caption"))
-        self.keys = label("", "small", wrap=True)
-        previous = tool_button("previous", self.tr("Previous photo"), self._actions["review_previous"].trigger)
-        following = tool_button("next", self.tr("Next photo"), self._actions["review_next"].trigger)
-        head = row(previous, following, self.name, self.left, spacing=theme.XS)
-        head.setStretch(2, 1)
-        self.alike = NearDuplicates(self._session)
-        self.changed = label(self.tr("The photo changed after this caption was written."), "warn", wrap=True)
-        self.changed.hide()
-        photo = column(head, self.alike, self.picture, self.changed, spacing=theme.S)
+        self._build_photo()
+        self._build_suggestions()
+        photo = column(self._head(), self.alike, self.picture, self.changed, spacing=theme.S)
         photo.setStretch(2, 1)
-        self.accept_button = action_button(self._actions["accept"], role="primary", text=self.tr("Accept and next"))
-        self.edit_button = action_button(self._actions["edit"], text=self.tr("Edit"), icon_name="edit")
-        self.reject_button = action_button(self._actions["reject"], text=self.tr("Reject all"), icon_name="trash")
-        self.accept_all_button = action_button(self._actions["accept_group"], text="", icon_name="check")
-        self.accept_all_button.hide()
-        buttons = row(self.reject_button, self.edit_button, None, self.accept_button)
-        self.earlier = EarlierTexts(self._session, self._actions["review_earlier"])
-        heading = row(label(self.tr("Suggestions"), "heading"), None, self.earlier.toggle)
-        group = row(None, self.accept_all_button)
-        right = column(heading, self.list, self.earlier, self.editor, buttons, group, self.keys, spacing=theme.S)
-        right.setStretch(1, 1)
-        panel = QWidget()
-        panel.setLayout(right)
-        panel.setMinimumWidth(340)
-        panel.setMaximumWidth(520)
         body = QHBoxLayout()
         body.setSpacing(theme.L)
         body.addLayout(photo, 3)
-        body.addWidget(panel, 2)
+        body.addWidget(self._panel(), 2)
         body.setContentsMargins(0, 0, theme.L, theme.L)
-        work = QWidget()
-        work.setLayout(body)
+        self.work = QWidget()  # the keys of the suggestions work here, and not while two models are compared
+        self.work.setLayout(body)
         self.deliver = button(self.tr("Go to Deliver"), self.go_deliver.emit, role="primary", icon_name="deliver")
         self.train = button(self.tr("Go to Train"), self.go_train.emit, icon_name="train")
         self.nothing = EmptyState("review", "", "", self.train, self.deliver)
         self.pages = QStackedWidget()
-        self.pages.addWidget(work)
+        self.pages.addWidget(self.work)
         self.pages.addWidget(self.nothing)
         self.pages.addWidget(QWidget())  # until it is known what waits
+        self.blind = BlindView(self._session, self._actions)
+        self.whole = QStackedWidget()
+        self.whole.addWidget(self.pages)
+        self.whole.addWidget(self.blind)
+        self.blind_button = action_button(self._actions["blind"], text=self.tr("Compare two models"))
+        self.blind_button.hide()
+        self.today = label("", "muted")
         subtitle = self.tr("Weakest captions first. Your edits become seeds: the next training learns from them.")
-        layout = column(
-            label(self.tr("Review"), "title"), ElidedLabel(subtitle, "muted"), theme.S, self.pages, spacing=2
-        )
+        title = row(label(self.tr("Review"), "title"), None, self.today, self.blind_button, spacing=theme.M)
+        title.setContentsMargins(0, 0, theme.L, 0)
+        layout = column(title, ElidedLabel(subtitle, "muted"), theme.S, self.whole, spacing=2)
         layout.setStretch(3, 1)
         layout.setContentsMargins(theme.L, theme.L, 0, 0)
         self.setLayout(layout)
         self.editor.hide()
         self._tell_keys()
+
+    def _build_photo(self) -> None:
+        self.picture = PhotoView(self._session.pictures)
+        self.name = ElidedLabel("", "muted")
+        self.left = label("", "muted")
+        self.alike = NearDuplicates(self._session)
+        self.changed = label(self.tr("The photo changed after this caption was written."), "warn", wrap=True)
+        self.changed.hide()
+
+    def _head(self) -> QHBoxLayout:
+        previous = tool_button("previous", self.tr("Previous photo"), self._actions["review_previous"].trigger)
+        following = tool_button("next", self.tr("Next photo"), self._actions["review_next"].trigger)
+        head = row(previous, following, self.name, self.left, spacing=theme.XS)
+        head.setStretch(2, 1)
+        return head
+
+    def _build_suggestions(self) -> None:
+        self.model = CandidateModel(self)
+        self.list = CandidateList(self.model, CandidateDelegate(self))
+        self.list.setAccessibleName(self.tr("Suggestions, the best first"))
+        self.editor = CaptionEdit(self.tr("Write the caption as it should be"))
+        self.editor.setAccessibleName(self.tr("Edit the caption"))
+        self.change = DiffLabel()
+        self.keys = label("", "small", wrap=True)
+        self.accept_button = action_button(self._actions["accept"], role="primary", text=self.tr("Accept and next"))
+        self.edit_button = action_button(self._actions["edit"], text=self.tr("Edit"), icon_name="edit")
+        self.reject_button = action_button(self._actions["reject"], text=self.tr("Reject all"), icon_name="trash")
+        self.accept_all_button = action_button(self._actions["accept_group"], text="", icon_name="check")
+        self.accept_all_button.hide()
+        self.earlier = EarlierTexts(self._session, self._actions["review_earlier"])
+        self.fits = FitsPanel(self._session, self._actions["review_fits"])
+        self.preview = SharePreview(self._session, self._actions["accept_group"])
+
+    def _panel(self) -> QWidget:
+        """The suggestions and what can be done with them."""
+        self.buttons = QWidget()  # one question at a time: not while the preview asks
+        self.buttons.setLayout(row(self.reject_button, self.edit_button, None, self.accept_button))
+        heading = row(label(self.tr("Suggestions"), "heading"), None, self.fits.toggle, self.earlier.toggle)
+        group = row(None, self.accept_all_button)
+        right = column(
+            heading, self.list, self.fits, self.earlier, self.editor, self.change, self.buttons, group, self.preview,
+            self.keys, spacing=theme.S,
+        )  # fmt: skip
+        right.setStretch(1, 1)
+        panel = QWidget()
+        panel.setLayout(right)
+        panel.setMinimumWidth(340)
+        panel.setMaximumWidth(520)
+        return panel
 
     def _connect(self) -> None:
         self._session.data_changed.connect(self.reload)
@@ -110,7 +144,14 @@ class ReviewView(QWidget):
         self._session.opened.connect(self._new_library)
         self.editor.submitted.connect(self._finish_edit)
         self.editor.escaped.connect(self._leave_edit)
+        self.editor.textChanged.connect(self._show_change)
         self.alike.changed.connect(self._show_group)
+        self.preview.refused.connect(self._leave_preview)
+        self.list.selectionModel().currentChanged.connect(lambda *_: self._chosen())
+        self.blind.closed.connect(self._leave_blind)
+        self.blind.standing_changed.connect(self._show_standing)
+        self._actions["blind"].triggered.connect(lambda _checked=False: self.compare())
+        self.addAction(self._actions["blind"])
         self.earlier.chosen.connect(self._use_again)
         self.list.doubleClicked.connect(lambda _index: self.edit())
         for name, handler in (
@@ -123,9 +164,10 @@ class ReviewView(QWidget):
             *((f"pick_{n}", lambda n=n: self.pick(n)) for n in range(1, 10)),
         ):
             self._actions[name].triggered.connect(lambda _checked=False, handler=handler: handler())
-            self.addAction(self._actions[name])
-        self.addAction(self._actions["review_earlier"])
-        self.picture.obey(self._actions, "review", self)
+            self.work.addAction(self._actions[name])
+        for name in ("review_earlier", "review_fits"):
+            self.work.addAction(self._actions[name])
+        self.picture.obey(self._actions, "review", self.work)
 
     # -- the queue --------------------------------------------------------------------------------------------------
 
@@ -135,8 +177,10 @@ class ReviewView(QWidget):
 
     def reload(self) -> None:
         def read() -> None:
-            here = self.current_id
+            here = self._asked
             self._session.read(lambda service: service.to_review(here), self._set_queue, key="review-queue")
+            self._session.read(lambda service: service.decided_today(), self._show_today, key="review-today")
+            self.blind.refresh()
 
         self._session.after_writes(read)
 
@@ -154,8 +198,48 @@ class ReviewView(QWidget):
             self._at = (self._at + by) % len(self._queue)
             self._load()
 
+    # -- two models -------------------------------------------------------------------------------------------------
+
+    def compare(self) -> None:
+        """Ask which of two models' captions are better, without saying whose they are."""
+        self.keep()
+        self._leave_edit()
+        self.whole.setCurrentWidget(self.blind)
+        self._offer_blind()
+        self.blind.open()
+        self.blind.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _leave_blind(self) -> None:
+        self.blind.close_round()
+        self.whole.setCurrentWidget(self.pages)
+        self._offer_blind()
+        if self.isVisible():
+            self.list.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _show_standing(self, standing: Standing) -> None:
+        going_on = standing.going_on
+        self._actions["blind"].setEnabled(standing.possible or going_on is not None)
+        self._offer_blind()
+        text = self.tr("Compare two models")
+        if going_on is not None:
+            done, total = words.count(going_on.next_place), words.count(len(going_on.pairs))
+            text = self.tr("Go on comparing ({n} of {all})").format(n=done, all=total)
+        relabel(self.blind_button, text)
+
+    def _offer_blind(self) -> None:
+        """Not while it is what is shown."""
+        suggestions = self.whole.currentWidget() is self.pages
+        self.blind_button.setVisible(suggestions and self._actions["blind"].isEnabled())
+
+    def _show_today(self, decided: Decided) -> None:
+        parts = [
+            self.tr("{n} accepted today").format(n=words.count(decided.accepted)) if decided.accepted else "",
+            self.tr("{n} rejected today").format(n=words.count(decided.rejected)) if decided.rejected else "",
+        ]
+        self.today.setText(" · ".join(part for part in parts if part))
+
     def _new_library(self) -> None:
-        self._photo = None
+        self._photo = self._asked = None
         self._at = 0
         self._leave_edit()
         self._set_queue(np.empty(0, dtype=np.int64))
@@ -168,7 +252,7 @@ class ReviewView(QWidget):
 
     def _set_queue(self, queue: np.ndarray) -> None:
         """Stay at the photo that is shown while it is in the queue, else at its place in it."""
-        here = self.current_id
+        here = self._asked
         self._queue = queue
         at = np.flatnonzero(queue == here) if here is not None else []
         self._at = int(at[0]) if len(at) else min(self._at, max(0, len(queue) - 1))
@@ -180,10 +264,12 @@ class ReviewView(QWidget):
             self._load()
         else:
             self.keep()
-            self._photo = None
+            self._photo = self._asked = None
             self.picture.clear()
             self.earlier.show_for(None)
             self.alike.show_for(None)
+            self.fits.show_for(None)
+            self.preview.hide()
             self._say_nothing()
         self.left.setText(words.counted(len(queue), self.tr("photo left"), self.tr("photos left")))
 
@@ -205,7 +291,7 @@ class ReviewView(QWidget):
             self.nothing.say(self.tr("No suggestions yet"), text)
 
     def _load(self) -> None:
-        image_id = int(self._queue[self._at])
+        image_id = self._asked = int(self._queue[self._at])
         self._session.read(lambda service: service.photo(image_id), self.show_photo, key="review-photo")
 
     def show_photo(self, photo: Photo | None) -> None:
@@ -223,19 +309,28 @@ class ReviewView(QWidget):
         if other:
             self.keep()
             self._leave_edit()
+            self.preview.hide()
         if self._editing is None:
             self.pick(1)
         enabled = bool(shown)
         for name in ("accept", "edit", "reject"):
             self._actions[name].setEnabled(enabled)
         self._show_group()
+        self.fits.show_for(self.model.caption(self.list.currentIndex().row()))
+
+    def _chosen(self) -> None:
+        """Another suggestion is the chosen one."""
+        self.preview.hide()
+        self._show_group()
+        self.fits.show_for(self.model.caption(self.list.currentIndex().row()))
 
     def _show_group(self) -> None:
         """Offer to accept for all, where there are others that have no caption yet."""
         photos = 1 + len(self.alike.waiting)
         offered = photos > 1 and self.model.rowCount() > 0
         self._actions["accept_group"].setEnabled(offered)
-        self.accept_all_button.setVisible(offered)
+        self.accept_all_button.setVisible(offered and self.preview.isHidden())
+        self.buttons.setVisible(self.preview.isHidden())
         relabel(self.accept_all_button, self.tr("Accept for all {n}").format(n=words.count(photos)))
 
     # -- deciding ---------------------------------------------------------------------------------------------------
@@ -260,15 +355,31 @@ class ReviewView(QWidget):
         self._go_on()
 
     def accept_group(self) -> None:
-        """The same for its near-duplicates too, except those that have an accepted caption: one step."""
+        """The same for its near-duplicates too, except those that have an accepted caption: one step.
+
+        The first time these photos are shown, the second time it is done.
+        """
         caption = self.model.caption(self.list.currentIndex().row())
         editing = self._editing is not None
-        if caption is None or not self.alike.waiting or (editing and not self.editor.text):
+        photo, waiting = self._photo, self.alike.waiting
+        if caption is None or photo is None or not waiting or (editing and not self.editor.text):
+            return
+        if self.preview.isHidden():
+            text = self.editor.text if editing else caption.text
+            self.preview.ask(text, photo.image, self.alike.photos, waiting)
+            self._show_group()
             return
         chosen = caption if self._editing is None else self._editing
-        self._session.commands.share(chosen.id, self.alike.waiting, self.editor.text if editing else None)
+        self._session.commands.share(chosen.id, waiting, self.editor.text if editing else None)
+        self._leave_preview()
         self._leave_edit()
         self._go_on()
+
+    def _leave_preview(self) -> None:
+        self.preview.hide()
+        self._show_group()
+        focus = self.list if self._editing is None else self.editor
+        focus.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def reject(self) -> None:
         """Reject every suggestion for this photo and show the next one; undo brings them back."""
@@ -280,6 +391,9 @@ class ReviewView(QWidget):
         self._go_on()
 
     def edit(self) -> None:
+        if self.preview.isVisible():  # Enter says yes to what is asked there
+            self.accept_group()
+            return
         caption = self.model.caption(self.list.currentIndex().row())
         if caption is None:
             return
@@ -287,9 +401,20 @@ class ReviewView(QWidget):
             self.keep()
             self._editing = caption
             self.editor.set_text(caption.text)
+        self._show_change()
         self.editor.show()
         self.editor.setFocus(Qt.FocusReason.ShortcutFocusReason)
         self._tell_keys()
+
+    def _show_change(self) -> None:
+        """What the edit has changed so far; photos that were shown for it are asked about again."""
+        before = self._editing
+        self.change.show_change(
+            before.text if before is not None else "", self.editor.text if before is not None else ""
+        )
+        if not self.preview.isHidden():
+            self.preview.hide()
+            self._show_group()
 
     def _finish_edit(self) -> None:
         editing = self._editing
@@ -322,6 +447,7 @@ class ReviewView(QWidget):
         if self._editing is not None:
             self._editing = None
             self.editor.hide()
+            self.change.hide()
             self.list.setFocus(Qt.FocusReason.OtherFocusReason)
             self._tell_keys()
 
@@ -332,7 +458,7 @@ class ReviewView(QWidget):
             return
         rest = self._queue[self._queue != here]
         self._at = self._at if self._at < len(rest) else 0
-        self._photo = None
+        self._photo = self._asked = None
         self._set_queue(rest)
 
     def _tell_keys(self) -> None:

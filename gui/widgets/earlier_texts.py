@@ -12,6 +12,7 @@ from gui import theme, words
 from gui.session import Session
 from gui.versions import Earlier
 from gui.widgets.basics import action_button, button, column, label, relabel, row
+from gui.widgets.diff_label import DiffLabel
 
 SHOWN = 30
 HEIGHT = 168
@@ -113,7 +114,9 @@ class EarlierTexts(QScrollArea):
         again.setObjectName("again")
         again.setAccessibleName(self.tr("Use this again: {text}").format(text=text.text))
         foot = row(label(told(text), "small"), again, None, spacing=theme.M)
-        return column(label(text.text, wrap=True), foot, spacing=2)
+        change = DiffLabel()
+        change.show_change(text.text, text.after)
+        return column(label(text.text, wrap=True), change, foot, spacing=2)
 
 
 def told(text: Earlier) -> str:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QRect, QSize, Signal
-from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QSizePolicy, QWidget
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QWidget
 
 from gui import theme, words
-from gui.paint import draw_rounded, fit
 from gui.services import Photo
 from gui.session import Session
-from gui.theme import colour
-from gui.thumbnails import Thumbnails
 from gui.widgets.basics import ElidedLabel, row
+from gui.widgets.photo_strip import PhotoStrip
 
-SIDE = 48
 SHOWN = 8
 
 
@@ -31,7 +27,7 @@ class NearDuplicates(QWidget):
         self._image_id: int | None = None
         self.photos: tuple[Photo, ...] = ()
         self.text = ElidedLabel("", "muted")
-        self._pictures = _Pictures(session.thumbnails)
+        self._pictures = PhotoStrip(session.thumbnails, self.tr("Near-duplicates"))
         layout = row(self._pictures, self.text, spacing=theme.M)
         layout.setStretch(1, 1)
         self.setLayout(layout)
@@ -62,43 +58,6 @@ class NearDuplicates(QWidget):
         if captioned:
             parts.append(self.tr("{n} with a caption already").format(n=words.count(captioned)))
         self.text.set_text(self.tr("and {photos}").format(photos=", ".join(parts)))
-        self._pictures.show_photos(self.photos[:SHOWN])
+        self._pictures.show_photos([photo.image for photo in self.photos[:SHOWN]])
         self.setVisible(bool(photos))
         self.changed.emit()
-
-
-class _Pictures(QWidget):
-    """Small pictures in a line."""
-
-    def __init__(self, thumbnails: Thumbnails) -> None:
-        super().__init__()
-        self._thumbnails = thumbnails
-        self._photos: tuple[Photo, ...] = ()
-        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-        self.setAccessibleName(self.tr("Near-duplicates"))
-        thumbnails.ready.connect(self._arrived)
-
-    def show_photos(self, photos: tuple[Photo, ...]) -> None:
-        self._photos = photos
-        names = "\n".join(photo.image.relative_path for photo in photos)
-        self.setToolTip(names)
-        self.setAccessibleDescription(names)
-        self.updateGeometry()
-        self.update()
-
-    def sizeHint(self) -> QSize:
-        number = len(self._photos)
-        return QSize(max(0, number * SIDE + (number - 1) * theme.XS), SIDE)
-
-    def _arrived(self, _image_id: int) -> None:
-        self.update()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        for at, photo in enumerate(self._photos):
-            room = QRect(at * (SIDE + theme.XS), 0, SIDE, SIDE)
-            pixmap = self._thumbnails.pixmap(photo.image)
-            if pixmap is None:
-                painter.fillRect(room, colour("sunken"))
-            else:
-                draw_rounded(painter, pixmap, fit(pixmap.size(), room), 4)

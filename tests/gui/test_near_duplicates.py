@@ -68,6 +68,8 @@ def test_the_queue_has_one_of_them_and_says_how_many_more(reviewing):
 def test_accepting_for_all_is_one_step_and_leaves_captions_of_the_person_alone(qtbot, reviewing):
     window, review, ids = reviewing
     press(qtbot, window, Qt.Key.Key_Return, CTRL | SHIFT)
+    assert captions(window, ids[0]) == {("thing 0", "candidate", False)}, "first it is asked"
+    press(qtbot, window, Qt.Key.Key_Return, CTRL | SHIFT)
     assert captions(window, ids[0]) == {("thing 0", "accepted", False)}
     for at in (1, 2):
         assert captions(window, ids[at]) == {("thing 0", "accepted", False), (f"thing {at}", "candidate", False)}
@@ -80,11 +82,46 @@ def test_accepting_for_all_is_one_step_and_leaves_captions_of_the_person_alone(q
     assert captions(window, ids[0]) == {("thing 0", "candidate", False)}
 
 
+def test_the_photos_are_shown_before_it_is_done(qtbot, reviewing):
+    window, review, ids = reviewing
+    press(qtbot, window, Qt.Key.Key_Return, CTRL | SHIFT)
+    preview = review.preview
+    assert preview.isVisible() and not review.accept_all_button.isVisible() and not review.buttons.isVisible()
+    assert [photo.id for photo in preview.strip.photos] == ids[:3], "the captioned one is none of them"
+    assert "“thing 0” will be accepted for these 3 photos" in preview.text.text()
+    assert preview.left_alone.isVisible() and preview.left_alone.text().endswith(" 1.")
+    assert "photo1.png" in preview.strip.accessibleDescription()
+    assert preview.yes.hasFocus()
+    press(qtbot, window, Qt.Key.Key_Escape, Qt.KeyboardModifier.NoModifier)
+    assert not preview.isVisible() and review.accept_all_button.isVisible() and review.list.hasFocus()
+    press(qtbot, window, Qt.Key.Key_Return, CTRL | SHIFT)
+    review.step(1)
+    settle(qtbot, window)
+    assert not preview.isVisible(), "another photo: what was asked is forgotten"
+    assert captions(window, ids[0]) == {("thing 0", "candidate", False)}
+
+
+def test_typing_on_asks_again(qtbot, reviewing):
+    window, review, ids = reviewing
+    press(qtbot, window, Qt.Key.Key_Return, Qt.KeyboardModifier.NoModifier)
+    QTest.keyClicks(review.editor, " here")
+    press(qtbot, window, Qt.Key.Key_Return, CTRL | SHIFT)
+    assert review.preview.isVisible()
+    review.editor.setFocus()
+    QTest.keyClicks(review.editor, " and there")
+    assert not review.preview.isVisible()
+    press(qtbot, window, Qt.Key.Key_Return, CTRL | SHIFT)
+    assert "“thing 0 here and there”" in review.preview.text.text()
+    assert captions(window, ids[0]) == {("thing 0", "candidate", False)}
+
+
 def test_an_edit_is_given_to_all_in_one_step_too(qtbot, reviewing):
     window, review, ids = reviewing
     press(qtbot, window, Qt.Key.Key_Return, Qt.KeyboardModifier.NoModifier)
     QTest.keyClicks(review.editor, " in the sun")
     press(qtbot, window, Qt.Key.Key_Return, CTRL | SHIFT)
+    assert "“thing 0 in the sun”" in review.preview.text.text()
+    press(qtbot, window, Qt.Key.Key_Return, Qt.KeyboardModifier.NoModifier)  # Enter says yes
     assert captions(window, ids[0]) == {("thing 0 in the sun", "accepted", True)}
     assert ("thing 0 in the sun", "accepted", False) in captions(window, ids[2])
     window.undo()

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from core.library import edits, ledger, runs, splits
+from core.library import blind_rounds, edits, ledger, runs, splits
 from core.library.candidates import add_candidates
 from core.library.db import SCHEMA_VERSION
 from core.library.records import ScoreRow
@@ -40,6 +40,9 @@ def fill(folder: Path) -> Path:
         edits.undo(library)
         write_scores(library, "e" * 64, {written[2][1]: ScoreRow(0.5, 1, 3, 2.0, 0.1)}, gallery_version="v1")
         splits.split_seeds(library, fraction=0.5)
+        said = [blind_rounds.SaidByBoth(2, "a kite", "two kites"), blind_rounds.SaidByBoth(3, "a sea", "a grey sea")]
+        compared = blind_rounds.begin_round(library, "starter", run.id, said, seed=1)
+        blind_rounds.answer(library, compared, 0, "left")
         with library.writing() as session:
             connection = session.connection()
             connection.exec_driver_sql(
