@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from core.encoders.encoder import Encoder
+from core.encoders.load import load_encoder
 from core.errors import UserError
 from core.evaluation_photos import Rows, score_photos
 from core.exchange.evaluation_files import pair, read_predictions, read_references
@@ -82,7 +83,7 @@ class EvaluateReport:
 def evaluate_job(
     ctx: JobContext, request: EvaluateRequest, load: Callable[[str], Encoder] | None = None
 ) -> EvaluateReport:
-    """Score a predictions file. ``load`` gives the encoder of a name (default: the open_clip one)."""
+    """Score a predictions file. ``load`` gives the encoder of a name (default: :func:`load_encoder`)."""
     predictions = read_predictions(request.predictions)
     references = read_references(request.references, request.split)
     frequencies = load_frequencies(request.document_frequencies) if request.document_frequencies else None
@@ -96,7 +97,7 @@ def evaluate_job(
     names = list(pairs)
     seeds = [text for group in references.values() for text in group]
     rows = Rows(names, [predictions.captions[n] for n in names], [references[pairs[n]] for n in names], seeds)
-    encoder = (load or _open_clip)(request.encoder) if request.images else None
+    encoder = (load or load_encoder)(request.encoder) if request.images else None
     ctx.progress(0, None, f"Comparing {len(names)} captions with their references")
     report = EvaluateReport(
         scored=len(names),
@@ -218,9 +219,3 @@ def _fine(report: EvaluateReport, captions: Mapping[str, str], rows: Sequence[Fi
     report.labels["fine_overall_cider"] = label_of_scored(scores.photos)
     if incomplete:
         report.left_out["FineCapEval rows"] = f"FineCapEval: {incomplete:,} rows in which a field is empty"
-
-
-def _open_clip(name: str) -> Encoder:
-    from core.encoders.open_clip_encoder import load_encoder
-
-    return load_encoder(name)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.encoders.encoder import Encoder
+from core.encoders.load import load_encoder
 from core.jobs import JobContext
 from core.library.records import CaptionRow, ScoreRow
 from core.metrics.clip_score import clip_s
@@ -293,8 +294,6 @@ def _encoder(library: Library, request: RankRequest) -> Encoder:
         from core.onnx.session import open_bundle
 
         return open_bundle(request.bundle).encoder
-    from core.encoders.open_clip_encoder import load_encoder
-
     return load_encoder(request.encoder or library_encoder(library))
 
 

@@ -25,10 +25,12 @@ _WORDS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from core.exchange.formats import known_formats
+
     parser.add_argument("library", metavar="LIB", type=Path, help="the library folder, NAME.seedcap")
     parser.add_argument(
         "--format",
-        choices=("txt", "jsonl", "csv", "coco", "xmp", "metadata"),
+        choices=known_formats(),
         default="txt",
         help="txt: a file beside each photo (default); xmp: merged into XMP sidecars; "
         "metadata: inside the photos, through ExifTool",

@@ -11,6 +11,7 @@ from core.batch.bundles import starter_folder
 from core.batch.doubts import model_doubts
 from core.encoders.embed import embed_library
 from core.encoders.encoder import Encoder
+from core.encoders.load import load_encoder
 from core.encoders.search import cover, top_k
 from core.encoders.store import VectorStore, stored_encoders
 from core.errors import UserError
@@ -153,7 +154,7 @@ def doubt_weights(vectors: np.ndarray, asked: np.ndarray, doubts: np.ndarray) ->
 def library_encoder(library: Library) -> Encoder:
     """The encoder that this library is captioned and searched with: its current run's, else the starter's.
 
-    Taken from an exported bundle where there is one (no torch then), else loaded with open_clip.
+    Taken from an exported bundle where there is one (no torch then), else loaded by its name.
     """
     run = current_run(library)
     name = encoder_name(run)
@@ -162,8 +163,6 @@ def library_encoder(library: Library) -> Encoder:
         bundle = _bundled(starter_folder())
     if bundle is not None:
         return bundle
-    from core.encoders.open_clip_encoder import load_encoder
-
     return load_encoder(name)
 
 

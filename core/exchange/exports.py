@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,14 +14,12 @@ from core.exchange.formats import Captioned
 from core.exchange.history import UndoReport, undo_last_export
 from core.exchange.plan import (
     FIELDS,
-    FORMATS,
     MAX_CHANGES,
     Action,
     ExportItem,
     ExportPlan,
     ExportReport,
     FieldChange,
-    Format,
     MetadataOptions,
     Which,
     is_blank,
@@ -37,24 +35,17 @@ from core.library.records import CaptionRow, ImageRow
 from core.library.rewritten import same_pixels
 
 __all__ = [
-    "FORMATS", "ExportItem", "ExportPlan", "ExportReport", "MetadataOptions", "plan_export", "undo_export",
-    "write_export",
+    "ExportItem", "ExportPlan", "ExportReport", "MetadataOptions", "plan_export", "undo_export", "write_export",
 ]  # fmt: skip
 
 ONLY_ACCEPTED, NO_CAPTIONS = "only accepted", "no captions"
 """Topics of the errors that there is nothing to export."""
-_FILE_NAMES = {"jsonl": "metadata.jsonl", "csv": "captions.csv", "coco": "captions_coco.json"}
-_TEXTS: dict[str, Callable[[Captioned, bool], str]] = {
-    "jsonl": formats.jsonl,
-    "csv": formats.table,
-    "coco": formats.coco,
-}
 _OUR_COLUMNS = {"author", "state", "seed", "run", "score", "captions", "text"}
 
 
 def plan_export(
     library: Library,
-    format: Format,
+    format: str,
     out: Path | None = None,
     *,
     which: Which = "accepted",
@@ -64,13 +55,14 @@ def plan_export(
     """What an export would write, nothing being written yet.
 
     ``txt`` and ``xmp``: a file beside each photo, or the same tree below ``out``; ``txt`` a caption a line, best first,
-    ``xmp`` merged into what is there. ``jsonl``, ``csv``, ``coco``: one file ``out`` (or in the folder ``out``; by
-    default in the photo folder). ``metadata``: into the photos themselves, through ExifTool. ``which``: accepted
+    ``xmp`` merged into what is there. ``jsonl``, ``csv``, ``coco`` and whatever else stands in
+    :data:`core.exchange.formats.WHOLE_FILES`: one file ``out`` (or in the folder ``out``; by default in the photo
+    folder). ``metadata``: into the photos themselves, through ExifTool. ``which``: accepted
     captions only, or for photos without one the ``best`` candidate. Only with ``overwrite`` are other words replaced.
     """
     metadata = metadata or MetadataOptions()
-    if format not in FORMATS:
-        raise UserError(f"There is no export format {format!r}.", f"Choose one of {', '.join(FORMATS)}.")
+    if format not in (known := formats.known_formats()):
+        raise UserError(f"There is no export format {format!r}.", f"Choose one of {', '.join(known)}.")
     if not metadata.fields or not set(metadata.fields) <= set(FIELDS):
         raise UserError(f"There are no such fields: {', '.join(metadata.fields)}.", f"Choose of {', '.join(FIELDS)}.")
     _refuse_inside_a_library(out)
@@ -139,7 +131,7 @@ def _captioned(library: Library, photos: Sequence[ImageRow], which: Which) -> li
     return captioned
 
 
-def _notes(format: Format, captioned: Captioned) -> Iterator[str]:
+def _notes(format: str, captioned: Captioned) -> Iterator[str]:
     if format == "txt" and (broken := sum(formats.with_line_breaks(captions) for _, captions in captioned)):
         yield f"{broken:,} captions have line breaks, which become spaces: a text file holds a caption a line."
     if format == "csv" and (formulas := sum(formats.like_formulas(captions) for _, captions in captioned)):
@@ -205,20 +197,21 @@ def _said(path: Path) -> str:
         return "(no text)"
 
 
-def _single_file(format: Format, out: Path | None, roots: Sequence[Path]) -> Path:
+def _single_file(format: str, out: Path | None, roots: Sequence[Path]) -> Path:
+    name = formats.WHOLE_FILES[format].file_name
     if out is not None and not out.is_dir():
         if out.suffix.lower() in SUFFIXES:
-            raise UserError(f"{out} has the name of a photo.", f"Choose a name like {_FILE_NAMES[format]}.")
+            raise UserError(f"{out} has the name of a photo.", f"Choose a name like {name}.")
         return out
     if out is None and len(roots) != 1:
         raise UserError("The library has photos in several folders.", "Say where to write the file.", topic="no out")
-    return (out or roots[0]) / _FILE_NAMES[format]
+    return (out or roots[0]) / name
 
 
 def _one_file(
-    format: Format, captioned: Captioned, path: Path, several: bool, overwrite: bool, refused: list[tuple[Path, str]]
+    format: str, captioned: Captioned, path: Path, several: bool, overwrite: bool, refused: list[tuple[Path, str]]
 ) -> Iterator[ExportItem]:
-    text = _TEXTS[format](captioned, several)
+    text = formats.WHOLE_FILES[format].text(captioned, several)
     planned = _planned(path, text, overwrite, refused)
     if planned is None:
         return

@@ -1,4 +1,4 @@
-"""Captions as the text of a file: txt, JSON Lines, CSV and COCO."""
+"""Captions as the text of a file: a text file beside each photo, or all in one: JSON Lines, CSV and COCO."""
 
 from __future__ import annotations
 
@@ -6,14 +6,50 @@ import csv
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from core.exchange.plan import OTHER_FORMATS
 from core.library.records import CaptionRow, ImageRow
 
 Captioned = Sequence[tuple[ImageRow, list[CaptionRow]]]
+WholeText = Callable[[Captioned, bool], str]
 _LINE_BREAKS = re.compile(r"\s*[\r\n]+\s*")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True)
+class WholeFile:
+    """A format that is one file for all photos: what it is called where nobody says otherwise, and its text."""
+
+    file_name: str
+    text: WholeText
+
+
+WHOLE_FILES: dict[str, WholeFile] = {}
+"""The formats of one file by name; :func:`whole_file` adds one."""
+
+
+def whole_file(name: str, file_name: str) -> Callable[[WholeText], WholeText]:
+    """Make a function the export format ``name``; ``docs/extending.md`` shows how, step by step.
+
+    The function takes photos with their captions, best first, and whether the photos lie in several folders, which
+    decides what :func:`file_name` calls them. Preview, writing and undo need nothing of their own.
+    """
+    if name in (*WHOLE_FILES, *OTHER_FORMATS):
+        raise ValueError(f"there is a format '{name}' already")
+
+    def added(text: WholeText) -> WholeText:
+        WHOLE_FILES[name] = WholeFile(file_name, text)
+        return text
+
+    return added
+
+
+def known_formats() -> tuple[str, ...]:
+    """All that ``export`` writes."""
+    return (*WHOLE_FILES, *OTHER_FORMATS)
 
 
 def sidecar_text(captions: Sequence[CaptionRow]) -> str:
@@ -34,6 +70,7 @@ def file_name(photo: ImageRow, several_folders: bool) -> str:
     return str(photo.path) if several_folders else photo.relative_path
 
 
+@whole_file("jsonl", "metadata.jsonl")
 def jsonl(captioned: Captioned, several_folders: bool) -> str:
     """A line a photo; ``file_name`` and ``text`` are what Hugging Face's image folders look for."""
     return "".join(
@@ -67,6 +104,7 @@ def _json_line(value: dict[str, Any]) -> str:
     return text + "\n"
 
 
+@whole_file("csv", "captions.csv")
 def table(captioned: Captioned, several_folders: bool) -> str:
     """A row a caption. Texts stand there as they are, also those that begin like a spreadsheet's formula: a mark
     before them would be read as part of the caption by everything else (docs/decisions/0016)."""
@@ -83,6 +121,7 @@ def table(captioned: Captioned, several_folders: bool) -> str:
     return stream.getvalue()
 
 
+@whole_file("coco", "captions_coco.json")
 def coco(captioned: Captioned, several_folders: bool) -> str:
     images = [
         {"id": photo.id, "file_name": file_name(photo, several_folders), "width": photo.width, "height": photo.height}

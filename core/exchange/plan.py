@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-Format = Literal["txt", "jsonl", "csv", "coco", "xmp", "metadata"]
 Which = Literal["accepted", "best"]
 Action = Literal["create", "merge", "same", "replace", "keep"]
 SidecarName = Literal["full", "stem"]
 FIELDS = ("description", "alt-text")
-FORMATS: tuple[Format, ...] = ("txt", "jsonl", "csv", "coco", "xmp", "metadata")
+OTHER_FORMATS = ("txt", "xmp", "metadata")
+"""Formats of a file a photo; those that are one file for all stand in :mod:`core.exchange.formats`."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class ExportPlan:
     ``refused``: files that can be neither read nor written, and why; ``notes``: sentences about what the format cannot
     carry, or what to mind."""
 
-    format: Format
+    format: str
     items: tuple[ExportItem, ...]
     photos: int
     without: int

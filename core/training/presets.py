@@ -50,7 +50,7 @@ class RewardWeights:
 
     ``clip_s`` and ``contrastive`` are about the photo; ``ref_clip_s`` and ``cider`` compare with the seeds of the photo
     itself and say nothing of photos without seeds; ``fluency`` and ``grammar`` are about the sentence alone; the others
-    are penalties. All stand in :mod:`core.training.rewards`.
+    are penalties. All stand in :mod:`core.training.rewards`. ``added``: weights of rewards that have no field here.
     """
 
     clip_s: float = 1.0
@@ -64,6 +64,24 @@ class RewardWeights:
     bad_ending: float = 0.2
     no_end: float = 0.3
     length: float = 0.2
+    added: Mapping[str, float] = field(default_factory=dict, hash=False)
+
+    def of(self, name: str) -> float:
+        """The weight of this reward; 0 where it has none."""
+        return self.added.get(name, 0.0) if name not in _WEIGHTS else getattr(self, name)
+
+    def named(self) -> dict[str, float]:
+        """All weights but those of 0, by the reward's name."""
+        return {name: weight for name in (*_WEIGHTS, *self.added) if (weight := self.of(name))}
+
+    def with_weights(self, weights: Mapping[str, float]) -> RewardWeights:
+        """The same with these weights in place of the rewards' own."""
+        own = {name: weight for name, weight in weights.items() if name in _WEIGHTS}
+        added = {name: weight for name, weight in weights.items() if name not in _WEIGHTS}
+        return replace(self, **own, added={**self.added, **added})
+
+
+_WEIGHTS = tuple(one.name for one in fields(RewardWeights) if one.name != "added")
 
 
 Method = Literal["auto", "leave-one-out", "self-critical", "straight-through", "best-of-n", "dico"]
@@ -351,7 +369,19 @@ def with_overrides(preset: Preset, overrides: Mapping[str, object]) -> Preset:
     return changed
 
 
+def _reweighted(weights: RewardWeights, path: list[str], name: str, value: object) -> RewardWeights:
+    """Any reward can get a weight, whether or not it has a field."""
+    from core.training.rewards import REWARDS  # here, as rewards are weighed by what this module defines
+
+    reward = ".".join(path)
+    if reward not in REWARDS:
+        raise UserError(f"There is no setting '{name}'.", f"Here are: {', '.join(REWARDS)}.")
+    return weights.with_weights({reward: cast(float, _converted(weights.of(reward), name, value))})
+
+
 def _changed(settings: Any, path: list[str], name: str, value: object) -> Any:
+    if isinstance(settings, RewardWeights):
+        return _reweighted(settings, path, name, value)
     known = is_dataclass(settings) and not isinstance(settings, type)
     names = [one.name for one in fields(settings)] if known else []
     if path[0] not in names:

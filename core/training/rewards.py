@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from core.errors import UserError
 from core.metrics.clip_score import clip_s, row_cosines
 from core.metrics.contrastive import log_sum_exp
 from core.metrics.guards import ends_badly, immediate_repeats, repeats
@@ -51,12 +52,39 @@ class RewardContext:
 Reward = Callable[[Sequence[str], RewardContext], np.ndarray]
 
 
+@dataclass(frozen=True)
+class KnownReward:
+    """``score`` gives ``[R]``, the higher the better. The weight of a ``penalty`` is in units of its own; any other
+    reward may be divided by its spread (:mod:`core.training.scoring`)."""
+
+    score: Reward
+    penalty: bool
+
+
+REWARDS: dict[str, KnownReward] = {}
+"""All rewards by the names that weights and settings have for them; :func:`reward` adds one."""
+
+
+def reward(name: str, *, penalty: bool = False) -> Callable[[Reward], Reward]:
+    """Make a function the reward ``name``; ``docs/extending.md`` shows how, step by step."""
+    if name in REWARDS or not name.isidentifier():
+        raise ValueError(f"'{name}' is taken, or no name for a reward")
+
+    def added(score: Reward) -> Reward:
+        REWARDS[name] = KnownReward(score, penalty)
+        return score
+
+    return added
+
+
+@reward("clip_s")
 def clip_score(captions: Sequence[str], context: RewardContext) -> np.ndarray:
     """CLIP-S = 2.5·max(cos, 0)."""
     own = np.repeat(context.images, context.samples, axis=0)
     return clip_s(row_cosines(own, context.texts))
 
 
+@reward("contrastive")
 def contrastive(captions: Sequence[str], context: RewardContext) -> np.ndarray:
     """Mean of log p(photo | caption) over the photos of the batch and log p(caption | photo) over its captions.
 
@@ -71,48 +99,57 @@ def contrastive(captions: Sequence[str], context: RewardContext) -> np.ndarray:
     return np.clip(both.reshape(-1), -4.0, 0.0)
 
 
+@reward("ref_clip_s")
 def ref_clip_score(captions: Sequence[str], context: RewardContext) -> np.ndarray:
     """RefCLIP-S with the seeds of the caption's photo as references; 0 for all captions of a photo without any."""
     references = needed(context.references, "references")
     return references.ref_clip_s(clip_score(captions, context), context.texts, context.labelled_rows())
 
 
+@reward("cider")
 def cider(captions: Sequence[str], context: RewardContext) -> np.ndarray:
     """CIDEr-D (0..10) against the seeds of the caption's photo; 0 for all captions of a photo without any."""
     return needed(context.references, "references").cider_d(captions, context.labelled_rows())
 
 
+@reward("fluency")
 def fluency(captions: Sequence[str], context: RewardContext) -> np.ndarray:
     """min(0, mean log p - usual): nats per token by which a caption is less usual than nearly all seeds."""
     return np.minimum(0.0, needed(context.log_p, "log_p") - context.usual)
 
 
+@reward("grammar")
 def grammar(captions: Sequence[str], context: RewardContext) -> np.ndarray:
     """The probability, 0..1, that the caption is a sentence and not a spoiled one."""
     return np.asarray(needed(context.grammatical, "grammatical"), np.float64)
 
 
+@reward("repetition", penalty=True)
 def repetition(captions: Sequence[str], context: RewardContext) -> np.ndarray:
     """-(2·repeated trigrams + repeated bigrams) of each caption."""
     words = [tokenize(caption) for caption in captions]
     return -np.array([2.0 * repeats(row, 3) + repeats(row, 2) for row in words])
 
 
+@reward("stutter", penalty=True)
 def stutter(captions: Sequence[str], context: RewardContext) -> np.ndarray:
     """-(words that follow themselves)."""
     return -np.array([float(immediate_repeats(tokenize(caption))) for caption in captions])
 
 
+@reward("bad_ending", penalty=True)
 def bad_ending(captions: Sequence[str], context: RewardContext) -> np.ndarray:
     """-1 for a caption whose last word leaves it open ("a dog with a")."""
     return -np.array([float(ends_badly(tokenize(caption))) for caption in captions])
 
 
+@reward("no_end", penalty=True)
 def no_end(captions: Sequence[str], context: RewardContext) -> np.ndarray:
     """-1 for a caption that did not end by itself."""
     return -(~np.asarray(context.finished, bool)).astype(np.float64)
 
 
+@reward("length", penalty=True)
 def length(captions: Sequence[str], context: RewardContext) -> np.ndarray:
     """-max(0, |words - mean| - 2·spread)/spread, mean and spread of the seeds: free within two spreads."""
     words = np.array([len(tokenize(caption)) for caption in captions], np.float64)
@@ -120,34 +157,28 @@ def length(captions: Sequence[str], context: RewardContext) -> np.ndarray:
     return -np.maximum(0.0, np.abs(words - context.length_mean) - 2 * spread) / spread
 
 
-REWARDS: dict[str, Reward] = {
-    "clip_s": clip_score,
-    "contrastive": contrastive,
-    "ref_clip_s": ref_clip_score,
-    "cider": cider,
-    "fluency": fluency,
-    "grammar": grammar,
-    "repetition": repetition,
-    "stutter": stutter,
-    "bad_ending": bad_ending,
-    "no_end": no_end,
-    "length": length,
-}
-
-
 def reward_parts(captions: Sequence[str], context: RewardContext, weights: RewardWeights) -> Mapping[str, np.ndarray]:
-    """Each reward that has a weight, ``[R]``, before weighting."""
-    return {name: reward(captions, context) for name, reward in REWARDS.items() if getattr(weights, name)}
+    """Each reward that has a weight, ``[R]``, before weighting.
+
+    Raises:
+        UserError: a weight is for a reward that is not here: the training was begun with another Seedcap.
+    """
+    parts = {}
+    for name in weights.named():
+        if name not in REWARDS:
+            raise UserError(f"There is no reward '{name}'.", f"Here are: {', '.join(REWARDS)}.")
+        parts[name] = REWARDS[name].score(captions, context)
+    return parts
 
 
 def total_reward(
     captions: Sequence[str], context: RewardContext, weights: RewardWeights
 ) -> tuple[np.ndarray, Mapping[str, float]]:
     """The weighted sum ``[R]``, and the mean of each part before weighting."""
-    total = np.zeros(len(captions))
+    total, weight = np.zeros(len(captions)), weights.named()
     parts = reward_parts(captions, context, weights)
     for name, part in parts.items():
-        total += getattr(weights, name) * part
+        total += weight[name] * part
     return total, {name: float(part.mean()) for name, part in parts.items()}
 
 

@@ -8,7 +8,7 @@ it is 1 for penalties, whose weights are in units of their own, and where nothin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,14 +19,13 @@ from core.training.data import TrainingData
 from core.training.grammar import GrammarHead, looks_wrong
 from core.training.presets import RewardWeights, Stage2Settings
 from core.training.references import References
-from core.training.rewards import RewardContext, needed, reward_parts, total_reward
+from core.training.rewards import REWARDS, RewardContext, needed, reward_parts, total_reward
 from core.training.state import Progress
 from core.training.steps import Environment
 from core.training.texts import TextEncoder, text_vectors
 from core.training.tower import TunedTower, tune_tower
 from core.training.wording import Wording
 
-CALIBRATED = ("clip_s", "contrastive", "ref_clip_s", "cider", "fluency", "grammar")
 _SMALLEST_SPREAD = 0.02
 """A reward in which captions of a photo hardly differ is not blown up."""
 _MOST_GONE_WRONG = 400
@@ -85,7 +84,7 @@ class Scorer:
             for name, part in reward_parts(sampled.captions, context, self._settings.rewards).items():
                 found.setdefault(name, []).append(part.reshape(-1, sampled.samples))
         for name, parts in found.items():
-            if name in CALIBRATED:
+            if not REWARDS[name].penalty:
                 self._spreads[name] = max(_spread(np.concatenate(parts)), _SMALLEST_SPREAD)
 
     def vectors(self, captions: Sequence[str]) -> np.ndarray:
@@ -106,10 +105,10 @@ class Scorer:
             "contrastive": _rise(step, round(settings.contrastive_ramp * steps)),
         }
         changed = {
-            name: getattr(settings.rewards, name) * rising.get(name, 1.0) / self._spreads.get(name, 1.0)
+            name: settings.rewards.of(name) * rising.get(name, 1.0) / self._spreads.get(name, 1.0)
             for name in {*rising, *self._spreads}
         }
-        return replace(settings.rewards, **changed)
+        return settings.rewards.with_weights(changed)
 
     def score(
         self, sampled: Sampled, step: int, steps: int, progress: Progress

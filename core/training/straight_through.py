@@ -8,7 +8,7 @@ are the idea and its objective, not its settings.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -46,8 +46,7 @@ class StraightThrough:
     """
 
     def __init__(self, practice: Practice) -> None:
-        weights = practice.settings.rewards
-        other = [one.name for one in fields(weights) if one.name != "clip_s" and getattr(weights, one.name)]
+        other = [name for name in practice.settings.rewards.named() if name != "clip_s"]
         if other:
             raise UserError(
                 f"The method straight-through has no gradient of these rewards: {', '.join(other)}.",

@@ -26,6 +26,7 @@ TORCH_FREE = (
     "core.captioner.decoding",
     "core.captioner.rerank",
     "core.encoders.encoder",
+    "core.encoders.load",
     "core.encoders.store",
     "core.encoders.search",
     "core.encoders.embed",

@@ -188,7 +188,7 @@ def test_a_folder_without_any_of_the_photos_is_refused(files, tmp_path):
 
 def test_the_command(files, tmp_path, capsys, monkeypatch):
     predictions, references, photos = files
-    monkeypatch.setattr(evaluation, "_open_clip", lambda name: ColourEncoder())
+    monkeypatch.setattr(evaluation, "load_encoder", lambda name: ColourEncoder())
     with predictions.open("a") as file:
         file.write(json.dumps(prediction("bad.png", None, "not a picture")) + "\n")
     out = tmp_path / "scores.json"

@@ -258,7 +258,7 @@ def opened(monkeypatch, tmp_path):
     # In the place of the real modules, which take seconds to import.
     for name, part in (
         ("core.onnx.session", {"open_bundle": open_bundle}),
-        ("core.encoders.open_clip_encoder", {"load_encoder": lambda name: log.append(f"open_clip {name}")}),
+        ("core.encoders.open_clip_encoder", {"load_encoder": lambda name, device: log.append(f"open_clip {name}")}),
     ):
         monkeypatch.setitem(sys.modules, name, SimpleNamespace(**part))
     monkeypatch.setattr(find, "starter_folder", lambda: tmp_path / "starter-bundle")

@@ -22,7 +22,7 @@ from core.training.grammar import examples, fit_head, looks_wrong
 from core.training.loop import TrainingConfig, train_stages
 from core.training.presets import PRESETS, RewardWeights, with_overrides
 from core.training.references import References
-from core.training.rewards import RewardContext, total_reward
+from core.training.rewards import REWARDS, KnownReward, RewardContext, total_reward
 from core.training.scoring import Sampled, Scorer
 from core.training.state import Progress
 from core.training.steps import Environment
@@ -283,6 +283,26 @@ def test_rewards_are_divided_by_their_spread_among_the_captions_of_a_photo(envir
     after, _ = scorer.score(sampled, 0, 10, Progress())
     assert after == pytest.approx(before / scorer.frozen()["spread_clip_s"], rel=1e-3)
     assert scorer.weights(0, 10).repetition == 0.5  # a penalty stays in units of its own
+
+
+def test_a_reward_that_was_added_counts_and_only_a_penalty_keeps_its_units(environment, data, encoder, monkeypatch):
+    def words(captions, context):
+        return np.array([float(len(caption.split())) for caption in captions])
+
+    monkeypatch.setitem(REWARDS, "talk", KnownReward(words, penalty=False))
+    monkeypatch.setitem(
+        REWARDS, "shout", KnownReward(lambda captions, context: -words(captions, context), penalty=True)
+    )
+    rewards = replace(NONE, clip_s=0.0, added={"talk": 0.5, "shout": 0.25})
+    scorer = scorer_of(data, encoder, environment, rewards=rewards)
+    captions = [*SENTENCES, *SENTENCES[::-1]]
+    sampled = Sampled(captions, np.arange(4), np.ones(16, bool))
+    scorer.calibrate([sampled])
+    spread = scorer.frozen()["spread_talk"]
+    assert scorer.frozen() == {"spread_talk": pytest.approx(spread)} and spread != 1
+    found, means = scorer.score(sampled, 0, 10, Progress())
+    assert found == pytest.approx(words(captions, None) * (0.5 / spread - 0.25))
+    assert means == {"talk": pytest.approx(words(captions, None).mean()), "shout": pytest.approx(-means["talk"])}
 
 
 def test_weights_rise_as_they_should(environment, data, encoder):

@@ -83,7 +83,7 @@ class Rows:
         """
         encoder = self._material.encoder
         settings = {
-            "data": data.sha256(), "preset": asdict(preset), "stages": stages, "seed": seed,
+            "data": data.sha256(), "preset": _told(asdict(preset)), "stages": stages, "seed": seed,
             "start": checkpoint_sha256(start), "encoder": encoder.fingerprint,
         }  # fmt: skip
         folder = self._cells.path(f"run-{name}", settings)
@@ -132,3 +132,10 @@ class Rows:
             fit = clip_s(self._material.encoder.encode_texts(texts) @ vector)
             chosen.append(texts[int(np.argmax(fit + RERANK_FLUENCY * fluency))])
         return chosen
+
+
+def _told(settings: Any) -> Any:
+    """``settings`` without empty tables: what was trained before such a table existed was trained the same way."""
+    if not isinstance(settings, dict):
+        return settings
+    return {name: _told(value) for name, value in settings.items() if value != {}}
