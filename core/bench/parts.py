@@ -1,0 +1,31 @@
+"""Parts of a benchmark that are run in fresh processes, so that their memory and their first times are their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_part(module: str, name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What ``python -m module name arguments`` writes as the last line of its output, a JSON object.
+
+    ``environment``: variables that differ from those of this process. Raises ``RuntimeError`` when the part fails.
+    """
+    paths = os.pathsep.join(part for part in (str(_ROOT), os.environ.get("PYTHONPATH", "")) if part)
+    done = subprocess.run(
+        [sys.executable, "-m", module, name, *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths, **(environment or {})},
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"the part {name!r} of the benchmark failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
