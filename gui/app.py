@@ -16,7 +16,6 @@ from typing import Any, cast
 from PySide6.QtCore import QCoreApplication, QSettings, Qt, QtMsgType, qInstallMessageHandler
 from PySide6.QtWidgets import QApplication
 
-import core.cli
 from core.paths import config_dir, log_dir, log_file
 from gui.bridge import remove_old_logs
 from gui.dialogs import CrashDialog
@@ -31,7 +30,17 @@ _log = logging.getLogger("seedcap")
 
 def main(argv: Sequence[str]) -> int:
     """Run the app until its window is closed. ``argv``: nothing, or what ``open`` and ``demo`` take."""
-    arguments = vars(core.cli.parse(argv)[1]) if argv else {}
+    app, _window = begin(argv)
+    return app.exec()
+
+
+def begin(argv: Sequence[str]) -> tuple[QApplication, MainWindow]:
+    """Show the window, and open in it what ``argv`` asks for."""
+    arguments: Mapping[str, Any] = {}
+    if argv:
+        from core.cli import parse
+
+        arguments = vars(parse(argv)[1])
     app = make_application()
     settings = open_settings()
     window = make_window(settings)
@@ -43,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
     window.session.opened.connect(gc.freeze, Qt.ConnectionType.SingleShotConnection)
     window.show()
     show_first(window, arguments, settings.value("last_library") if window.preferences.wants("reopen") else None)
-    return app.exec()
+    return app, window
 
 
 run = main

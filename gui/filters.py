@@ -26,6 +26,12 @@ class Filter:
         return f"{state} ({self.text})" if state and self.text else state or self.text
 
 
+def quoted(text: str) -> str:
+    """Text as the filter language takes it literally."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 @dataclass(frozen=True)
 class FilterError:
     """What could not be understood: the part of the text from ``start`` to ``end``, and in words what was expected."""
@@ -47,3 +53,26 @@ def parse(text: str) -> Filter | FilterError:
     if isinstance(tree, nodes.State) and tree.value == "failed":
         return Filter("failed")
     return Filter(text="" if tree == nodes.And(()) or not list(nodes.leaves(tree)) else text.strip())
+
+
+@dataclass(frozen=True)
+class Offer:
+    """How a filter may go on: the whole word, and what a name in it means."""
+
+    text: str
+    meaning: str = ""
+
+
+def offers(before: str, folders: tuple[str, ...] = (), *, everything: bool = False) -> list[Offer]:
+    """What the last word of ``before`` may become; ``everything``: all names, where no word has been begun.
+
+    Nothing within quotes, and nothing where the word is complete.
+    """
+    from core.library.filters.fields import FIELDS, completions
+
+    if before.count('"') % 2:
+        return []
+    found = completions(before, folders=folders)
+    if not found and everything and (not before or before[-1] in " (-"):
+        found = [f"{name}:" for name in FIELDS]
+    return [Offer(one, FIELDS[one[:-1]].meaning if one[:-1] in FIELDS else "") for one in found]

@@ -24,7 +24,8 @@ from core.report.document import PAGE
 from core.training.messages import TrainRequest
 from gui import history, rewriting
 from gui.comparing import BlindRounds
-from gui.filters import Filter
+from gui.filters import Filter, quoted
+from gui.folders import FolderTree, folder_tree
 from gui.tasks import ExportOrder
 from gui.versions import Earlier, earlier_texts
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _MARK = re.compile(r"-[0-9a-f]{8}$")  # what makes the name of a library for a folder unique
 
+TO_REVIEW = "state:candidate NOT state:accepted"
 LOOKED_INTO = 40  # photos, for the preview of an export that writes into them
 
 Sort = Literal["path", "score", "weakest", "distinctiveness"]
@@ -82,11 +84,33 @@ class Photo:
 
 @dataclass(frozen=True)
 class Query:
-    """Which photos the grid shows, in which order. ``found``: only these, in this order (a search by words)."""
+    """Which photos the grid shows, in which order. ``found``: only these, in this order (a search by words, or photos
+    like one). ``folder``: those in it and below, by its full name; empty for all."""
 
     filter: Filter = field(default_factory=Filter)
     sort: Sort = "path"
     found: tuple[int, ...] | None = None
+    folder: str = ""
+
+    @property
+    def everything(self) -> bool:
+        return self.filter.empty and self.found is None and not self.folder
+
+    @property
+    def text(self) -> str:
+        """The filter and the folder as core reads them."""
+        if not self.folder:
+            return self.filter.query
+        inside = f"folder:{quoted(self.folder.rstrip('/') + '/')}"
+        return inside if self.filter.empty else f"{inside} ({self.filter.query})"
+
+
+@dataclass(frozen=True)
+class FirstPhotos:
+    """The beginning of a list: ``ids`` in order, int64 ``[n]``, and what is known of these photos."""
+
+    ids: np.ndarray
+    photos: tuple[Photo, ...]
 
 
 @dataclass(frozen=True)
@@ -205,7 +229,7 @@ class LibraryService:
             edits.can_undo(self._library),
             edits.can_redo(self._library),
             self._number_to_review(),
-            len(queries.image_ids(self._library, has_caption=False)),
+            queries.uncaptioned(self._library),
             None if run is None else run.id,
             None if run is None else run.created_at,
             _stopped(self.path, runs),
@@ -219,26 +243,25 @@ class LibraryService:
     def _number_to_review(self) -> int:
         from core.library.near_duplicates import number_of_groups
 
-        waiting = self.ids(Query(Filter("candidate")))
-        waiting = waiting[~np.isin(waiting, self.ids(Query(Filter("accepted"))))]
+        waiting = self.ids(Query(Filter(text=TO_REVIEW)))
         return number_of_groups(self._library, waiting.tolist()) if len(waiting) else 0
 
     def ids(self, query: Query) -> np.ndarray:
         """The photos that a query asks for, in its order."""
         from core.library import queries
 
-        found = queries.image_ids(self._library, filter=query.filter.query, ids=query.found, sort=_core_sort(query))
-        return self._weakest_first(found) if query.sort == "weakest" else found
+        # What was found by words comes best first.
+        sort = "given" if query.found is not None and query.sort == "path" else query.sort
+        return queries.image_ids(self._library, filter=query.text, ids=query.found, sort=sort)
 
-    def _weakest_first(self, best_first: np.ndarray) -> np.ndarray:
-        """Scored photos turned around; those without a score stay last. The boundary is found by bisection."""
-        low, high = 0, len(best_first)
-        while low < high:
-            middle = (low + high) // 2
-            photos = self.photos([int(best_first[middle])])
-            scored = bool(photos) and any(caption.score is not None for caption in photos[0].live)
-            low, high = (middle + 1, high) if scored else (low, middle)
-        return np.concatenate([best_first[:low][::-1], best_first[low:]])
+    def first(self, query: Query, count: int) -> FirstPhotos | None:
+        """The first photos that a query asks for, long before all of them are known; None where it takes as long."""
+        from core.library.paging import page
+
+        if query.found is not None:
+            return None
+        ids = page(self._library, query.text, sort=query.sort, limit=count).ids
+        return FirstPhotos(ids, tuple(self.photos(ids)))
 
     def photos(self, ids: np.ndarray | Sequence[int]) -> list[Photo]:
         from core.library import queries
@@ -262,6 +285,13 @@ class LibraryService:
 
         return earlier_texts(photo_history(self._library, image_id))
 
+    def folder_tree(self) -> FolderTree:
+        from core.library import queries
+
+        posix = {str(root): root.as_posix() for root in queries.folders(self._library)}
+        counts = queries.folder_counts(self._library)
+        return folder_tree(posix.values(), [(posix.get(root, root), inside, n) for root, inside, n in counts])
+
     def failed(self) -> list[ImageRow]:
         from core.library import queries
 
@@ -274,8 +304,7 @@ class LibraryService:
         """
         from core.library.near_duplicates import one_of_each
 
-        waiting = self.ids(Query(Filter("candidate"), "weakest"))
-        waiting = waiting[~np.isin(waiting, self.ids(Query(Filter("accepted"))))]
+        waiting = self.ids(Query(Filter(text=TO_REVIEW), "weakest"))
         order = waiting.tolist()
         if here is not None and here in order:
             order.insert(0, here)
@@ -431,16 +460,8 @@ class LibraryService:
 def outdated(library: Library) -> np.ndarray:
     """Photos to review that the model in use has said nothing about: another one's suggestions wait there."""
     from core.library import queries
-    from core.library.paging import page
 
-    everything = max(1, queries.counts(library).photos)
-    return page(library, "state:candidate NOT state:accepted NOT run:current", limit=everything).ids
-
-
-def _core_sort(query: Query) -> Literal["path", "score", "distinctiveness", "given"]:
-    if query.sort == "path":
-        return "path" if query.found is None else "given"  # what was found by words comes best first
-    return "score" if query.sort == "weakest" else query.sort
+    return queries.image_ids(library, filter=f"{TO_REVIEW} NOT run:current")
 
 
 def _stopped(library: Path, runs: Sequence[RunRow]) -> TrainRequest | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from gui.worker import Failure, Job
 
 REFRESH_MS = 60
 _log = logging.getLogger(__name__)
+PAUSES = 10  # while a library grows, it is counted a tenth of the time at most
 
 
 class Session(QObject):
@@ -39,6 +41,7 @@ class Session(QObject):
         super().__init__(parent)
         self.reads = Lane("reads", self)
         self.writes = Lane("writes", self)
+        self.counting = Lane("counting", self)  # the overview takes a while, and no photo on the screen waits for it
         self.pictures = Lane("pictures", self)
         self.lookups = Lane("lookups", self)  # slow looks at many files, so that reading is not behind them
         self.thumbnails = Thumbnails(self)
@@ -52,6 +55,7 @@ class Session(QObject):
         )  # search and what to label next: the model stays loaded
         self.service: LibraryService | None = None
         self.overview: Overview | None = None
+        self._overview_s, self._overview_at = 0.0, 0.0  # how long the last one took, and when it was there
         self.opening: Path | None = None
         self._asked_to_open = 0  # so many times
         self._not_opened = 0  # which of them failed last
@@ -73,7 +77,7 @@ class Session(QObject):
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
-        return self.reads, self.writes, self.pictures, self.lookups, self.watcher.lane, self.check.lane
+        return self.reads, self.writes, self.counting, self.pictures, self.lookups, self.watcher.lane, self.check.lane
 
     # -- the library ------------------------------------------------------------------------------------------------
 
@@ -161,6 +165,11 @@ class Session(QObject):
         """Something has changed: tell the views soon, once for many changes."""
         self._refresh.start()
 
+    def grow(self) -> None:
+        """Something is being added bit by bit: :meth:`refresh`, but in a large library not as often as it is asked."""
+        if time.monotonic() - self._overview_at >= PAUSES * self._overview_s:
+            self.refresh()
+
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def read(self, call: Callable[[LibraryService], object], then: Callable[..., None], *, key: str = "") -> None:
@@ -198,6 +207,10 @@ class Session(QObject):
         """``then()`` when everything written so far is in the database."""
         self.writes.submit(lambda: None, lambda _: then())
 
+    def after_reads(self, then: Callable[[], None]) -> None:
+        """``then()`` when everything asked for so far has been read and shown."""
+        self.reads.submit(lambda: None, lambda _: then())
+
     def after_overview(self, then: Callable[[], None]) -> None:
         """``then()`` when the counts have been read again."""
 
@@ -205,17 +218,24 @@ class Session(QObject):
             self._set_overview(overview)
             then()
 
-        self.read(lambda service: service.overview(), done)
+        self._ask(self.counting, self._overview_of, done, "")
 
     def _read_again(self) -> None:
         self.data_changed.emit()
         self._read_overview()
 
     def _read_overview(self) -> None:
-        self.read(lambda service: service.overview(), self._set_overview, key="overview")
+        self._ask(self.counting, self._overview_of, self._set_overview, "overview")
+
+    def _overview_of(self, service: LibraryService) -> Overview:
+        started = time.monotonic()
+        overview = service.overview()
+        self._overview_s = time.monotonic() - started
+        return overview
 
     def _set_overview(self, overview: Overview) -> None:
         self.overview = overview
+        self._overview_at = time.monotonic()
         self.watcher.watch(overview.folders)
         self.overview_changed.emit(overview)
 

@@ -83,6 +83,21 @@ class SearchResult:
 
 
 @dataclass(frozen=True)
+class SimilarOrder:
+    library: Path
+    image_id: int
+    count: int
+
+
+@dataclass(frozen=True)
+class SimilarResult:
+    """``image_ids``: the photo itself, then the most alike first."""
+
+    image_id: int
+    image_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class SuggestOrder:
     library: Path
     count: int
@@ -199,6 +214,15 @@ def search_words(ctx: JobContext, order: SearchOrder) -> SearchResult:
 
     report = search_job(ctx, SearchRequest(order.library, order.text, order.count))
     return SearchResult(order.text, tuple(hit.image_id for hit in report.hits))
+
+
+@needs("core.encoders.find")
+def similar_photos(ctx: JobContext, order: SimilarOrder) -> SimilarResult:
+    """The photos most like one."""
+    from core.encoders.find import SimilarRequest, similar_job
+
+    report = similar_job(ctx, SimilarRequest(order.library, order.image_id, order.count))
+    return SimilarResult(order.image_id, tuple(hit.image_id for hit in report.hits))
 
 
 @needs("core.encoders.find")

@@ -7,11 +7,9 @@ fresh process (:mod:`core.bench.library_parts`), with its modules imported befor
 from __future__ import annotations
 
 import io
-import json
+import shutil
 import statistics
 import struct
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +19,8 @@ import numpy as np
 from PIL import Image
 
 from core.bench.library_parts import PHOTOS_A_FOLDER
+from core.bench.parts import run_part
 from core.bench.result import BenchResult, Measure
-from core.children import child_environment
 from core.errors import UserError
 from core.jobs import JobContext
 
@@ -31,6 +29,7 @@ OPENINGS = 5
 QUERIES = 400
 SCANS_OF_FEW = 5
 _SIDE = 24
+LIBRARY = "bench.seedcap"
 
 
 @dataclass(frozen=True)
@@ -97,13 +96,10 @@ def _measure(place: Path, photos: int, scans: int, ctx: JobContext) -> _Cell:
         ctx.progress(step, len(steps), f"{photos:,} photos: {steps[step]}")
         ctx.check_cancelled()
 
-    library = place / "bench.seedcap"
     say(0)
     make_photos(place / "photos", photos, ctx)
     say(1)
-    scanned = _part("scan", library, str(place / "photos"), str(scans))
-    if scanned["photos"] != photos:
-        raise RuntimeError(f"the scan found {scanned['photos']} of {photos} photos")
+    library, scanned = place / LIBRARY, scan_photos(place, photos, scans)
     say(2)
     _part("fill", library)
     say(3)
@@ -122,6 +118,26 @@ def _measure(place: Path, photos: int, scans: int, ctx: JobContext) -> _Cell:
         fts_p99=float(np.percentile(searches, 99)),
         rss_mb=max(one["rss_mb"] for one in (scanned, asked, *openings)),
     )
+
+
+def scan_photos(place: Path, photos: int, scans: int = 1) -> dict[str, Any]:
+    """Take the photos of ``place`` into a new library there; how long that took."""
+    scanned = _part("scan", place / LIBRARY, str(place / "photos"), str(scans))
+    if scanned["photos"] != photos:
+        raise RuntimeError(f"the scan found {scanned['photos']} of {photos} photos")
+    return scanned
+
+
+def make_library(place: Path, photos: int, ctx: JobContext) -> Path:
+    """A library of ``photos`` small photos with captions and scores in ``place``; one that is there already is kept."""
+    ready = place / f"{photos}.ready"
+    if not ready.is_file():
+        shutil.rmtree(place, ignore_errors=True)
+        make_photos(place / "photos", photos, ctx)
+        scan_photos(place, photos)
+        _part("fill", place / LIBRARY)
+        ready.touch()
+    return place / LIBRARY
 
 
 def make_photos(folder: Path, count: int, ctx: JobContext) -> None:
@@ -146,8 +162,4 @@ def make_photos(folder: Path, count: int, ctx: JobContext) -> None:
 
 
 def _part(name: str, library: Path, *arguments: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "core.bench.library_parts", name, str(library), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=child_environment(), check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"the part {name!r} of the benchmark failed:\n{done.stderr}")
-    return json.loads(done.stdout)
+    return run_part("core.bench.library_parts", name, str(library), *arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,15 @@ class SearchReport:
 
 
 @dataclass(frozen=True)
+class SimilarRequest:
+    """Which photos are most like the photo ``image_id``; at most ``count`` besides itself."""
+
+    library: Path
+    image_id: int
+    count: int = 20
+
+
+@dataclass(frozen=True)
 class SuggestRequest:
     """``count``: how many photos to suggest. ``unsure``: count what the library's model is unsure of for more."""
 
@@ -99,9 +109,38 @@ def search_job(ctx: JobContext, request: SearchRequest) -> SearchReport:
             photos = [photo for photo in photos if photo[0] in fitting]
         vectors = store.get([content_hash for _, content_hash in photos])
         indices, cosines = top_k(encoder.encode_texts([text])[0], vectors, request.count)
-        found = zip(image_rows(library, [photos[one][0] for one in indices]), cosines, strict=True)
-        hits = tuple(Hit(row.id, row.path, float(cosine)) for row, cosine in found)
+        hits = _hits(library, [photos[one][0] for one in indices], cosines)
     return SearchReport(hits, len(photos), failed)
+
+
+def similar_job(ctx: JobContext, request: SimilarRequest) -> SearchReport:
+    """The photo itself, then those nearest to it by whatever vectors there are: no model is loaded where all have one.
+
+    Raises:
+        UserError: the photo cannot be used, so it has no vector.
+    """
+    _require_positive(request.count)
+    with Library.open(request.library) as library:
+        store, failed = _any_store(library, ctx)
+        photos = _with_vectors(library, store)
+        ids = [image_id for image_id, _ in photos]
+        if request.image_id not in ids:
+            raise UserError(
+                "This photo cannot be compared: it could not be read, or is no longer there.", "Choose another one."
+            )
+        own = ids.index(request.image_id)
+        vectors = store.get([content_hash for _, content_hash in photos])
+        indices, cosines = top_k(vectors[own], vectors, request.count + 1)
+        others = [at for at, index in enumerate(indices) if index != own][: request.count]  # a copy may come before it
+        found = [request.image_id, *(ids[indices[at]] for at in others)]
+        hits = _hits(library, found, np.concatenate([[1.0], cosines[others]]))
+    return SearchReport(hits, len(photos), failed)
+
+
+def _hits(library: Library, found: Sequence[int], cosines: np.ndarray) -> tuple[Hit, ...]:
+    rows = {row.id: row for row in image_rows(library, found)}
+    pairs = zip(found, cosines, strict=True)
+    return tuple(Hit(one, rows[one].path, float(cosine)) for one, cosine in pairs if one in rows)
 
 
 def suggest_job(ctx: JobContext, request: SuggestRequest) -> SuggestReport:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from sqlalchemy import ColumnElement, and_, bindparam, case, func, or_, select, text, true
+from sqlalchemy import ColumnElement, String, and_, bindparam, case, func, or_, select, text, true
 from sqlalchemy.orm import Session
 
 from core.library import meta
@@ -21,8 +21,8 @@ from core.library.runs import current_run, runs, set_current_run
 from core.library.tables import Caption, Folder, Image, Score, Split
 
 __all__ = [
-    "captions_of", "contents", "counts", "current_run", "failed_images", "folders", "image_ids", "image_rows",
-    "images_of", "runs", "seeds", "set_current_run", "unlabelled",
+    "captions_of", "contents", "counts", "current_run", "failed_images", "folder_counts", "folders", "image_ids",
+    "image_rows", "images_of", "runs", "seeds", "set_current_run", "uncaptioned", "unlabelled",
 ]  # fmt: skip
 
 PhotoState = Literal["seed", "accepted", "candidate", "rejected"]
@@ -241,10 +241,35 @@ def counts(library: Library) -> Counts:
     )
 
 
+def uncaptioned(library: Library) -> int:
+    """How many usable photos have neither an accepted caption nor a candidate."""
+    with library.session() as session:
+        photos = session.scalar(select(func.count()).select_from(Image).where(USABLE)) or 0
+        unusable = select(Image.id).where(or_(Image.error.is_not(None), Image.missing_since.is_not(None)))
+        kept = and_(Caption.live, Caption.state.in_(("accepted", "candidate")), Caption.image_id.not_in(unusable))
+        return photos - (session.scalar(select(func.count(Caption.image_id.distinct())).where(kept)) or 0)
+
+
 def folders(library: Library) -> list[Path]:
     """The photo folders that the library looks after, in the order they were added."""
     with library.session() as session:
         return [Path(path) for path in session.scalars(select(Folder.path).order_by(Folder.id))]
+
+
+def folder_counts(library: Library) -> list[tuple[str, str, int]]:
+    """For each folder with usable photos directly in it: the library's folder, the path below that (empty for itself,
+    with ``/`` and none at the end), and how many photos. Names that are no valid text are left out."""
+    # What is left of a path when, from its end, everything is taken away that is no slash.
+    inside = func.rtrim(Image.relative_path, func.replace(Image.relative_path, "/", ""), type_=String)
+    query = (
+        select(Image.folder_id, inside.label("inside"), func.count())
+        .where(USABLE, func.typeof(Image.relative_path) == "text")
+        .group_by(Image.folder_id, inside)
+        .order_by(Image.folder_id, inside)
+    )
+    with library.session() as session:
+        roots = {row.id: row.path for row in session.execute(select(Folder.id, Folder.path))}
+        return [(roots[one], path.rstrip("/"), number) for one, path, number in session.execute(query)]
 
 
 def seeds(library: Library) -> list[Seed]:

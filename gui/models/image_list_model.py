@@ -49,12 +49,29 @@ class ImageListModel(QAbstractListModel):
 
     def set_ids(self, ids: np.ndarray) -> None:
         """Show these photos, in this order."""
+        known = len(self._ids)
         if np.array_equal(ids, self._ids):
             self.refresh()
-            return
+        elif known and np.array_equal(ids[:known], self._ids):  # more of the same: whoever looks at it is not moved
+            self.beginInsertRows(QModelIndex(), known, len(ids) - 1)
+            self._ids = np.asarray(ids, dtype=np.int64)
+            self.endInsertRows()
+            self.refresh()
+            self.count_changed.emit(len(self._ids))
+        else:
+            self._reset(ids)
+
+    def show_first(self, ids: np.ndarray, photos: Sequence[Photo]) -> None:
+        """The first window of a list whose ids are still being read: ``set_ids`` follows with all of them."""
+        if not np.array_equal(ids, self._ids[:WINDOW]):
+            self._reset(ids, photos)
+
+    def _reset(self, ids: np.ndarray, photos: Sequence[Photo] = ()) -> None:
         self.beginResetModel()
         self._ids = np.asarray(ids, dtype=np.int64)
         self._forget()
+        if photos:
+            self._windows[0] = list(photos)
         self.endResetModel()
         self.count_changed.emit(len(self._ids))
 

@@ -252,7 +252,7 @@ class DeliverView(QWidget):
         job.failed.connect(self._failed)
         job.ended.connect(self._ended)
         growing = QTimer(job, interval=GROW_MS)  # captions appear everywhere while the rest is still being made
-        growing.timeout.connect(self._session.refresh)
+        growing.timeout.connect(self._session.grow)
         growing.start()
 
     def cancel(self) -> None:

@@ -7,24 +7,28 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PySide6.QtCore import Qt, QTimer, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QKeySequence
+from PySide6.QtCore import QPoint, QSignalBlocker, Qt, QTimer, QUrl, Signal
+from PySide6.QtGui import QDesktopServices, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QMenu, QStackedWidget, QWidget
 
 from gui import theme, words
 from gui.actions import Actions
 from gui.bridge import RunningJob
 from gui.filters import STATES, FilterError, parse
-from gui.services import Overview, Photo, Query
+from gui.finding import Finding
+from gui.models.image_list_model import WINDOW
+from gui.scanning import Scanning
+from gui.services import FirstPhotos, Overview, Photo, Query
 from gui.session import Session
-from gui.tasks import ScanOrder, ScanResult, SearchOrder, SearchResult, scan_folders, search_words
 from gui.views.failed_panel import FailedPanel
 from gui.widgets.basics import (
     ComboBox,
     ElidedLabel,
     EmptyState,
     action_button,
+    action_tool_button,
     button,
+    card,
     column,
     label,
     relabel,
@@ -33,20 +37,17 @@ from gui.widgets.basics import (
     set_role,
     tool_button,
 )
+from gui.widgets.filter_box import FilterBox
+from gui.widgets.folder_panel import FolderPanel
 from gui.widgets.photo_grid import SIDES, PhotoGrid
 
 FILTER_PAUSE_MS = 180
-SEARCH_AGAIN_MS = 100
-SEARCH_COUNT = 200
-GROW_MS = 1_000
 MATCH = "match"  # the order in which a search has found photos
 
 
 class LibraryView(QWidget):
     open_photo = Signal(int)
     review_photo = Signal(int)
-    first_photos = Signal(int)  # photos have come into a library that has no caption yet
-    folder_away = Signal(object)  # a person looked for changes, and this folder of the library is not there
 
     def __init__(self, session: Session, actions: Actions) -> None:
         super().__init__()
@@ -54,7 +55,11 @@ class LibraryView(QWidget):
         self._actions = actions
         self._query = Query()
         self._sort_before: str = "path"
-        self._changed: tuple[Path, ...] = ()  # folders with news that wait for a scan under way to end
+        self.scanning = Scanning(session)
+        self.first_photos, self.folder_away = self.scanning.first_photos, self.scanning.folder_away
+        self.finding = Finding(session)
+        self.folders = FolderPanel(session)
+        self.folders.hide()
         self.grid = PhotoGrid(session)
         self.grid.setAccessibleName(self.tr("Photos"))
         self.grid.setObjectName("library-grid")  # its size is kept
@@ -63,7 +68,6 @@ class LibraryView(QWidget):
         self.failed.closed.connect(lambda: self.show_failed(False))
         self.failed.hide()
         self._pause = QTimer(self, singleShot=True, interval=FILTER_PAUSE_MS)
-        self._waiting_search = QTimer(self, singleShot=True, interval=SEARCH_AGAIN_MS)
         self._build()
         self.setFocusProxy(self.grid)
         self._connect()
@@ -80,7 +84,7 @@ class LibraryView(QWidget):
         self.search_box = search_box(
             self.tr("Find photos by what they show, e.g. a dog on a beach"), self.tr("Find photos by words")
         )
-        self.filter_box = search_box(
+        self.filter_box = FilterBox(
             self.tr("Words, or state:accepted score:<0.6"), self.tr("Filter by caption, state, score, folder…")
         )
         self.filter_menu = tool_button("filter", self.tr("Show only…"))
@@ -94,15 +98,22 @@ class LibraryView(QWidget):
             (self.tr("Most telling first"), "distinctiveness"),
         ):
             self.sort.addItem(text, key)
-        self._filter_problem = label("", "bad")
+        self._filter_problem = label("", "bad", wrap=True)
         self._filter_problem.hide()
+        self.likeness = ElidedLabel("", "strong")
+        back = action_button(self._actions["back"], icon_name="previous", text=self.tr("All photos"))
+        like_row = row(self.likeness, back, spacing=theme.S)
+        like_row.setStretch(0, 1)
+        self._like_bar = card(like_row, margin=theme.S)
+        self._like_bar.hide()
         header = row(column(self.title, self.subtitle, spacing=2), self.failed_link, rescan, add, spacing=theme.S)
         header.setStretch(0, 1)
-        tools = row(self.search_box, self.filter_box, self.filter_menu, self.sort, spacing=theme.S)
-        tools.setStretch(0, 3)
-        tools.setStretch(1, 2)
+        folders = action_tool_button(self._actions["folders"])
+        tools = row(folders, self.search_box, self.filter_box, self.filter_menu, self.sort, spacing=theme.S)
+        tools.setStretch(1, 3)
+        tools.setStretch(2, 2)
         self._tools = QWidget()
-        boxes = column(tools, self._filter_problem, spacing=theme.XS)
+        boxes = column(tools, self._filter_problem, self._like_bar)
         boxes.setContentsMargins(0, 0, theme.L, 0)
         self._tools.setLayout(boxes)
 
@@ -114,10 +125,10 @@ class LibraryView(QWidget):
         self.waiting = EmptyState("images", "", "")
         self.pages.addWidget(self.waiting)
         header.setContentsMargins(0, 0, theme.L, 0)
-        body = row(column(self._tools, self.pages, spacing=theme.M), self.failed, spacing=0)
-        body.setStretch(0, 1)
-        layout = column(header, body, spacing=theme.M)
-        layout.setStretch(1, 1)
+        body = row(self.folders, self.pages, self.failed, spacing=0)
+        body.setStretch(1, 1)
+        layout = column(header, self._tools, body, spacing=theme.M)
+        layout.setStretch(2, 1)
         layout.setContentsMargins(theme.L, theme.L, 0, 0)
         self.setLayout(layout)
 
@@ -142,14 +153,18 @@ class LibraryView(QWidget):
         session.data_changed.connect(self.reload)
         session.opened.connect(self._new_library)
         session.opening_changed.connect(self._choose_page)
-        session.watcher.changed.connect(self.look_again)
         self.grid.activated_id.connect(self.open_photo)
         self.grid.customContextMenuRequested.connect(self._menu)
         self.grid.photos.count_changed.connect(lambda _count: self._choose_page())
         self.filter_box.textChanged.connect(lambda _text: self._pause.start())
         self.filter_box.returnPressed.connect(self._apply_filter)
         self._pause.timeout.connect(self._apply_filter)
-        self._waiting_search.timeout.connect(self.search)
+        self.scanning.begun_or_ended.connect(self._choose_page)
+        self.finding.found.connect(self._found)
+        self.folders.chosen.connect(self._folder_chosen)
+        self.folders.closed.connect(lambda: self.show_folders(False))
+        self.folders.names_known.connect(lambda names: setattr(self.filter_box, "folders", names))
+        self._actions["folders"].toggled.connect(self.show_folders)
         self.filter_menu.clicked.connect(self._show_filter_menu)
         self.search_box.returnPressed.connect(self.search)
         self.search_box.textChanged.connect(lambda text: None if text.strip() else self._end_search())
@@ -162,6 +177,8 @@ class LibraryView(QWidget):
             ("accept_selected", self._accept_selected),
             ("reject_selected", self._reject_selected),
             ("reveal", self._reveal),
+            ("similar", self.similar),
+            ("back", self.back),
         ):
             self._actions[name].triggered.connect(lambda _checked=False, handler=handler: handler())
             self.addAction(self._actions[name])
@@ -171,18 +188,31 @@ class LibraryView(QWidget):
 
     # -- what is shown ----------------------------------------------------------------------------------------------
 
+    def _ask(self, query: Query) -> None:
+        """Show other photos, or another order: the first ones at once, however many there are."""
+        self._query = query
+
+        def show(first: FirstPhotos | None) -> None:
+            if first is not None and query is self._query:
+                self.grid.photos.show_first(first.ids, first.photos)
+
+        self._session.read(lambda service: service.first(query, WINDOW), show, key="library-first")
+        self.reload()
+
     def reload(self) -> None:
         self._session.read_ids(self._query, self.grid.photos.set_ids, key="library-ids")
 
     def _new_library(self) -> None:
-        self._changed = ()
         self._offer_match_order(False)
-        self._query = Query(sort=self.sort.currentData())
+        self.finding.forget()
+        self._end_likeness()
+        self.folders.forget()
         for box in (self.search_box, self.filter_box):
             box.blockSignals(True)
             box.clear()
             box.blockSignals(False)
         self.grid.photos.set_ids(np.empty(0, dtype=np.int64))
+        self._ask(Query(sort=self.sort.currentData()))
         self.show_failed(False)
         self._filter_problem.hide()
 
@@ -208,7 +238,7 @@ class LibraryView(QWidget):
     def _choose_page(self) -> None:
         overview = self._session.overview
         shown = self.grid.photos.rowCount()
-        filtering = not self._query.filter.empty or self._query.found is not None
+        filtering = not self._query.everything
         before = self.pages.currentIndex()
         if shown or (overview is not None and overview.counts.photos and not filtering):
             self.pages.setCurrentIndex(0)
@@ -241,6 +271,8 @@ class LibraryView(QWidget):
 
     def show_all(self) -> None:
         self.search_box.clear()
+        self._end_search()
+        self.folders.choose("")
         self.filter_box.clear()
         self._apply_filter()
 
@@ -254,13 +286,25 @@ class LibraryView(QWidget):
         set_role(self.filter_box, "")
         self._filter_problem.setVisible(wrong)
         if isinstance(parsed, FilterError):
+            self.filter_box.mark(parsed.start, parsed.end)
             self._filter_problem.setText(parsed.message)
+            self._place_problem()
             return
+        self.filter_box.clear_mark()
         if parsed.state == "failed":
             self.show_failed(True)
             return
-        self._query = replace(self._query, filter=parsed)
-        self.reload()
+        self._ask(replace(self._query, filter=parsed))
+
+    def _place_problem(self) -> None:
+        """What is wrong stands under the word that is; further to the left, on several lines, where it does not fit."""
+        word = self.filter_box.mapTo(self._tools, QPoint(self.filter_box.mark_left(), 0)).x()
+        text = self._filter_problem.fontMetrics().horizontalAdvance(self._filter_problem.text()) + theme.M
+        self._filter_problem.setIndent(max(0, min(word, self._tools.width() - theme.L - text)))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._place_problem()
 
     def _show_filter_menu(self) -> None:
         menu = QMenu(self)
@@ -281,8 +325,7 @@ class LibraryView(QWidget):
 
     def _apply_sort(self) -> None:
         sort = self.sort.currentData()
-        self._query = replace(self._query, sort="path" if sort == MATCH else sort)
-        self.reload()
+        self._ask(replace(self._query, sort="path" if sort == MATCH else sort))
 
     def _offer_match_order(self, offered: bool) -> None:
         """While photos found by words are shown, the order of the search is the first choice."""
@@ -297,89 +340,71 @@ class LibraryView(QWidget):
         self.sort.blockSignals(False)
 
     def search(self) -> None:
-        """Find photos by words, in a worker that keeps the text model loaded."""
-        text, service = self.search_box.text().strip(), self._session.service
-        if not text or service is None:
-            return
-        runner = self._session.words
-        if runner.current is not None:
-            if runner.current.kind == "search":  # for other words; photos being chosen in Seed are waited for
-                runner.current.cancel()
-            self._waiting_search.start()
-            return
-        order = SearchOrder(service.path, text, SEARCH_COUNT)
-        job = self._session.start(runner, search_words, order, title=self.tr("Searching"), kind="search")
-        if job is not None:
-            job.finished.connect(self._found)
+        """Find photos by the words in the box."""
+        self._end_likeness()
+        self.finding.by_words(self.search_box.text())
 
-    def _found(self, result: SearchResult) -> None:
-        if result.text != self.search_box.text().strip():
+    def similar(self) -> None:
+        """Show the photos most like the current one."""
+        photo = self._current()
+        if photo is None:
             return
+        with QSignalBlocker(self.search_box):
+            self.search_box.clear()
+        self.finding.similar(photo)
+
+    def _found(self, image_ids: tuple[int, ...]) -> None:
         self._offer_match_order(True)
-        self._query = replace(self._query, found=result.image_ids, sort="path")
-        self.reload()
+        like = self.finding.like
+        if like is not None:
+            text = self.tr("Photos like {name}, the most alike first").format(name=like.image.path.name)
+            self.likeness.set_text(text)
+        self._like_bar.setVisible(like is not None)
+        self._ask(replace(self._query, found=image_ids, sort="path"))
+        self.grid.scrollToTop()
+
+    def back(self) -> None:
+        """From what was found to all photos, with the one that was looked at in sight."""
+        looked_at = self.grid.current_id()
+        self.search_box.clear()
+        self._end_search()
+        if looked_at is not None:
+            self._session.after_reads(lambda: self.grid.select_id(looked_at))
+
+    def _end_likeness(self) -> None:
+        self._like_bar.hide()
 
     def _end_search(self) -> None:
+        self.finding.forget()
+        self._end_likeness()
         if self._query.found is not None:
             self._offer_match_order(False)
-            self._query = replace(self._query, found=None, sort=self.sort.currentData())
-            self.reload()
+            self._ask(replace(self._query, found=None, sort=self.sort.currentData()))
+
+    # -- folders ----------------------------------------------------------------------------------------------------
+
+    def show_folders(self, shown: bool) -> None:
+        """The tree of folders; without it, photos of all of them are shown."""
+        self.folders.setVisible(shown)
+        self._actions["folders"].setChecked(shown)
+        if shown:
+            self.folders.reload()
+            self.folders.tree.setFocus(Qt.FocusReason.OtherFocusReason)
+        else:
+            self.folders.choose("")
+            self.grid.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _folder_chosen(self, folder: str) -> None:
+        if folder != self._query.folder:
+            self._ask(replace(self._query, folder=folder))
 
     # -- doing ------------------------------------------------------------------------------------------------------
 
     def scan(self, folders: Sequence[Path] = (), *, quietly: bool = False) -> RunningJob | None:
-        """Look through new folders, or all known ones again; ``quietly``: say nothing when nothing has changed."""
-        service = self._session.service
-        if service is None:
-            return None
-        current = self._session.light.current
-        if current is not None and current.kind == "scan":  # one after the other; nobody has to press again
-            current.ended.connect(lambda: self.scan(folders, quietly=quietly))
-            return None
-        order = ScanOrder(service.path, tuple(folders))
-        title = self.tr("Reading photos")
-        job = self._session.start(self._session.light, scan_folders, order, title=title, kind="scan")
-        if job is not None:
-            growing = QTimer(job, interval=GROW_MS)  # photos appear while the rest is still being read
-            growing.timeout.connect(self._session.refresh)
-            growing.start()
-            job.finished.connect(lambda result: self._scanned(result, asked=not quietly))
-            job.ended.connect(self._choose_page)
-            self._choose_page()
-        return job
+        return self.scanning.scan(folders, quietly=quietly)
 
     def look_again(self, folders: Sequence[Path]) -> None:
-        """Something has changed in these folders: look there as soon as nothing else is being read."""
-        self._changed = tuple(dict.fromkeys((*self._changed, *folders)))
-        if self._session.light.current is not None:
-            QTimer.singleShot(GROW_MS, self, lambda: self.look_again(()))
-        elif self._changed:
-            changed, self._changed = self._changed, ()
-            self.scan(changed, quietly=True)
-
-    def _scanned(self, result: ScanResult, asked: bool) -> None:
-        parts = []
-        if result.added:
-            parts.append(words.counted(result.added, self.tr("new photo"), self.tr("new photos")))
-        if result.changed:
-            parts.append(self.tr("{n} changed").format(n=words.count(result.changed)))
-        if result.renamed:
-            parts.append(self.tr("{n} renamed or moved").format(n=words.count(result.renamed)))
-        if result.returned:
-            parts.append(self.tr("{n} found again").format(n=words.count(result.returned)))
-        if result.missing:
-            parts.append(self.tr("{n} no longer there").format(n=words.count(result.missing)))
-        if result.errors and (parts or asked):  # known trouble is no news: a link above the grid tells of it
-            parts.append(self.tr("{n} could not be read").format(n=words.count(len(result.errors))))
-        counts = self._session.overview.counts if self._session.overview is not None else None
-        if result.added and (counts is None or counts.seeds + counts.candidates + counts.accepted == 0):
-            self.first_photos.emit(result.added)
-            del parts[0]  # the offer tells their number
-            asked = False
-        if asked and result.away:
-            self.folder_away.emit(result.away[0])
-        if parts or asked:
-            self._session.said.emit(", ".join(parts) if parts else self.tr("Nothing has changed in the folders."))
+        self.scanning.look_again(folders)
 
     def _zoom(self, step: int) -> None:
         nearest = min(range(len(SIDES)), key=lambda at: abs(SIDES[at] - self.grid.side))
@@ -410,7 +435,7 @@ class LibraryView(QWidget):
         from gui.rewrite_dialog import Photos, RewriteDialog
 
         choices = [Photos(self.tr("All photos"), None)]
-        if not self._query.filter.empty or self._query.found is not None:
+        if not self._query.everything:
             shown = tuple(self.grid.photos.ids.tolist())
             text = words.counted(len(shown), self.tr("photo that is shown"), self.tr("photos that are shown"))
             choices.insert(0, Photos(text, shown))
@@ -426,10 +451,13 @@ class LibraryView(QWidget):
         dialog.activateWindow()
 
     def _reveal(self) -> None:
-        index = self.grid.currentIndex()
-        photo = self.grid.photos.photo(index.row()) if index.isValid() else None
+        photo = self._current()
         if photo is not None:
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(photo.image.path.parent)))
+
+    def _current(self) -> Photo | None:
+        index = self.grid.currentIndex()
+        return self.grid.photos.photo(index.row()) if index.isValid() else None
 
     def _menu(self, position: object) -> None:
         image_id = self.grid.current_id()
@@ -439,6 +467,8 @@ class LibraryView(QWidget):
         menu.addAction(self._actions["open_photo"])
         review = menu.addAction(self.tr("Review its suggestions"), lambda: self.review_photo.emit(image_id))
         review.setShortcut(QKeySequence())
+        menu.addAction(self._actions["similar"])
+        menu.addSeparator()
         menu.addAction(self._actions["accept_selected"])
         menu.addAction(self._actions["reject_selected"])
         menu.addAction(self._actions["rewrite"])

@@ -106,15 +106,30 @@ def tool_button(icon_name: str, name: str, clicked: Callable[[], object] | None 
     return made
 
 
+def action_tool_button(action: QAction) -> QToolButton:
+    """An icon alone that does what the action does, and shows whether it is on."""
+    made = QToolButton()
+    made.setDefaultAction(action)
+    made.setIconSize(QSize(18, 18))
+    made.setAccessibleName(action.text().replace("&", ""))
+    made.setProperty("role", "framed")
+    return made
+
+
 def search_box(placeholder: str, name: str) -> QLineEdit:
     """A line to type in that can be cleared; ``name`` is what a screen reader says."""
     made = QLineEdit()
-    made.setPlaceholderText(placeholder)
-    made.setAccessibleName(name)
-    made.setClearButtonEnabled(True)
-    for clear in made.findChildren(QToolButton):
-        clear.setAccessibleName(made.tr("Clear"))
+    name_box(made, placeholder, name)
     return made
+
+
+def name_box(box: QLineEdit, placeholder: str, name: str) -> None:
+    """Say in a line what to type and, for screen readers, what it is; and let it be cleared."""
+    box.setPlaceholderText(placeholder)
+    box.setAccessibleName(name)
+    box.setClearButtonEnabled(True)
+    for clear in box.findChildren(QToolButton):
+        clear.setAccessibleName(box.tr("Clear"))
 
 
 def plain_table(headings: Sequence[str], name: str, *, rows: int = 0) -> QTableWidget:

@@ -88,6 +88,11 @@ class PhotoGrid(QListView):
         self.scrollTo(index)
         return True
 
+    def rows_in_sight(self) -> int:
+        """How many photos are on the screen, from the first of the list on, while nothing has been scrolled."""
+        last = self.indexAt(self.viewport().rect().bottomRight() - INSIDE)
+        return last.row() + 1 if last.isValid() else self.photos.rowCount()
+
     def activate_current(self) -> None:
         if self.currentIndex().isValid():
             self._activate(self.currentIndex().row())

@@ -49,7 +49,7 @@ def bare(node: nodes.Filter) -> nodes.Filter:
         ("score<=.5", Number("score", "<=", 0.5)),
         ("RANK>1e2", Number("rank", ">", 100.0)),
         ("rank:1", Number("rank", "=", 1.0)),
-        ('folder:"my photos/"', InFolder("my photos")),
+        ('folder:"my photos//"', InFolder("my photos/")),
         (r"folder:2024\05", InFolder("2024/05")),
         ("author:me", Author("human")),
         ("author:model", Author("run")),

@@ -69,6 +69,19 @@ def test_a_window_arrives_and_is_announced(qtbot, model, source):
     assert len(source.asked) == 1
 
 
+def test_the_first_window_is_there_before_the_list_is(model, source):
+    ids = np.arange(1, N)
+    model.show_first(ids[:WINDOW], [photo(one) for one in ids[:WINDOW]])
+    assert model.photo(3).image.id == 4 and source.asked == []
+    resets = []
+    model.modelReset.connect(lambda: resets.append(1))
+    model.set_ids(ids)
+    assert model.rowCount() == N - 1 and resets == [], "more of the same moves nobody"
+    assert model.photo(3).image.id == 4
+    model.show_first(ids[:WINDOW], ())
+    assert model.rowCount() == N - 1, "a list that begins so is known already"
+
+
 def test_whoever_scrolls_past_never_waits_for_what_was_passed(model, source):
     for row in range(0, N, WINDOW):  # end to end
         model.photo(row)

@@ -11,8 +11,9 @@ from PySide6.QtTest import QTest
 
 from core.library import edits, queries
 from core.library.library import Library
+from gui import finding
 from gui.tasks import SearchResult, Suggestion
-from gui.views import library_view, seed_view
+from gui.views import seed_view
 from tests.gui import toy_jobs
 from tests.gui.conftest import WAIT, draw_photos, settle, suggest_captions
 
@@ -166,7 +167,7 @@ def test_photos_chosen_for_another_library_are_not_shown(qtbot, window, monkeypa
 def test_a_search_waits_for_photos_being_chosen(qtbot, window, monkeypatch):
     seed, library = window.view("seed"), window.view("library")
     found = tuple(seed._order[:3].tolist())
-    monkeypatch.setattr(library_view, "search_words", lambda ctx, order: SearchResult(order.text, found))
+    monkeypatch.setattr(finding, "search_words", lambda ctx, order: SearchResult(order.text, found))
     go = choosing(monkeypatch, window)
     seed.suggest()
     library.search_box.setText("a dog")

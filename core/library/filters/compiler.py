@@ -320,12 +320,13 @@ def _folder(text: str, known: Context) -> Question:
             below = getattr(func, functions.FOLDER_HAS)(root, Image.relative_path, text).is_(True)
             conditions.append(and_(here, below))
             parts.append(text)
-        elif text.lower() in ascii_lower(root):
+        elif text.lower() in ascii_lower(f"{root}/"):
             conditions.append(here)
             parts.append("")  # whatever a photo's own name is
         else:
             begins = _begins_below(root, text)
-            below = [f"%{_escaped(text)}%/%", *(f"{_escaped(begin)}%/%" for begin in begins)]
+            rest = "%" if text.endswith("/") else "%/%"  # the text is in the folder's name, not in the file's
+            below = [f"%{_escaped(text)}{rest}", *(f"{_escaped(begin)}{rest}" for begin in begins)]
             conditions.append(and_(here, or_(*map(_name_like, below))))
             parts += [text, *begins]
     condition, hits = or_(*conditions), _name_hits(list(dict.fromkeys(parts)))

@@ -105,9 +105,11 @@ def _compares(captions: Sequence[CaptionFacts], node: nodes.Number) -> bool:
 
 
 def folder_has(root: str, path: str, text: str) -> bool:
-    """Whether the full name of the folder that ``path`` lies in has ``text`` in it."""
+    """Whether the full name of the folder that ``path`` lies in, with a slash at its end, has ``text`` in it: one that
+    ends with a slash means that folder and what is below it, and no other that only begins so."""
     root = root.replace(os.sep, "/").rstrip("/")
-    return contains(f"{root}/{path}".rpartition("/")[0], text)
+    head, slash, _name = f"{root}/{path}".rpartition("/")
+    return contains(head + slash, text)
 
 
 def _by_run(caption: CaptionFacts, text: str, current_run: str | None) -> bool:

@@ -157,9 +157,11 @@ class _Parser:
         return nodes.Date(token.name, operator, first, last, **place)  # type: ignore[arg-type]
 
     def _folder(self, token: Token, value: str) -> Filter:
-        text = value.replace("\\", "/").rstrip("/")
+        given = value.replace("\\", "/")
+        text = given.rstrip("/")
         if not text:
             raise _bad_value(token, value, _expected("folder"))
+        text += "/" * given.endswith("/")  # this folder and what is below, not one whose name only begins so
         return nodes.InFolder(text, start=token.start, end=token.end)
 
     def _days(self, token: Token, value: str) -> tuple[date, date]:
