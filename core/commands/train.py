@@ -28,8 +28,8 @@ _COLUMNS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("library", metavar="LIB", type=Path, help="the library folder, NAME.seedcap")
     parser.add_argument("--preset", default="recommended", help="the method: recommended (default), two-stage, …")
-    parser.add_argument("--encoder", default="starter", help="the image–text encoder by name (default: starter)")
-    parser.add_argument("--lm", default="starter", help="the language model by name (default: starter)")
+    parser.add_argument("--encoder", default="starter", help="the encoder by name; see models (default: starter)")
+    parser.add_argument("--lm", default="starter", help="the language model by name; see models (default: starter)")
     parser.add_argument("--text", metavar="FILE", type=Path, help="sentences, one a line, for practice without photos")
     parser.add_argument("--stages", choices=("1", "2", "12"), default="12", help="which stages to run (default: both)")
     parser.add_argument("--limit-minutes", metavar="M", type=float, help="stop the stages after so many minutes")
