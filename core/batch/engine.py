@@ -12,6 +12,7 @@ import numpy as np
 from core.batch.records import Candidate
 from core.captioner.decoding import DecodingOptions, Hypothesis, decode
 from core.captioner.rerank import rerank_scores
+from core.images.preprocess import normalised
 from core.jobs import JobContext
 from core.onnx.session import Bundle
 
@@ -67,9 +68,12 @@ class CaptionEngine:
         self.timers = Timers()
 
     def embed(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
-        """Unit rows ``[n, dim]`` of preprocessed pictures."""
+        """Unit rows ``[n, dim]`` of pictures uint8 ``[H, W, 3]`` (:func:`core.images.preprocess.square`)."""
+        if not pixels:
+            return np.zeros((0, self._dim), np.float32)
         with self.timers.of("encode"):
-            return self.bundle.encoder.encode_images(np.stack(pixels)) if pixels else np.zeros((0, self._dim), "f")
+            encoder = self.bundle.encoder
+            return encoder.encode_images(normalised(np.stack(pixels), encoder.preprocess))
 
     def caption(
         self, vectors: np.ndarray, seeds: Sequence[int], ctx: JobContext

@@ -14,7 +14,7 @@ from core.batch.listing import Item
 from core.disk import is_pipe_or_device
 from core.images.content import hash_of, load_content, stamp_of
 from core.images.decode import ImageError
-from core.images.preprocess import Preprocess, load_pixels
+from core.images.preprocess import Preprocess, load_square
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Prepared:
-    """An item with its picture's ``pixels`` (float32 ``[3, H, W]``), which one whose vector is known does without, or
+    """An item with its picture's ``pixels`` (uint8 ``[H, W, 3]``), which one whose vector is known does without, or
     ``error``: why it cannot be captioned. ``content``: the hash of its file, where that could be read."""
 
     item: Item
@@ -38,10 +38,10 @@ def prepare(item: Item, spec: Preprocess) -> Prepared:
     content = item.content
     try:
         if item.stamp is not None and content is not None:
-            pixels = load_content(item.path, content, lambda: load_pixels(item.path, spec), item.stamp)
+            pixels = load_content(item.path, content, lambda: load_square(item.path, spec), item.stamp)
             return Prepared(item, pixels, content)
         before, content = stamp_of(item.path), _hash(item)
-        pixels = load_pixels(item.path, spec)
+        pixels = load_square(item.path, spec)
         if item.content not in (None, content):
             return Prepared(item, None, content, "The file here holds something else than the list says.")
         if content is None or stamp_of(item.path) != before:

@@ -80,24 +80,37 @@ class Preprocess:
 
 def preprocess(image: Image.Image, spec: Preprocess) -> np.ndarray:
     """``image`` as float32 ``[3, size, size]``, channels in RGB order, normalised with ``spec``."""
+    return normalised(square(image, spec), spec)
+
+
+def square(image: Image.Image, spec: Preprocess) -> np.ndarray:
+    """``image`` as the encoder sees it but for its scale: uint8 ``[size, size, 3]``, a quarter of the memory."""
     picture = image if image.mode == "RGB" else image.convert("RGB")
     resampling = _RESAMPLING[spec.interpolation]
     if spec.resize_mode == "squash":
-        square = picture.resize((spec.size, spec.size), resampling)
-    else:
-        square = _shortest_side_and_crop(picture, spec.size, resampling)
-    values = np.asarray(square, dtype=np.float32) / np.float32(255.0)
+        return np.asarray(picture.resize((spec.size, spec.size), resampling))
+    return np.asarray(_shortest_side_and_crop(picture, spec.size, resampling))
+
+
+def normalised(squares: np.ndarray, spec: Preprocess) -> np.ndarray:
+    """Squares uint8 ``[..., size, size, 3]`` as float32 ``[..., 3, size, size]``, normalised with ``spec``."""
+    values = squares.astype(np.float32) / np.float32(255.0)
     values = (values - np.asarray(spec.mean, np.float32)) / np.asarray(spec.std, np.float32)
-    return np.ascontiguousarray(values.transpose(2, 0, 1))
+    return np.ascontiguousarray(np.moveaxis(values, -1, -3))
 
 
 def load_pixels(path: Path, spec: Preprocess) -> np.ndarray:
-    """Decode and preprocess a photo: float32 ``[3, size, size]``. Raises ``ImageError`` with the reason.
+    """Decode and preprocess a photo: float32 ``[3, size, size]``. Raises ``ImageError`` with the reason."""
+    return normalised(load_square(path, spec), spec)
+
+
+def load_square(path: Path, spec: Preprocess) -> np.ndarray:
+    """Decode a photo to what :func:`square` gives. Raises ``ImageError`` with the reason.
 
     Large JPEGs are decoded at a fraction of their size, never below :data:`DRAFT_MARGIN` times the side that the
     encoder takes.
     """
-    return preprocess(load_image(path, min_side=DRAFT_MARGIN * spec.size), spec)
+    return square(load_image(path, min_side=DRAFT_MARGIN * spec.size), spec)
 
 
 def _shortest_side_and_crop(picture: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:

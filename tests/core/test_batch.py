@@ -148,14 +148,14 @@ def test_what_cannot_be_used_is_listed_and_stops_nothing(request_for, photos):
 def test_an_unforeseen_fault_in_one_photo_stops_nothing(request_for, monkeypatch):
     from core.batch import pipeline
 
-    real = pipeline.load_pixels
+    real = pipeline.load_square
 
     def faulty(path, spec):
         if path.name == "photo 010.png":
             raise ZeroDivisionError("a bug")
         return real(path, spec)
 
-    monkeypatch.setattr(pipeline, "load_pixels", faulty)
+    monkeypatch.setattr(pipeline, "load_square", faulty)
     request = request_for()
     report = caption_folder(QuietContext(), request)
     assert report.done == 29
@@ -270,7 +270,7 @@ def test_no_more_is_decoded_than_asked_for(photos):
     prepared = in_threads(items(), partial(prepare, spec=SPEC), workers=2, ahead=lambda: 5)
     for number in range(1, 4):
         one = next(prepared)
-        assert one.pixels.shape == (3, 8, 8) and one.item.file == taken[number - 1]
+        assert one.pixels.shape == (8, 8, 3) and one.item.file == taken[number - 1]
         assert len(taken) == number + 4
     prepared.close()
     assert len(taken) == 7

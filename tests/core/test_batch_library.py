@@ -117,7 +117,7 @@ def test_vectors_are_made_once(library, caption, monkeypatch):
     def forbidden(path, spec):
         raise AssertionError(f"{path} was read again")
 
-    monkeypatch.setattr(pipeline, "load_pixels", forbidden)
+    monkeypatch.setattr(pipeline, "load_square", forbidden)
     report = caption(existing="replace-model", options={"method": "beam", "candidates": 2})
     assert report.done == 14 and report.failed == ()
     assert set(texts(library)) == set(before)

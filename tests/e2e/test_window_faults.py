@@ -108,14 +108,14 @@ def test_one_photo_that_fails_is_named_and_tried_again(qtbot, window, monkeypatc
     with Library.open(window.session.service.path) as library:
         seeded = {seed.image_id for seed in queries.seeds(library)}
         victim = next(row for row in queries.images_of(library) if row.id not in seeded)
-    real = pipeline.load_pixels
+    real = pipeline.load_square
 
     def load(path, spec):
         if path == victim.path:
             raise ImageError("The photo ends in the middle.")
         return real(path, spec)
 
-    monkeypatch.setattr(pipeline, "load_pixels", load)
+    monkeypatch.setattr(pipeline, "load_square", load)
     QTest.mouseClick(deliver.caption, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: deliver._job is None, timeout=WAIT)
     settle(qtbot, window)
