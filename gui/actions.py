@@ -100,11 +100,11 @@ SPECS: tuple[Spec, ...] = (
     Spec("review_earlier", "Earlier captions of this photo", ("Ctrl+R",), "clock", "Review"),
     Spec("review_fits", "Photos that the suggestion fits", ("Ctrl+I",), "images", "Review"),
     Spec("blind", "Compare two models blind", ("Ctrl+B",), "blind", "Review", "Choose captions without knowing whose"),
-    Spec("blind_left", "The left caption is better", ("1", "Left"), "", "Blind round"),
-    Spec("blind_right", "The right caption is better", ("2", "Right"), "", "Blind round"),
-    Spec("blind_same", "No difference", ("0", "Space"), "", "Blind round"),
-    Spec("blind_back", "Take the last answer back", ("Backspace",), "undo", "Blind round"),
-    Spec("blind_leave", "End the round", ("Escape",), "", "Blind round"),
+    Spec("blind_left", "The left caption is better", ("1", "Left"), "", "Blind round", on_shown=True),
+    Spec("blind_right", "The right caption is better", ("2", "Right"), "", "Blind round", on_shown=True),
+    Spec("blind_same", "No difference", ("0", "Space"), "", "Blind round", on_shown=True),
+    Spec("blind_back", "Take the last answer back", ("Backspace",), "undo", "Blind round", on_shown=True),
+    Spec("blind_leave", "End the round", ("Escape",), "", "Blind round", on_shown=True),
     Spec(
         "undo_export", "Undo last export", ("Ctrl+Alt+Z",), "undo", "Deliver", "Put back what the last export changed"
     ),

@@ -182,12 +182,16 @@ def test_stored_nonsense_does_no_harm(open_window, seedcap_home):
 # -- faults and choosing ----------------------------------------------------------------------------------------------
 
 
-def test_a_fault_inside_a_job_can_be_opened_copied_and_found_in_the_log(qtbot, qapp, open_window, photos, caplog):
+def test_a_fault_inside_a_job_can_be_opened_copied_and_found_in_the_log(
+    qtbot, qapp, open_window, photos, caplog, monkeypatch
+):
+    ours = logging.getLogger("gui.session")
+    monkeypatch.setattr(ours, "disabled", False)  # a library that sets up logging of its own may have done that
+    monkeypatch.setattr(ours, "handlers", [caplog.handler])
     window = open_window(photos)
-    with caplog.at_level(logging.ERROR):
-        window.session.start(window.session.light, toy_jobs.break_down, None, title="Reading", kind="scan")
-        qtbot.waitUntil(lambda: "KeyError" in window.messages.message, timeout=WAIT)
-    assert "Traceback" in caplog.text and "break_down" in caplog.text
+    window.session.start(window.session.light, toy_jobs.break_down, None, title="Reading", kind="scan")
+    qtbot.waitUntil(lambda: "KeyError" in window.messages.message, timeout=WAIT)
+    qtbot.waitUntil(lambda: "Traceback" in caplog.text and "break_down" in caplog.text, timeout=WAIT)
     QTest.mouseClick(window.messages._open, Qt.MouseButton.LeftButton)
     dialog = window.findChild(CrashDialog)
     assert dialog.isVisible() and not dialog.isModal()
