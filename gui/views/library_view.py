@@ -369,7 +369,10 @@ class LibraryView(QWidget):
         self.search_box.clear()
         self._end_search()
         if looked_at is not None:
-            self._session.after_reads(lambda: self.grid.select_id(looked_at))
+            self._session.after_reads(lambda: self._select(looked_at))
+
+    def _select(self, image_id: int) -> None:
+        self.grid.select_id(image_id)
 
     def _end_likeness(self) -> None:
         self._like_bar.hide()
