@@ -27,7 +27,7 @@ FRAME_MS, TICK_MS = 16, 4
 WHEEL_FRAMES, WHEEL_PX = 300, 120
 SWEEP_FRAMES = 600
 TRAIN_FRAMES = 300
-LONGEST_S = 1_800.0
+LONGEST_S = 300.0
 
 
 class FirstPaint(QObject):
@@ -174,7 +174,7 @@ def _frames(app: QApplication, stalls: Stalls, steps: Sequence[Callable[[], obje
             waiting.pop()()
         else:
             timer.stop()
-            app.quit()
+            app.exit()
 
     timer.timeout.connect(next_frame)
     stalls.begin()
@@ -221,7 +221,7 @@ def _grid(window: MainWindow) -> PhotoGrid:
 
 
 def _wait(app: QApplication, holds: Callable[[], bool]) -> None:
-    """Run the event loop until ``holds()``."""
+    """Run the event loop until ``holds()``. Its end by ``quit`` would close the window first."""
     end = time.monotonic() + LONGEST_S
     came = False
     timer = QTimer(interval=TICK_MS)
@@ -230,7 +230,7 @@ def _wait(app: QApplication, holds: Callable[[], bool]) -> None:
         nonlocal came
         came = came or holds()
         if came or time.monotonic() > end:
-            app.quit()
+            app.exit()
 
     timer.timeout.connect(look)
     timer.start()

@@ -8,6 +8,7 @@ import pytest
 
 from core import cli
 from core.bench import app
+from core.bench.library import make_library
 from core.bench.parts import run_part
 from core.errors import UserError
 from core.jobs import QuietContext
@@ -68,3 +69,10 @@ def test_too_few_photos_are_refused():
 def test_a_part_that_fails_says_why():
     with pytest.raises(RuntimeError, match="KeyError: 'nonsense'"):
         run_part("core.bench.library_parts", "nonsense", "lib")
+
+
+def test_the_window_shows_one_library_after_another(tmp_path):
+    libraries = [make_library(tmp_path / name, 20, QuietContext()) for name in ("many", "sample")]
+    home = {"SEEDCAP_HOME": str(tmp_path / "home"), app.PLATFORM: "offscreen"}
+    shown = run_part("gui.bench_parts", "paint", *map(str, libraries), environment=home)
+    assert 0 < shown["rows_s"] <= shown["pictures_s"]
