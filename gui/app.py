@@ -27,6 +27,10 @@ from gui.views.library_view import LibraryView
 
 _log = logging.getLogger("seedcap")
 
+SWITCH_S = 0.0005
+"""Threads that read photos and the library hand the interpreter back after this: painting a screen of tiles asks for it
+a hundred times, and would wait up to 5 ms (Python's default) each."""
+
 
 def main(argv: Sequence[str]) -> int:
     """Run the app until its window is closed. ``argv``: nothing, or what ``open`` and ``demo`` take."""
@@ -41,6 +45,7 @@ def begin(argv: Sequence[str]) -> tuple[QApplication, MainWindow]:
         from core.cli import parse
 
         arguments = vars(parse(argv)[1])
+    sys.setswitchinterval(SWITCH_S)
     app = make_application()
     settings = open_settings()
     window = make_window(settings)

@@ -7,6 +7,7 @@ The palette colours are chosen for WCAG AA: text on its ground at least 4.5:1, b
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -138,13 +139,24 @@ def theme() -> Theme:
     app = QApplication.instance()
     if not isinstance(app, QApplication):
         raise RuntimeError("theme() needs a QApplication")
+    return _theme_of(app)
+
+
+@lru_cache(maxsize=1)
+def _theme_of(app: QApplication) -> Theme:
+    """Asked for several times a tile while a grid is painted."""
     found = app.findChild(Theme)
     return found if found is not None else Theme(app)
 
 
 def colour(name: str) -> QColor:
     """The current colour for a role of :class:`Colours`."""
-    return QColor(getattr(theme().colours, name))
+    return QColor(_parsed(getattr(theme().colours, name)))
+
+
+@lru_cache
+def _parsed(name: str) -> QColor:
+    return QColor(name)
 
 
 def scaled_font(factor: float, *, bold: bool = False) -> QFont:

@@ -5,6 +5,7 @@ The file cache is core's; here is only a bounded cache of what is on the screen,
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +16,9 @@ from PySide6.QtGui import QImage, QPixmap
 if TYPE_CHECKING:
     from core.library.records import ImageRow
 
-THREADS = 2
+THREADS = max(1, min(2, (os.cpu_count() or 1) - 1))  # one core stays for painting
 CACHE_BYTES = 48 * 1024 * 1024
+PAINTED = QImage.Format.Format_ARGB32_Premultiplied
 MAX_WAITING = 240  # about two screens at the smallest tile
 
 
@@ -116,7 +118,8 @@ class Thumbnails(QObject):
                 pixels = thumbnail.convert("RGBA")
         except (OSError, ValueError):
             return None
-        return QImage(pixels.tobytes(), *pixels.size, 4 * pixels.width, QImage.Format.Format_RGBA8888).copy()
+        image = QImage(pixels.tobytes(), *pixels.size, 4 * pixels.width, QImage.Format.Format_RGBA8888)
+        return image.convertToFormat(PAINTED)  # here, so that the thread that paints has nothing left to do
 
     def deliver(self, generation: int, image_id: int, content_hash: str, image: QImage | None) -> None:
         self._decoded.emit(generation, image_id, content_hash, image)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QRect, QRectF, QSize, Qt
-from PySide6.QtGui import QFontMetrics, QPainter, QPen
-from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
+from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPen
+from PySide6.QtWidgets import QApplication, QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from gui import theme, words
 from gui.icons import paint_icon
@@ -23,6 +23,16 @@ CAPTION_LINES = 2
 DOT = 8
 
 
+class _Type:
+    """The two sizes of letters and what they measure."""
+
+    def __init__(self, base: QFont) -> None:
+        self.base = QFont(base)
+        self.body, self.small = scaled_font(theme.BODY), scaled_font(theme.SMALL)
+        self.body_metrics, self.small_metrics = QFontMetrics(self.body), QFontMetrics(self.small)
+        self.height = theme.S + CAPTION_LINES * self.body_metrics.height() + theme.XS + self.small_metrics.height()
+
+
 class TileDelegate(QStyledItemDelegate):
     """``side``: the tile's width; the height follows from the font."""
 
@@ -32,6 +42,14 @@ class TileDelegate(QStyledItemDelegate):
         self._captions = captions
         self.side = 184
         self.cell_width = self.side
+        self._measured: _Type | None = None
+
+    def _type(self) -> _Type:
+        """Of the application's font, measured once as long as that stays."""
+        base = QApplication.font()
+        if self._measured is None or self._measured.base != base:
+            self._measured = _Type(base)
+        return self._measured
 
     def tile_size(self) -> QSize:
         return QSize(self.side, self._picture_height() + self._text_height() + 2 * PADDING + theme.S)
@@ -43,10 +61,7 @@ class TileDelegate(QStyledItemDelegate):
         return round((self.side - 2 * PADDING) * (0.8 if self._captions else 1.0))
 
     def _text_height(self) -> int:
-        if not self._captions:
-            return 0
-        body, small = QFontMetrics(scaled_font(theme.BODY)), QFontMetrics(scaled_font(theme.SMALL))
-        return theme.S + CAPTION_LINES * body.height() + theme.XS + small.height()
+        return self._type().height if self._captions else 0
 
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
@@ -106,18 +121,19 @@ class TileDelegate(QStyledItemDelegate):
     def _paint_text(self, painter: QPainter, room: QRect, photo: Photo) -> None:
         caption = photo.best
         state = words.state_of(caption)
-        body, small = scaled_font(theme.BODY), scaled_font(theme.SMALL)
+        letters = self._type()
         trouble = photo.image.error or (words.tr("The file is no longer there.") if photo.image.missing else "")
         # What the model says looks different from what a person has said until it is accepted.
         painter.setPen(colour("text" if caption is not None and state in ("seed", "accepted") else "muted"))
         if trouble or caption is not None:
-            draw_lines(painter, trouble or (caption.text if caption else ""), room, body, CAPTION_LINES)
+            draw_lines(painter, trouble or (caption.text if caption else ""), room, letters.body, CAPTION_LINES)
         else:  # a name is cut in the middle: its end tells it from the next
-            name = QFontMetrics(body).elidedText(photo.image.path.name, Qt.TextElideMode.ElideMiddle, room.width())
-            draw_lines(painter, name, room, body, 1)
-        metrics = QFontMetrics(small)
+            file = photo.image.path.name
+            name = letters.body_metrics.elidedText(file, Qt.TextElideMode.ElideMiddle, room.width())
+            draw_lines(painter, name, room, letters.body, 1)
+        metrics = letters.small_metrics
         baseline = room.bottom() - metrics.descent()
-        painter.setFont(small)
+        painter.setFont(letters.small)
         right = ""
         if caption is not None and caption.score is not None:
             right = words.fit(caption.score)

@@ -51,10 +51,11 @@ class PhotoGrid(QListView):
             self.setWrapping(False)
             self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
             self.setFixedHeight(self.delegate.tile_size().height() + 22)
-        # A hundred pictures may arrive between two frames: one repaint for all of them.
+        # A hundred pictures may arrive between two frames: one repaint for all of them, and of their tiles alone.
+        self._arrived: set[int] = set()
         self._repaint = QTimer(self, singleShot=True, interval=REPAINT_MS)
-        self._repaint.timeout.connect(self.viewport().update)
-        session.thumbnails.ready.connect(lambda _id: self._repaint.start() if not self._repaint.isActive() else None)
+        self._repaint.timeout.connect(self._paint_arrived)
+        session.thumbnails.ready.connect(self._picture_arrived)
         self.doubleClicked.connect(lambda index: self._activate(index.row()))
         self.selectionModel().selectionChanged.connect(lambda *_: self.selection_changed.emit())
         self.verticalScrollBar().valueChanged.connect(lambda _value: self._forget_unseen())
@@ -118,9 +119,27 @@ class PhotoGrid(QListView):
         if image_id is not None:
             self.activated_id.emit(image_id)
 
-    def _forget_unseen(self) -> None:
+    def _rows_shown(self) -> range:
+        """From the tile at the upper left corner on, some more than are to be seen."""
         first = self.indexAt(self.viewport().rect().topLeft() + INSIDE)
         last = self.indexAt(self.viewport().rect().bottomRight() - INSIDE)
         start = first.row() if first.isValid() else 0
         end = last.row() if last.isValid() else start + 120
-        self._thumbnails.keep_only({int(image_id) for image_id in self.photos.ids[start : end + 20]})
+        return range(start, min(end + 20, len(self.photos.ids)))
+
+    def _forget_unseen(self) -> None:
+        shown = self._rows_shown()
+        self._thumbnails.keep_only({int(image_id) for image_id in self.photos.ids[shown.start : shown.stop]})
+
+    def _picture_arrived(self, image_id: int) -> None:
+        if not self.isVisible():
+            return
+        self._arrived.add(image_id)
+        if not self._repaint.isActive():
+            self._repaint.start()
+
+    def _paint_arrived(self) -> None:
+        arrived, self._arrived = self._arrived, set()
+        for row in self._rows_shown():
+            if int(self.photos.ids[row]) in arrived:
+                self.viewport().update(self.visualRect(self.photos.index(row)))
