@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.commands.result import CommandResult
+from core.commands.result import CommandResult, listed
 from core.errors import UserError
 from core.jobs import JobContext
 from core.onnx.provider_table import NAMES
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 HELP = """Caption every photo of a folder (one JSON object a line into --out), or of a library (as candidates).
 Without --bundle the library's current model is used, else the starter, exported once."""
-_SHOWN = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -126,11 +125,8 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         lines.append(f"Each caption's rank is among {report.gallery:,} photos.")
     if library is None:
         lines.append(f"Captions: {_out(args)}")
-    if report.failed_count:
-        lines.append(f"{report.failed_count:,} could not be captioned:")
-        lines += [f"  {file}: {reason}" for file, reason in report.failed[:_SHOWN]]
-        if report.failed_count > _SHOWN:
-            lines.append(f"  and {report.failed_count - _SHOWN:,} more")
+    reasons = [f"{file}: {reason}" for file, reason in report.failed]
+    lines += listed("could not be captioned", reasons, report.failed_count)
     return CommandResult(_data(report, None if library else _out(args)), "\n".join(lines), report.failed_count)
 
 

@@ -6,14 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.commands.result import CommandResult
+from core.commands.result import SHOWN, CommandResult, listed
 from core.jobs import JobContext
 
 if TYPE_CHECKING:
     from core.exchange.plan import ExportItem, ExportPlan, ExportReport
 
 HELP = "Write the captions of LIB for other programs. What says something else is kept unless --overwrite."
-_SHOWN = 20
 _WIDTH = 60
 _WORDS = {
     "create": "new",
@@ -108,10 +107,10 @@ def _preview(plan: ExportPlan) -> list[str]:
             lines += [
                 f"    {change.field}: {_short(change.before)} -> "
                 + (f"kept{', ' + change.note if change.note else ''}" if change.kept else _short(change.after))
-                for change in item.changes[:_SHOWN]
+                for change in item.changes[:SHOWN]
                 if change.before != change.after
             ]
-            left = len(item.changes) - _SHOWN + item.more
+            left = len(item.changes) - SHOWN + item.more
             lines += [f"    and {left:,} more"] if left > 0 else []
     return lines + [f"  {path}: {reason}" for path, reason in plan.refused]
 
@@ -125,18 +124,9 @@ def _short(text: str | None) -> str:
 
 def _told(report: ExportReport) -> list[str]:
     lines = [f"{report.written:,} files written, {report.same:,} unchanged."]
-    if report.kept:
-        lines.append(f"{len(report.kept):,} files say something else and were kept (--overwrite replaces them):")
-        lines += _listed([str(path) for path in report.kept])
-    if report.failed:
-        lines.append(f"{len(report.failed):,} files could not be written:")
-        lines += _listed([f"{path}: {reason}" for path, reason in report.failed])
+    lines += listed("files say something else and were kept (--overwrite replaces them)", [*map(str, report.kept)])
+    lines += listed("files could not be written", [f"{path}: {reason}" for path, reason in report.failed])
     return lines + (["'seedcap export LIB --undo' takes this back."] if report.undo else [])
-
-
-def _listed(items: list[str]) -> list[str]:
-    more = [f"  and {len(items) - _SHOWN:,} more"] if len(items) > _SHOWN else []
-    return [*(f"  {item}" for item in items[:_SHOWN]), *more]
 
 
 def _undo(library, ctx: JobContext) -> CommandResult:  # noqa: ANN001 - a Library, imported where it is needed
@@ -144,6 +134,6 @@ def _undo(library, ctx: JobContext) -> CommandResult:  # noqa: ANN001 - a Librar
 
     report = undo_export(library, ctx)
     lines = [f"{len(report.restored):,} files say again what they said, {len(report.removed):,} were removed."]
-    lines += _listed([f"{path}: {reason}" for path, reason in report.kept])
+    lines += listed("files were left as they are", [f"{path}: {reason}" for path, reason in report.kept])
     data = {"undone": report.name, "restored": report.restored, "removed": report.removed, "kept": report.kept}
     return CommandResult(data, "\n".join(lines), failed=len(report.kept))

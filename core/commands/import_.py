@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from core.commands.result import CommandResult
+from core.commands.result import SHOWN, CommandResult, listed
 from core.jobs import JobContext
 
 HELP = "Scan the photos in DIR into the library LIB (made if it is not there), and take in captions from a file."
-_SHOWN = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +58,7 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         f"{report.missing:,} missing now"
         + (f", {report.returned:,} that were missing are back." if report.returned else ".")
     ]
-    lines += _listed("could not be used", [f"{error.path}: {error.reason}" for error in report.errors])
+    lines += listed("could not be used", [f"{error.path}: {error.reason}" for error in report.errors])
     if taken_out is not None:
         lines.append(
             f"{taken_out.folder} is taken out: copies of {taken_out.moved:,} photos have their captions now, "
@@ -74,18 +73,10 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         if imported.encoding:
             lines.append(f"The file does not say its encoding; it was read as {imported.encoding}. Check the accents.")
         if imported.ignored:
-            lines.append(f"Not taken in: the columns {', '.join(imported.ignored[:_SHOWN])}.")
-        lines += _listed("names of no photo here", imported.unmatched)
-        lines += _listed("names of several photos", imported.ambiguous)
-        lines += _listed("lines skipped", imported.skipped, imported.skipped_count)
+            lines.append(f"Not taken in: the columns {', '.join(imported.ignored[:SHOWN])}.")
+        lines += listed("names of no photo here", imported.unmatched)
+        lines += listed("names of several photos", imported.ambiguous)
+        lines += listed("lines skipped", imported.skipped, imported.skipped_count)
         failed += len(imported.ambiguous) + imported.skipped_count
     data = {"scan": report, "taken_out": taken_out, "captions": imported, "counts": totals, "warning": warning}
     return CommandResult(data, "\n".join(lines), failed)
-
-
-def _listed(title: str, items: list[str] | tuple[str, ...], total: int | None = None) -> list[str]:
-    if not items:
-        return []
-    total = len(items) if total is None else total
-    more = [f"  and {total - _SHOWN:,} more"] if total > _SHOWN else []
-    return [f"{total:,} {title}:", *(f"  {item}" for item in items[:_SHOWN]), *more]

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.commands.caption import library_at
-from core.commands.result import CommandResult
+from core.commands.result import CommandResult, listed
 from core.errors import UserError
 from core.jobs import JobContext
 
 if TYPE_CHECKING:
-    from core.batch.parts import Listing, PartsReport
+    from core.batch.parts import PartsReport
 
 HELP = """Put together what 'caption --shard' or 'caption --list' wrote on several machines: into the library LIB, as
 candidates of the photos with the same content, or into the file F.jsonl. Merging again changes nothing."""
-_SHOWN = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,9 +40,12 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         lines.append(f"{parts.repeated:,} lines say again what another one says.")
     if len(parts.models) > 1:
         lines.append(f"The captions are of {len(parts.models)} different bundles.")
-    lines += _listed("captions differ from an earlier one of the same photo and were left out", parts.conflicts)
-    lines += _listed("photos could not be captioned", parts.failed)
-    lines += _listed("lines are damaged", parts.damaged)
+    for title, found in (
+        ("captions differ from an earlier one of the same photo and were left out", parts.conflicts),
+        ("photos could not be captioned", parts.failed),
+        ("lines are damaged", parts.damaged),
+    ):
+        lines += listed(title, found.shown, found.count)
     if args.dry_run:
         lines.append("Nothing was written.")
     data |= {"dry_run": args.dry_run, "models": sorted(parts.models)}
@@ -67,7 +69,7 @@ def _into_library(
         lines.append(
             f"{report.kept:,} have other captions and were left alone (--existing add puts these beside them)."
         )
-    lines += _listed("are not in this library", report.unmatched)
+    lines += listed("are not in this library", report.unmatched.shown, report.unmatched.count)
     if report.merged and not args.dry_run:
         lines.append(f"Score them with: seedcap rank {args.target}")
     names = ("merged", "captions", "present", "kept", "unmatched")
@@ -83,10 +85,3 @@ def _into_file(args: argparse.Namespace, ctx: JobContext) -> tuple[dict[str, obj
         raise UserError(f"{args.target} is not a library.", "Name a library, or a file that ends in .jsonl.")
     report = merge_files(ctx, args.parts, args.target, dry_run=args.dry_run)
     return {"out": args.target}, [] if args.dry_run else [f"Captions: {args.target}"], report
-
-
-def _listed(title: str, items: Listing) -> list[str]:
-    if not items.count:
-        return []
-    more = [f"  and {items.count - _SHOWN:,} more"] if items.count > _SHOWN else []
-    return [f"{items.count:,} {title}:", *(f"  {item}" for item in items.shown[:_SHOWN]), *more]

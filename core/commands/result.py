@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,20 @@ class CommandResult:
     data: dict[str, Any]
     text: str = ""
     failed: int = 0
+
+
+SHOWN = 20
+"""Things that are named one by one in the text of a result; ``--json`` has more."""
+
+
+def listed(title: str, items: Sequence[str], total: int | None = None) -> list[str]:
+    """Lines of text: how many ``items`` there are, ``total`` if those are the first of more, and the first of them;
+    none where there are none. ``title`` goes on after their number."""
+    total = len(items) if total is None else total
+    if not total:
+        return []
+    more = [f"  and {total - SHOWN:,} more"] if total > SHOWN else []
+    return [f"{total:,} {title}:", *(f"  {item}" for item in items[:SHOWN]), *more]
 
 
 def to_json(data: object) -> bytes:

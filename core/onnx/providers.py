@@ -70,7 +70,8 @@ def session_options(provider: Provider, threads: int | None) -> ort.SessionOptio
     options.intra_op_num_threads = threads or usable_cores()
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY if provider is CPU else _FATAL_ONLY  # what fails is told in our words
-    options.enable_mem_pattern = provider.plain != "directml"  # it has none, and complains
+    # A pattern is kept for every shape of a batch, with a block of memory for each: of no gain where shapes change.
+    options.enable_mem_pattern = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
