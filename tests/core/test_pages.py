@@ -55,6 +55,7 @@ def test_what_is_drawn_without_torch_names_it_nowhere_at_the_top(picture):
 def test_every_decision_is_in_the_list_once():
     listed = re.findall(r"\]\((\d{4}-[a-z0-9-]+\.md)\)", (ROOT / "docs/decisions/README.md").read_text("utf-8"))
     assert sorted(listed) == sorted(file.name for file in ROOT.glob("docs/decisions/[0-9]*.md"))
+    assert len({name[:4] for name in listed}) == len(listed), "a number stands for one decision"
 
 
 def test_the_workflows_install_with_an_extra_that_is_there_and_run_every_check():
