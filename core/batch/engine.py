@@ -18,6 +18,7 @@ from core.onnx.session import Bundle
 
 PARTS = ("wait", "encode", "generate", "score")
 WROTE_NOTHING = "The model wrote no words for this photo."
+NOT_FINITE = "The model came to no usable numbers for this photo; a bundle in fp32 may."
 
 
 @dataclass

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.batch.records import PhotoRecord, read_records, rewrite
+from core.batch.records import PhotoRecord, not_writable, read_records, rewrite
 from core.encoders.search import duplicate_groups
 from core.jobs import JobContext
 from core.ranking import rank_of
@@ -36,8 +36,11 @@ class VectorFile:
         rows = np.zeros(len(names), self._row)
         rows["file"] = [np.void(_key(name)) for name in names]
         rows["photo"], rows["caption"] = photos, captions
-        with self.path.open("ab") as file:
-            file.write(rows.tobytes())
+        try:
+            with self.path.open("ab") as file:
+                file.write(rows.tobytes())
+        except OSError as error:
+            raise not_writable(self.path, error) from error
 
     def rows(self) -> np.ndarray:
         """All rows, mapped and not read."""

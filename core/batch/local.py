@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from core.batch.batch_size import LARGEST, START, BatchSize, is_out_of_memory
-from core.batch.engine import WROTE_NOTHING, CaptionEngine
+from core.batch.engine import NOT_FINITE, WROTE_NOTHING, CaptionEngine
 from core.batch.listing import Item
 from core.batch.pipeline import Prepared, in_batches, in_threads, prepare
 from core.batch.records import Candidate
@@ -116,6 +117,8 @@ def _caption(engine: CaptionEngine, batch: Sequence[Prepared], ctx: JobContext) 
     ctx.check_cancelled()
     vectors: list[Any] = [next(made) if one.pixels is not None else one.item.vector for one in usable]
     photos = np.stack(vectors) if vectors else np.zeros((0, engine.bundle.encoder.dim), np.float32)
+    broken = np.logical_not(np.isfinite(photos).all(axis=1))  # half precision may overflow on a photo
+    photos = np.where(broken[:, None], np.float32(0), photos)
     # What is sampled for a photo is decided by what it shows: not by its name, its batch or its machine.
     seeds = [int((one.content or "0")[:14], 16) for one in usable]
     candidates, texts = engine.caption(photos, seeds, ctx)
@@ -127,6 +130,10 @@ def _caption(engine: CaptionEngine, batch: Sequence[Prepared], ctx: JobContext) 
             continue
         row = next(rows)
         said = candidates[row]
-        text, error = (texts[row], None) if said else (None, WROTE_NOTHING)
-        found.append(Done(one.item, said, photos[row], text, one.content, error))
+        if broken[row] or not all(math.isfinite(number) for made in said for number in (made.score, made.log_prob)):
+            found.append(Done(one.item, content=one.content, error=NOT_FINITE))
+        elif said:
+            found.append(Done(one.item, said, photos[row], texts[row], one.content))
+        else:
+            found.append(Done(one.item, (), photos[row], None, one.content, WROTE_NOTHING))
     return found

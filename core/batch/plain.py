@@ -58,6 +58,8 @@ def write_plain_captions(ctx: JobContext, library: Library) -> int:
 def _say(ctx: JobContext, bundle: Bundle, store: VectorStore, todo: list[str], file: Path) -> None:
     options = bundle.decoding(method="greedy", candidates=1)
     file.parent.mkdir(exist_ok=True)
+    if file.is_symlink():  # of a library from elsewhere: it would be written to wherever that leads
+        file.unlink()
     with file.open("a", encoding="utf-8", newline="\n") as out:
         if out.tell():
             out.write("\n")  # after a crash the last line may have no end

@@ -117,6 +117,11 @@ def json_line(values: dict[str, Any]) -> bytes:
         return (json.dumps(values, allow_nan=False) + "\n").encode("ascii")
 
 
+def not_writable(path: Path, error: OSError) -> UserError:
+    """What is said when a file that is being written cannot be any more, as on a full disk."""
+    return UserError(f"{path} cannot be written any more: {error.strerror}.", "Make room, then go on with --resume.")
+
+
 class RecordWriter:
     """Appends records; each call reaches the operating system before it returns, so that a kill loses no line."""
 
@@ -126,6 +131,7 @@ class RecordWriter:
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error.strerror}.", "Name another file with --out.") from error
         self._path = path
+        self._whole = True  # as far as is known
 
     def write(self, records: list[PhotoRecord]) -> None:
         """Append these records. A full disk is a ``UserError``; a line it tore is cut off on resume."""
@@ -133,16 +139,23 @@ class RecordWriter:
             self._file.write(b"".join(record.to_line() for record in records))
             self._file.flush()
         except OSError as error:
-            raise UserError(
-                f"{self._path} cannot be written any more: {error.strerror}.", "Make room, then go on with --resume."
-            ) from error
+            self._whole = False
+            raise not_writable(self._path, error) from error
 
     def close(self) -> None:
-        """Put everything on the disk and close."""
-        if not self._file.closed:
+        """Put everything on the disk and close. After a failed :meth:`write` that has been told already."""
+        if self._file.closed:
+            return
+        try:
             self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
+            if self._whole:
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            if self._whole:
+                raise not_writable(self._path, error) from error
+        finally:
+            with suppress(OSError):
+                self._file.close()
 
     def __enter__(self) -> Self:
         return self

@@ -103,7 +103,8 @@ def decoding_options(bundle: Bundle, wanted: CaptionOptions) -> DecodingOptions:
     """The bundle's decoding settings with what a person asked for."""
     defaults = bundle.decoding()
     candidates = wanted.candidates if wanted.distinctive is None else max(wanted.candidates, CONSIDERED)
-    method = wanted.method or ("beam" if candidates > 1 and defaults.method == "greedy" else defaults.method)
+    searches = wanted.beams is not None or (candidates > 1 and defaults.method == "greedy")
+    method = wanted.method or ("beam" if searches else defaults.method)
     beams = wanted.beams or defaults.beams
     return bundle.decoding(
         method=method,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -58,6 +59,11 @@ class DecodingOptions:
     def __post_init__(self) -> None:
         if self.method not in ("greedy", "beam", "sample"):
             raise ValueError(f"the decoding method must be greedy, beam or sample, not {self.method!r}")
+        whole = (self.beams, self.max_tokens, self.candidates, self.max_rows, self.no_repeat_ngram, self.seed)
+        if not all(isinstance(number, Integral) for number in (*whole, *self.bad_endings)):
+            raise ValueError("beams, candidates, seed, tokens and rows are whole numbers")
+        if self.seed < 0:
+            raise ValueError("the seed must be at least 0")
         if min(self.beams, self.max_tokens, self.candidates, self.max_rows) < 1 or self.no_repeat_ngram < 0:
             raise ValueError("beams, max_tokens, candidates and max_rows must be at least 1")
         if not self.temperature > 0:

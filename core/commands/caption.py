@@ -137,6 +137,10 @@ def _check(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and not 1 <= value <= 4096:
             raise UserError(f"--{name.replace('_', '-')} must be from 1 to 4096, not {value}.", "")
+    if args.seed is not None and not 0 <= args.seed < 2**63:
+        raise UserError(f"--seed must be 0 or more, not {args.seed}.", "")
+    if args.beams and args.method in ("greedy", "sample"):
+        raise UserError(f"--beams has no meaning with --method {args.method}.", "Leave it away, or use --method beam.")
     if args.candidates > 1 and args.method == "greedy":
         raise UserError("Greedy decoding gives one caption a photo.", "Use --method beam or sample for candidates.")
     if args.distinctive is not None and not 0 <= args.distinctive <= 1:

@@ -74,7 +74,7 @@ class Preprocess:
                 resize_mode=values["resize_mode"],
                 interpolation=values["interpolation"],
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"Preprocessing settings are not complete: {error}") from error
 
 

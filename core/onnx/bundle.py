@@ -27,6 +27,8 @@ PRECISIONS = ("fp32", "fp16", "int8")
 
 _EXPORT_AGAIN = "Export the bundle again with 'seedcap bundle', or take a fresh copy of it."
 _MANIFEST_LIMIT = 4_000_000
+_MOST_CACHED = 10_000_000
+"""Keys of one token; language models of 70 billion parameters have 655,360."""
 _T = TypeVar("_T")
 
 
@@ -232,6 +234,8 @@ def _parse_decoder(path: Path, values: Mapping[str, Any]) -> DecoderPart:
         max_positions=_positive(path, values, "max_positions"),
         end_token_id=_token(path, values, "end_token_id"),
     )
+    if part.layers * part.heads * part.head_dim > _MOST_CACHED:
+        raise BundleError(f"{path}: a cache of {part.layers} × {part.heads} × {part.head_dim} numbers is of no model.")
     if part.end_token_id >= part.vocab_size:
         raise BundleError(f"{path}: the end token {part.end_token_id} is none of the {part.vocab_size} tokens.")
     if part.prefix_length >= part.max_positions:

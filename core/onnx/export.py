@@ -268,4 +268,14 @@ def _new_folder(out: Path) -> Iterator[Path]:
 
 
 def _replaceable(out: Path) -> bool:
-    return out.is_dir() and ((out / files.MANIFEST).is_file() or not any(out.iterdir()))
+    """An empty folder, or a bundle and nothing else: many programs call a file manifest.json."""
+    if not out.is_dir():
+        return False
+    names = {path.name for path in out.iterdir()}
+    if not names:
+        return True
+    try:
+        known = files.load_manifest(out, verify=False).files
+    except files.BundleError:
+        return False
+    return names <= {files.MANIFEST, *known}

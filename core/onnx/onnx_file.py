@@ -25,6 +25,7 @@ _NESTED: dict[str, dict[int, str]] = {
 }
 _GRAPH_FIELD = 7
 _DEPTH = 100
+_LARGEST_TAG, _LONGEST_TAG = 2**32 - 1, 5
 _VARINT, _BYTES = 0, 2
 _FIXED = {1: 8, 5: 4}
 
@@ -66,7 +67,11 @@ def _walk(data: mmap.mmap, span: tuple[int, int], message: str, found: dict[str,
 def _messages(data: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Number, start and end of each field between two offsets that has a length; plain numbers are stepped over."""
     while at < end:
+        began = at
         tag, at = _varint(data, at, end)
+        # A runtime cuts the number to 32 bits, and would read another field than is seen here.
+        if tag > _LARGEST_TAG or at - began > _LONGEST_TAG:
+            raise MalformedOnnxError("it holds a field with an impossible number")
         field, kind = tag >> 3, tag & 7
         if field == 0:
             raise MalformedOnnxError("it holds a field without a number")

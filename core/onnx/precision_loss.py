@@ -105,7 +105,7 @@ def read_loss(values: Mapping[str, Any]) -> PrecisionLoss | None:
             r1=_change(values["r1"]),
             cider=None if cider is None else _change(cider),
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 

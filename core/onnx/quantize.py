@@ -82,6 +82,8 @@ def _to_int8(path: Path) -> None:
             reduce_range=True,  # 7 bits: two products of 8 bits overflow in processors without VNNI
             op_types_to_quantize=list(PRODUCTS),
         )
+        for data in external_locations(path):  # the exact weights
+            (path.parent / data).unlink(missing_ok=True)
         small.replace(path)
     finally:
         logging.disable(logging.NOTSET)

@@ -376,6 +376,17 @@ def test_trained_captions_are_compared_with_the_starters(library, caption, tiny_
     assert opened == [1, 1] and set(said) <= set(image_ids(library).tolist()) and len(said) == 29
 
 
+def test_plain_captions_are_not_written_through_a_link(library, caption, tiny_bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(bundles, "starter_folder", lambda: tmp_path / "starter-1")
+    monkeypatch.setattr(bundles, "starter_bundle", lambda ctx: tiny_bundle)
+    victim = tmp_path / "victim.txt"
+    victim.write_text("mine")
+    plain._file(library).parent.mkdir()
+    plain._file(library).symlink_to(victim)
+    caption(bundle=_own_model(library, tiny_bundle, tmp_path))
+    assert victim.read_text() == "mine" and not plain._file(library).is_symlink()
+
+
 def test_plain_captions_wait_for_a_training_and_a_starter(library, caption, tiny_bundle, tmp_path, monkeypatch):
     def none_here(ctx):
         raise UserError("The starter models are not here.")

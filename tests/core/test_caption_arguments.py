@@ -1,4 +1,4 @@
-"""``caption`` with lists: which arguments go together, and what a list may name. Without a bundle."""
+"""``caption`` with lists: which arguments go together, and what a list may name. Nothing is captioned."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import pytest
 
 from core.batch.listing import Item
 from core.batch.pipeline import prepare
+from core.batch.requests import CaptionOptions
+from core.batch.runner import decoding_options
 from core.cli import main
 from core.images.preprocess import Preprocess
+from core.onnx.session import open_bundle
 
 
 def test_photos_that_lie_beside_their_library_are_captioned_by_a_list(tmp_path, capsys):
@@ -41,3 +44,16 @@ def test_a_listed_pipe_is_a_failure_and_is_not_waited_for(tmp_path):
     thread.start()
     thread.join(30)
     assert len(found) == 1 and "pipe" in (found[0] or "")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [(["--seed", "-1"], "--seed must be 0 or more"), (["--beams", "8", "--method", "sample"], "has no meaning")],
+)
+def test_numbers_that_make_no_sense_are_refused(more, said, tmp_path, capsys):
+    assert main(["caption", str(tmp_path), "--out", str(tmp_path / "o.jsonl"), *more]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_beams_alone_ask_for_beam_search(tiny_bundle):
+    assert decoding_options(open_bundle(tiny_bundle), CaptionOptions(beams=8)).method == "beam"

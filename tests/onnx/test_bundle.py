@@ -171,6 +171,11 @@ def test_a_file_that_is_not_listed(own_bundle, name):
         ("encoder", "dim", True),
         ("encoder", "preprocess", {"size": -1}),
         ("encoder", "preprocess", None),
+        (
+            "encoder",
+            "preprocess",
+            {"size": float("inf"), "mean": [0], "std": [1], "resize_mode": "", "interpolation": ""},
+        ),
         ("encoder", "context_length", 10**12),
         ("encoder", "pad_token_id", -5),
         ("encoder", "fixed_length", 1),
@@ -192,6 +197,8 @@ def test_a_decoder_that_contradicts_itself(own_bundle):
     refused(own_bundle, "no room")
     edit(own_bundle, lambda v: v["decoder"].update(end_token_id=300))
     refused(own_bundle, "end token 300")
+    edit(own_bundle, lambda v: v["decoder"].update(layers=9_999_999, heads=9_999_999))
+    refused(own_bundle, "of no model")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"schema": NaN}', "[" * 100_000, "null"])
@@ -211,7 +218,13 @@ def test_no_bundle_at_all(tmp_path):
     refused(tmp_path / "nowhere", "no such folder")
 
 
-@pytest.mark.parametrize("change", [{"method": "magic"}, {"beams": 0}, {"beams": "4"}, {"unheard": 1}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": "magic"}, {"beams": 0}, {"beams": "4"}, {"unheard": 1}, {"beams": 2.5}, {"max_tokens": 8.5},
+        {"no_repeat_ngram": 1.5}, {"max_rows": 2.5}, {"bad_endings": 5}, {"bad_endings": [1.5]}, {"seed": -1},
+    ],
+)  # fmt: skip
 def test_decoding_settings_that_make_no_sense(own_bundle, change):
     edit(own_bundle, lambda v: v["decoding"].update(change))
     bundle = open_bundle(own_bundle)

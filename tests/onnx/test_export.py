@@ -221,14 +221,23 @@ def test_never_half_a_bundle(tmp_path, quick_graphs, exported):
     with pytest.raises(Cancelled):
         export_job(Stopping(1), ExportRequest("starter", out))
     assert list(tmp_path.iterdir()) == []
-    out.mkdir()
-    (out / "manifest.json").write_text("an earlier bundle")
+    shutil.copytree(exported[1], out)
+    (out / "manifest.json").write_text((out / "manifest.json").read_text().replace("starter", "earlier"))
+    before = (out / "manifest.json").read_text()
     with pytest.raises(Cancelled):
         export_job(Stopping(2), ExportRequest("starter", out))
-    assert [p.name for p in tmp_path.rglob("*")] == ["bundle", "manifest.json"]
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+    assert (out / "manifest.json").read_text() == before
     report = export_job(QuietContext(), ExportRequest("starter", out))
     assert open_bundle(out).manifest.model_hash == report.model_hash == exported[0].model_hash
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_bundle_among_other_files_is_not_replaced(own_bundle):
+    (own_bundle / "thesis.txt").write_text("years of work")
+    with pytest.raises(UserError, match="is not a bundle"):
+        export_job(QuietContext(), ExportRequest("starter", own_bundle))
+    assert (own_bundle / "thesis.txt").is_file()
 
 
 def test_never_over_something_else(tmp_path, tiny_starter):
@@ -237,6 +246,9 @@ def test_never_over_something_else(tmp_path, tiny_starter):
     with pytest.raises(UserError, match="is not a bundle"):
         export_job(QuietContext(), ExportRequest("starter", tmp_path / "out"))
     assert (tmp_path / "out" / "thesis.txt").read_text() == "years of work"
+    (tmp_path / "out" / "manifest.json").write_text('{"name": "an extension of a browser"}')
+    with pytest.raises(UserError, match="is not a bundle"):
+        export_job(QuietContext(), ExportRequest("starter", tmp_path / "out"))
     (tmp_path / "file").write_text("a file")
     with pytest.raises(UserError):
         export_job(QuietContext(), ExportRequest("starter", tmp_path / "file"))

@@ -63,6 +63,17 @@ def test_finds_initializers_attributes_subgraphs_and_functions(tmp_path):
     ]
 
 
+def test_a_field_number_that_is_another_one_in_32_bits_is_refused(tmp_path):
+    """External data of a tensor, field 13, whose number says 13 in its lower 32 bits alone."""
+    hidden = outside_tensor("w", "unlisted.bin").SerializeToString().replace(b"\x6a", b"\xea\x80\x80\x80\x10")
+    for field in (5, 7):  # a tensor of a graph of a model
+        hidden = bytes([field << 3 | 2, len(hidden) % 128 | 128, len(hidden) // 128]) + hidden
+    path = tmp_path / "m.onnx"
+    path.write_bytes(hidden)
+    with pytest.raises(MalformedOnnxError, match="impossible number"):
+        external_locations(path)
+
+
 @pytest.mark.parametrize("content", [b"", b"\x00", b"hello, world", b"\x3a\xff\xff\xff\xff\x0f", b"\x08\x0a"])
 def test_refuses_what_is_no_model(tmp_path, content):
     path = tmp_path / "m.onnx"

@@ -252,6 +252,16 @@ def test_weights_beside_a_graph_go_with_it(tmp_path):
     ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
+def test_weights_beside_a_graph_do_not_outlast_int8(own_bundle):
+    path = own_bundle / "decoder.onnx"
+    model = onnx.load(path)
+    path.unlink()  # otherwise it is appended to
+    onnx.save(model, path, save_as_external_data=True, location="decoder.onnx.data", size_threshold=1024)
+    quantize._to_int8(path)
+    assert not (own_bundle / "decoder.onnx.data").exists()
+    ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
 # -- what is lost --
 
 
