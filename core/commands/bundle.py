@@ -70,7 +70,7 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
     data = {"bundle": report.bundle, "precision": report.precision, "bytes": report.bytes,
             "model_hash": report.model_hash, "parity": report.parity, "loss": loss,
             "acceptable": loss is None or loss.acceptable}  # fmt: skip
-    return CommandResult(data, "\n".join(lines))
+    return CommandResult(data, "\n".join(lines), failed=report.parity.unexplained if loss is None else 0)
 
 
 def _differences(unexplained: int) -> str:

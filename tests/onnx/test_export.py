@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ import torch
 from safetensors.torch import save_file
 
 from core.captioner.decoding import DecodingOptions
+from core.cli import main
 from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
 from core.metrics.guards import BAD_ENDINGS
+from core.onnx import export
 from core.onnx.export import ExportRequest, bad_ending_tokens, export_job
 from core.onnx.session import open_bundle
 from core.onnx.source import find_checkpoint
@@ -231,6 +234,18 @@ def test_never_half_a_bundle(tmp_path, quick_graphs, exported):
     report = export_job(QuietContext(), ExportRequest("starter", out))
     assert open_bundle(out).manifest.model_hash == report.model_hash == exported[0].model_hash
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+@pytest.mark.parametrize(("unexplained", "status"), [(0, 0), (2, 1)])
+def test_a_difference_that_is_no_tie_is_told_in_words_and_status(
+    tmp_path, quick_graphs, tiny_starter, monkeypatch, capsys, unexplained, status
+):
+    check = export.check_parity
+    monkeypatch.setattr(
+        export, "check_parity", lambda *a, **how: replace(check(*a, **how), identical=1, unexplained=unexplained)
+    )
+    assert main(["bundle", "starter", str(tmp_path / "out")]) == status
+    assert ("report this as a fault" in capsys.readouterr().out) == bool(unexplained)
 
 
 def test_a_bundle_among_other_files_is_not_replaced(own_bundle):
