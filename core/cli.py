@@ -53,7 +53,7 @@ COMMANDS: dict[str, Entry] = {
     "blind": Entry("blind", "say which model a person preferred without knowing which was which"),
     "export": Entry("export", "write captions out for other programs"),
     "evaluate": Entry("evaluate", "measure captions against references"),
-    "models": Entry("models", "list encoders and language models worth naming"),
+    "models": Entry("models", "list, get and remove encoders and language models"),
     "doctor": Entry("doctor", "say what this machine can do, with minutes for 500 photos"),
     "bench": Entry("bench", "run a benchmark"),
     "build-starter": Entry("build_starter", "make the starter models again"),

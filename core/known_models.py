@@ -35,12 +35,17 @@ class KnownModel:
 
     @property
     def memory_mb(self) -> int:
-        """Memory in use while training, in megabytes, about; photos, captions and the program come on top.
+        """Memory in use while training, in megabytes: :func:`memory_mb` of it."""
+        return memory_mb(self.kind, self.parameters_m)
 
-        An encoder is loaded in float32 and stays as it is: 4 bytes a parameter. All of a language model learns: its
-        weights, their gradients and the two moments of AdamW, 16 bytes; adapters need a little more than 4.
-        """
-        return round(self.parameters_m * (_LOADED if self.kind == "encoder" else _LEARNING))
+
+def memory_mb(kind: Kind, parameters_m: float) -> int:
+    """Memory in use while training, in megabytes, about; photos, captions and the program come on top.
+
+    An encoder is loaded in float32 and stays as it is: 4 bytes a parameter. All of a language model learns: its
+    weights, their gradients and the two moments of AdamW, 16 bytes; adapters need a little more than 4.
+    """
+    return round(parameters_m * (_LOADED if kind == "encoder" else _LEARNING))
 
 
 def known_models(file: Path = LIST) -> tuple[KnownModel, ...]:

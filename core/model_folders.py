@@ -13,8 +13,8 @@ from typing import Any
 from core.errors import UserError
 
 # What open_clip looks for in a folder before it looks for a pickle.
-_FIRST = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+WEIGHTS_FIRST = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _TOKENIZER_SETTINGS = {"clean", "strip_sep_token", "language"}
 _LARGEST_INDEX = 50_000_000
 _NEXT = "Do not use a model that you do not trust; take it from where it was published."
@@ -39,13 +39,13 @@ def refuse_what_leads_out(folder: Path) -> None:
 
 def refuse_pickles(folder: Path) -> None:
     """Raise ``UserError`` when open_clip would open a pickle of this folder rather than its safetensors."""
-    if any((folder / name).is_file() for name in _FIRST):
+    if any((folder / name).is_file() for name in WEIGHTS_FIRST):
         return
     for path in sorted(folder.iterdir()):
-        if path.suffix in _PICKLES:
+        if path.suffix in PICKLES:
             raise UserError(
                 f"{path} is in a format that can run code, and would be opened before the other weights.",
-                f"Move it away, or call the weights {_FIRST[0]}.",
+                f"Move it away, or call the weights {WEIGHTS_FIRST[0]}.",
             )
 
 
@@ -65,13 +65,19 @@ def refuse_names_elsewhere(config: Path, document: Any) -> None:
             raise UserError(f"{config} takes a part of the model from {name!r:.80}.", _NEXT)
 
 
+def refuse_code_beside(config: Path) -> None:
+    """Raise ``UserError`` for a transformers configuration that names code in its folder.
+
+    For readers that do not tell transformers to run none.
+    """
+    document = _read(config)
+    if isinstance(document, dict) and "auto_map" in document:
+        raise UserError(f"{config} wants to run code that comes with the model.", _NEXT)
+
+
 def refuse_programs_from_the_hub(config: Path) -> None:
     """Raise ``UserError`` when a transformers configuration asks for kernels of a repository, which are programs."""
-    try:
-        document = json.loads(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{config} cannot be read: {error}", _NEXT) from error
-    waiting = [document]
+    waiting = [_read(config)]
     while waiting:
         one = waiting.pop()
         if isinstance(one, list):
@@ -81,6 +87,13 @@ def refuse_programs_from_the_hub(config: Path) -> None:
             for key, value in one.items():
                 if key.strip("_").removesuffix("_internal").endswith("_implementation") and "/" in str(value):
                     raise UserError(f"{config} wants to run a program from {value!r:.80}.", _NEXT)
+
+
+def _read(config: Path) -> Any:
+    try:
+        return json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{config} cannot be read: {error}", _NEXT) from error
 
 
 def _is_plain(name: str, *, slashes: int) -> bool:

@@ -23,8 +23,18 @@ def data_dir() -> Path:
 
 
 def cache_dir() -> Path:
-    """Thumbnails and exported starter bundles: safe to delete."""
+    """Thumbnails, exported starter bundles, downloaded models: safe to delete."""
     return _base("cache")
+
+
+def models_dir() -> Path:
+    """Downloaded models. Where ``huggingface_hub`` was told to keep its own (``HF_HUB_CACHE``, ``HF_HOME``), there;
+    not with ``SEEDCAP_HOME``, which holds everything."""
+    if not os.environ.get("SEEDCAP_HOME"):
+        for variable, below in (("HF_HUB_CACHE", ""), ("HUGGINGFACE_HUB_CACHE", ""), ("HF_HOME", "hub")):
+            if told := os.environ.get(variable):
+                return Path(os.path.expandvars(told)).expanduser() / below
+    return cache_dir() / "models"
 
 
 def config_dir() -> Path:

@@ -15,6 +15,7 @@ DOES = {
     "commands": "a module each",
     "encoders": "vectors, search",
     "exchange": "captions in and out",
+    "hub": "models downloaded",
     "images": "decoding, thumbnails",
     "library": "photos, captions, edits",
     "metrics": "figures about captions",

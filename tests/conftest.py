@@ -17,7 +17,7 @@ import pytest  # noqa: E402
 
 from tests import leftovers  # noqa: E402
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "tests.hub_server"]
 
 
 @pytest.fixture(autouse=True)

@@ -1,9 +1,12 @@
-"""Causal language models by name: the embedded starter, a folder on disk, or a model repository."""
+"""Causal language models by name: the embedded starter, a folder or GGUF file on disk, or a downloaded repository."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
+import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +17,11 @@ from torch import nn
 
 from core import paths
 from core.errors import UserError
+from core.hub.cache import require
 from core.model_folders import refuse_programs_from_the_hub, refuse_what_leads_out
 
-_NAMES = "starter, dir:PATH or hf:REPO[@REVISION]"
+_NAMES = "starter, dir:PATH, gguf:FILE or hf:REPO[@REVISION]"
+_GGUF = b"GGUF"
 
 
 @dataclass(frozen=True)
@@ -29,11 +34,19 @@ class LanguageModel:
 
 
 def load_language_model(name: str) -> LanguageModel:
-    """Load ``starter``, ``dir:PATH`` or ``hf:REPO[@REVISION]`` through transformers; safetensors only, no foreign code.
+    """Load ``starter``, ``dir:PATH``, ``gguf:FILE`` or ``hf:REPO[@REVISION]`` through transformers.
+
+    Safetensors or GGUF, no pickle, no foreign code, and no network: what has a name on the hub was downloaded before
+    (:mod:`core.hub`).
 
     Raises:
         UserError: the name is not understood, or the folder does not hold a usable causal language model.
     """
+    scheme, _, rest = name.partition(":")
+    if scheme == "gguf" and rest:
+        file = _gguf_file(Path(rest).expanduser())
+        model = _load(file.parent, file, "The language model", _model_from, gguf_file=file.name, **_unpacked())
+        return LanguageModel(name, model.eval(), load_tokenizer_folder(file.parent, gguf_file=file.name))
     folder = _folder(name)
     if name.startswith("dir:"):
         refuse_what_leads_out(folder)
@@ -42,41 +55,76 @@ def load_language_model(name: str) -> LanguageModel:
 
 def load_model_folder(folder: Path) -> nn.Module:
     """The causal language model of a transformers folder, float32, in evaluation mode."""
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
-
     if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
         raise UserError(
             f"{folder} holds no language model: config.json and weights as safetensors are needed.",
             f"Use one of: {_NAMES}.",
         )
     refuse_programs_from_the_hub(folder / "config.json")
-    logging.disable_progress_bar()  # a command reports its own progress
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True
-        )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise UserError(
-            f"The language model in {folder} could not be loaded: {error}", f"Use one of: {_NAMES}."
-        ) from error
-    return model.eval()
+    return _load(folder, folder, "The language model", _model_from, use_safetensors=True).eval()
 
 
-def load_tokenizer_folder(folder: Path) -> Any:
-    """The tokenizer of a transformers folder; it must be a fast one with an end token."""
+def load_tokenizer_folder(folder: Path, *, gguf_file: str | None = None) -> Any:
+    """The tokenizer of a transformers folder, or of a GGUF file in it; it must be a fast one with an end token."""
     from transformers import AutoTokenizer
 
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"The tokenizer in {folder} could not be loaded: {error}", f"Use one of: {_NAMES}.") from error
+    told = {} if gguf_file is None else {"gguf_file": gguf_file}
+    source = folder / (gguf_file or "")
+    tokenizer = _load(folder, source, "The tokenizer", AutoTokenizer.from_pretrained, **told)
     if tokenizer.eos_token_id is None or getattr(tokenizer, "backend_tokenizer", None) is None:
         raise UserError(
-            f"The tokenizer in {folder} has no end token, or no tokenizer.json.",
+            f"The tokenizer in {source} has no end token, or no tokenizer.json.",
             "Choose a language model that comes with a tokenizer.json and an end-of-text token.",
         )
     return tokenizer
+
+
+def _model_from(folder: Path, **options: Any) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **options)
+
+
+def _load(folder: Path, source: Path, what: str, load: Callable[..., Any], **options: Any) -> Any:
+    """Ask transformers, with neither network nor code of the folder; ``source`` is named where that fails."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # a command reports its own progress
+    try:
+        return load(folder, trust_remote_code=False, local_files_only=True, **options)
+    except (OSError, ValueError, RuntimeError, LookupError, TypeError, struct.error, SafetensorError) as error:
+        raise UserError(f"{what} in {source} could not be loaded: {error}", f"Use one of: {_NAMES}.") from error
+
+
+def _unpacked() -> dict[str, Any]:
+    """Plain numbers that can learn, also where transformers would rather keep a GGUF file's blocks as they are.
+
+    For those, and for some layers beside them, it fetches programs from the hub if the package ``kernels`` is there.
+    """
+    import transformers
+
+    if importlib.util.find_spec("kernels") is not None:
+        raise UserError(
+            "With the package 'kernels' installed, programs from the hub would run when a GGUF file is read.",
+            "Uninstall 'kernels', or name the model as safetensors: dir:PATH or hf:REPO.",
+        )
+    settings = getattr(transformers, "GgufConfig", None)  # older versions make plain numbers of all
+    return {} if settings is None else {"quantization_config": settings(dequantize=True)}
+
+
+def _gguf_file(path: Path) -> Path:
+    """The GGUF file, also where the folder that holds it alone was named."""
+    inside = sorted(path.glob("*.gguf")) if path.is_dir() else []
+    file = inside[0] if len(inside) == 1 else path
+    try:
+        with file.open("rb") as opened:
+            magic = opened.read(len(_GGUF))
+    except OSError as error:
+        several = f" It holds {len(inside)} of them." if path.is_dir() else ""
+        raise UserError(f"{path} is no GGUF file.{several}", "Name one file: gguf:FILE.") from error
+    if magic != _GGUF:
+        raise UserError(f"{file} does not begin as a GGUF file does.", "Name a file in the GGUF format: gguf:FILE.")
+    return file
 
 
 def tokenizer_sha256(tokenizer: Any) -> str:
@@ -93,19 +141,5 @@ def _folder(name: str) -> Path:
     if scheme == "dir" and rest:
         return Path(rest).expanduser()
     if scheme == "hf" and rest:
-        return _downloaded(rest)
+        return require(name).folder("language_model")
     raise UserError(f"'{name}' does not name a language model.", f"Use one of: {_NAMES}.")
-
-
-def _downloaded(repository: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    name, _, revision = repository.partition("@")
-    patterns = ["*.json", "*.txt", "*.model", "*.safetensors"]
-    try:
-        return Path(snapshot_download(name, revision=revision or None, allow_patterns=patterns))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"The language model {name} could not be downloaded: {error}",
-            "Check the name and the connection; 'starter' needs neither.",
-        ) from error

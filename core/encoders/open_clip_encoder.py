@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -16,25 +13,15 @@ from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional as F
 
-from core import paths
+from core.encoders.open_clip_source import NAMES, open_source
 from core.errors import UserError
 from core.images.preprocess import Preprocess
-from core.model_folders import refuse_names_elsewhere, refuse_pickles, refuse_what_leads_out
 
 PROMPT = "A photo depicts "
-_NAMES = "starter, open_clip:ARCH/PRETRAINED, open_clip:hf-hub:REPO or open_clip:local-dir:PATH"
 _TRIMMED_POOLS = ("argmax", "eos")
 _TEXT_BATCH = 256
 _CPU_IMAGES = 8
 """Photos run at once on a processor: what the layers write then stays in its cache, and 32 take four times as long."""
-
-
-@dataclass(frozen=True)
-class _Source:
-    """What open_clip is asked for: a model name and, for its own architectures, which pretrained weights."""
-
-    model: str
-    pretrained: str | None = None
 
 
 class OpenClipEncoder:
@@ -182,73 +169,19 @@ class OpenClipEncoder:
 def load_encoder(name: str, device: str | torch.device = "cpu") -> OpenClipEncoder:
     """Load ``starter``, ``open_clip:ARCH/PRETRAINED``, ``open_clip:hf-hub:REPO[@REV]`` or ``open_clip:local-dir:PATH``.
 
+    No network is asked: what has a name on the hub was downloaded before (:mod:`core.hub`).
+
     Raises:
-        UserError: the name is not understood, or the model is missing or damaged; weights must be safetensors where
-            they come from a folder (a pickle can run code).
+        UserError: the name is not understood, or the model is missing or damaged; weights must be safetensors, since a
+            pickle can run code.
     """
-    import open_clip
-
     try:
-        source = _source(name)
-        model = open_clip.create_model(
-            source.model, pretrained=source.pretrained, device="cpu", precision="fp32", require_pretrained=True
-        )
-        tokenizer = open_clip.get_tokenizer(source.model)
+        source = open_source(name)
+        model = source.create_model()
+        tokenizer = source.tokenizer()
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise UserError(f"The encoder '{name}' could not be loaded: {error}", f"Use one of: {_NAMES}.") from error
+        raise UserError(f"The encoder '{name}' could not be loaded: {error}", f"Use one of: {NAMES}.") from error
     return OpenClipEncoder(name, model, tokenizer, device)
-
-
-def _source(name: str) -> _Source:
-    if name == "starter":
-        folder = paths.starter_dir() / "encoder"
-        _check_folder(folder, "The starter encoder is not there", "Install Seedcap again, or run 'build-starter'.")
-        return _Source(f"local-dir:{folder}")
-    scheme, _, rest = name.partition(":")
-    if scheme != "open_clip" or not rest:
-        raise UserError(f"'{name}' does not name an encoder.", f"Use one of: {_NAMES}.")
-    if rest.startswith("local-dir:"):
-        folder = Path(rest.removeprefix("local-dir:")).expanduser()
-        _check_folder(folder, f"{folder} holds no open_clip model", "Name a folder with open_clip_config.json in it.")
-        refuse_what_leads_out(folder)
-        return _Source(f"local-dir:{folder}")
-    if rest.startswith("hf-hub:"):
-        return _Source(f"local-dir:{_downloaded(rest.removeprefix('hf-hub:'))}")
-    architecture, _, pretrained = rest.partition("/")
-    if not pretrained:
-        raise UserError(
-            f"'{name}' does not say which weights.", "Write open_clip:ARCH/PRETRAINED, e.g. ViT-B-32/laion2b_s34b_b79k."
-        )
-    return _Source(architecture, pretrained)
-
-
-def _downloaded(repository: str) -> Path:
-    """The folder of a model repository, downloaded once: settings, tokenizer and safetensors, nothing that can run."""
-    from huggingface_hub import snapshot_download
-
-    name, _, revision = repository.partition("@")
-    patterns = ["*.json", "*.txt", "*.model", "*.safetensors"]
-    folder = Path(snapshot_download(name, revision=revision or None, allow_patterns=patterns))
-    _check_folder(folder, f"{name} is not an open_clip repository", "Choose a repository with open_clip_config.json.")
-    return folder
-
-
-def _check_folder(folder: Path, problem: str, next_step: str) -> None:
-    """Refuse what is not an open_clip folder with safetensors, before anything of it is read."""
-    config = folder / "open_clip_config.json"
-    if not config.is_file():
-        raise UserError(f"{problem}: {config} is missing.", next_step)
-    if not any(folder.glob("*.safetensors")):
-        raise UserError(
-            f"{folder} holds no weights in the safetensors format.",
-            "Save the model as open_clip_model.safetensors; other formats can run code and are not opened.",
-        )
-    try:
-        document = json.loads(config.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{config} is damaged: {error}", next_step) from error
-    refuse_pickles(folder)
-    refuse_names_elsewhere(config, document)
 
 
 def _preprocess_of(model: nn.Module) -> Preprocess:

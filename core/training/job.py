@@ -15,6 +15,7 @@ import numpy as np
 
 from core import paths
 from core.errors import UserError
+from core.hub.get import ensure
 from core.jobs import Cancelled, JobContext
 from core.library.library import Library
 from core.library.queries import unlabelled
@@ -82,6 +83,8 @@ def train_job(ctx: JobContext, request: TrainRequest) -> TrainReport:
             request = _as_begun(request, stopped)
             preset = read_preset(stopped.config["preset"])
         texts = read_sentences(request.text_file) if request.text_file and stopped is None else ()
+        ensure(ctx, request.encoder)
+        ensure(ctx, request.lm)
         ctx.progress(0, None, "Loading the models")
         from core.encoders.embed import embed_library
         from core.encoders.open_clip_encoder import load_encoder

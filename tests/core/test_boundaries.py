@@ -18,6 +18,7 @@ TORCH_FREE = (
     "core.cli",
     "core.jobs",
     "core.library",
+    "core.hub",
     "core.images",
     "core.exchange",
     "core.batch",

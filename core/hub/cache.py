@@ -1,0 +1,137 @@
+"""Where downloaded models lie, what of them is here, and how they go again.
+
+One folder in the layout of ``huggingface_hub``'s cache, so that its own tools read it and a cache that is there already
+is used (``HF_HUB_CACHE``, ``HF_HOME``). Files are put there only when they are whole and were checked.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from core import paths
+from core.errors import UserError
+from core.hub.names import is_downloaded
+from core.hub.pins import FilePin, ModelPin, PartPin, read_pins
+
+_PARTIAL = ".seedcap-partial"
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """A model all of whose files are here."""
+
+    pin: ModelPin
+
+    def folder(self, role: str) -> Path:
+        """The folder of the first part with this role; ``KeyError`` where there is none."""
+        for part in self.pin.parts:
+            if part.role == role:
+                return folder_of(part)
+        raise KeyError(role)
+
+    def repository_folder(self, repository: str) -> Path | None:
+        """The folder of a tokenizer or of a text tower's settings, by the repository's name."""
+        return next((folder_of(p) for p in self.pin.parts if p.role == "text" and p.repository == repository), None)
+
+    def weights(self) -> Path:
+        """The one file of the part ``weights``."""
+        part = next(part for part in self.pin.parts if part.role == "weights")
+        return folder_of(part) / next(iter(part.files))
+
+
+def folder_of(part: PartPin) -> Path:
+    return _repository_folder(part) / "snapshots" / part.commit
+
+
+def partial_file(part: PartPin, pin: FilePin) -> Path:
+    """What of a file has come so far; named by its hash, so that bytes of two versions never meet in it."""
+    return _repository_folder(part) / _PARTIAL / pin.hash.replace(":", "-")
+
+
+def is_here(part: PartPin, file: str) -> bool:
+    try:
+        return (folder_of(part) / file).stat().st_size == part.files[file].size
+    except OSError:
+        return False
+
+
+def bytes_here(model: ModelPin) -> int:
+    """How many bytes of a model are here, half downloaded files included."""
+    return sum(
+        pin.size if is_here(part, file) else min(size_of(partial_file(part, pin)), pin.size)
+        for part in model.parts
+        for file, pin in part.files.items()
+    )
+
+
+def find(name: str) -> LocalModel | None:
+    """The model, if all of it is here; no network is asked."""
+    pin = read_pins().get(name)
+    whole = pin is not None and all(is_here(part, file) for part in pin.parts for file in part.files)
+    return LocalModel(pin) if pin is not None and whole else None
+
+
+def require(name: str) -> LocalModel:
+    """The model, all of it here.
+
+    Raises:
+        UserError: it is not, or only half; says how to get it.
+    """
+    found = find(name)
+    if found is not None:
+        return found
+    pin = read_pins().get(name)
+    here = bytes_here(pin) if pin is not None else 0
+    if pin is None or here == 0:
+        message = f"'{name}' is not on this computer."
+    else:
+        message = f"Of '{name}' only {megabytes(here)} of {megabytes(pin.size)} are on this computer."
+    raise UserError(message, f"Get it with: seedcap models get {name}")
+
+
+def remove(name: str) -> int:
+    """Delete a model's files, except those that another model needs too; what it is stays noted. Bytes set free.
+
+    Raises:
+        UserError: nothing of it is here.
+    """
+    pins = read_pins()
+    pin = pins.get(name)
+    if not is_downloaded(name) or pin is None or bytes_here(pin) == 0:
+        raise UserError(f"Nothing of '{name}' is in {paths.models_dir()}.", "'seedcap models' says what is there.")
+    shared = {(p.repository, p.commit) for other in pins if other != name and find(other) for p in pins[other].parts}
+    before = bytes_here(pin)
+    for part in pin.parts:
+        if (part.repository, part.commit) not in shared:
+            _delete(part)
+    return before - bytes_here(pin)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file; 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def megabytes(size: int) -> str:
+    """A size in bytes, for people, in units of 10⁶ and 10⁹."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
+
+
+def _delete(part: PartPin) -> None:
+    """Through the library, as in a shared cache other programs may have put links to their files there."""
+    from huggingface_hub import scan_cache_dir
+
+    shutil.rmtree(_repository_folder(part) / _PARTIAL, ignore_errors=True)
+    if folder_of(part).is_dir():
+        scan_cache_dir(paths.models_dir()).delete_revisions(part.commit).execute()
+    elif _repository_folder(part).is_dir() and not any(_repository_folder(part).iterdir()):
+        _repository_folder(part).rmdir()
+
+
+def _repository_folder(part: PartPin) -> Path:
+    return paths.models_dir() / f"models--{part.repository.replace('/', '--')}"

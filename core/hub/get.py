@@ -1,0 +1,62 @@
+"""Getting a model by its name: asked about once, pinned then, and the same ever after."""
+
+from __future__ import annotations
+
+from core.hub.ask import ask
+from core.hub.cache import find, megabytes
+from core.hub.download import fetch
+from core.hub.names import is_downloaded
+from core.hub.pins import ModelPin, read_pins, write_pin
+from core.jobs import JobContext
+from core.known_models import memory_mb
+
+_BYTES_LEAST = 2  # numbers in files are seldom smaller, so that what is computed from it is at most too much
+
+
+def pinned_or_asked(name: str, *, update: bool = False) -> ModelPin:
+    """What the model is: as noted at its first download, or with ``update`` and the first time, as the hub has it now.
+
+    Raises:
+        UserError: the name is not understood, or the hub does not have the model, cannot be reached, or is not safe.
+    """
+    pin = None if update else read_pins().get(name)
+    return pin or ask(name)
+
+
+def get(ctx: JobContext, pin: ModelPin) -> None:
+    """Note what the model is, and download what of it is missing.
+
+    It is noted before: a download that stops half-way goes on with the same files.
+
+    Raises:
+        UserError: see :func:`core.hub.download.fetch`.
+        Cancelled: what has come is kept.
+    """
+    if read_pins().get(pin.name) != pin:
+        write_pin(pin)
+    fetch(pin, ctx)
+
+
+def ensure(ctx: JobContext, name: str) -> None:
+    """Download a model that a person named for a training, unless it is here or is of this computer anyway."""
+    if not is_downloaded(name) or find(name) is not None:
+        return
+    ctx.progress(0, None, f"Asking about {name}")
+    pin = pinned_or_asked(name)
+    ctx.progress(0, None, described(pin))
+    get(ctx, pin)
+
+
+def memory_of(pin: ModelPin) -> int:
+    """Megabytes (10⁶ bytes) in use while training, about; of numbers that nobody counted, as many as may be there."""
+    parameters = pin.parameters or pin.size // _BYTES_LEAST
+    return memory_mb("encoder" if pin.is_encoder else "language_model", parameters / 1e6)
+
+
+def described(pin: ModelPin) -> str:
+    """Size, memory and licence in a line, as a person must know them before the download."""
+    most = "" if pin.parameters else "at most "
+    memory = megabytes(memory_of(pin) * 1_000_000)
+    return (
+        f"{pin.name}: {megabytes(pin.size)} to download, {most}{memory} of memory to train with, licence {pin.licence}"
+    )
