@@ -4,39 +4,47 @@ The real window on the rendered sample scenes, offscreen, with the starter model
 scenes, both stages run, the library is captioned, and each place is grabbed on the way in light and dark. It takes as
 long as the training does (some minutes). Nobody's photos are in these pictures.
 
-``--states --out DIR`` takes each place empty, busy and failing instead, to be looked at; the guide does not show them.
+It keeps the pictures that the README and the guide name. To be looked at, with ``--out DIR``: ``--all`` keeps those of
+every panel and dialog too, ``--states`` takes each place empty, busy and failing instead. ``--size 1024x700`` is the
+smallest window that all must be usable in.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QWidget
 
 SEEDS = 24
 SIZE = (1180, 740)
-COLOURS = 256  # of the palette a picture is reduced to: a fifth of the bytes, and nobody sees it
+SCALE = 2.0  # pixels for each pixel: pages are read on fine screens, and others make them smaller
+QUALITY = 80  # of WebP: a third of the bytes of a palette, and letters stay sharp
 
 
 class Photographer:
     """Drives the window and saves pictures of it."""
 
-    def __init__(self, out: Path, scale: float) -> None:
+    def __init__(self, out: Path, size: tuple[int, int], wanted: frozenset[str] | None) -> None:
+        """``wanted``: the pictures to keep; None for all."""
         from gui.app import make_application, make_window, open_settings
 
         self.app = make_application()
         self.window = make_window(open_settings())
-        self.window.resize(*SIZE)
+        self.window.resize(*size)
         self.window.show()
-        self._out = out
-        self._suffix = "" if scale == 1 else f"@{scale:g}x"
+        self._out, self._wanted = out, wanted
         out.mkdir(parents=True, exist_ok=True)
 
-    def wait(self, condition: Callable[[], object], seconds: float = 60.0) -> None:
+    def wait(self, condition: Callable[[], object], seconds: float = 600.0) -> None:
         end = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > end:
@@ -56,26 +64,41 @@ class Photographer:
         self.wait(lambda: session.overview is not None and not session.busy)
         self.rest()
 
-    def take(self, name: str) -> None:
-        """The window as it is, in light and in dark."""
+    def wants(self, *names: str) -> bool:
+        return self._wanted is None or not self._wanted.isdisjoint(names)
+
+    def take(self, name: str, of: QWidget | None = None) -> None:
+        """The window as it is, or the dialog ``of``, in light and in dark."""
         from PIL import Image
 
+        if not self.wants(name):
+            return
         for mode in ("dark", "light"):
             self.window.set_theme(mode)
             self.window.toast.hide()
             self.rest(0.3)
-            path = self._out / f"{name}-{mode}{self._suffix}.png"
-            self.window.grab().save(str(path))
-            with Image.open(path) as picture:
-                reduced = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-            reduced.save(path, optimize=True)
+            path = self._out / f"{name}-{mode}.webp"
+            grabbed = path.with_suffix(".png")
+            (of or self.window).grab().save(str(grabbed))
+            with Image.open(grabbed) as picture:
+                picture.convert("RGB").save(path, quality=QUALITY, method=6)
+            grabbed.unlink()
             sys.stderr.write(f"{path.name}: {path.stat().st_size // 1024} KB\n")
+
+
+def in_the_pages(docs: Path) -> frozenset[str]:
+    """The pictures that the README and the guide name."""
+    pages = (docs.parent / "README.md", *docs.glob("guide/*.md"))
+    named = (re.findall(r"images/([a-z-]+)-(?:light|dark)\.webp", page.read_text("utf-8")) for page in pages)
+    return frozenset(name for names in named for name in names)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Take the pictures of the README and the guide.")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images")
-    parser.add_argument("--scale", type=float, default=1.0, help="pixels for each pixel, e.g. 2 for a fine screen")
+    parser.add_argument("--scale", type=float, default=SCALE, help="pixels for each pixel; 2 as on a fine screen")
+    parser.add_argument("--size", type=_size, default=SIZE, metavar="WxH", help="of the window")
+    parser.add_argument("--all", action="store_true", help="also what no page shows")
     parser.add_argument("--quick", action="store_true", help="a few training steps: to look at the layout alone")
     parser.add_argument("--states", action="store_true", help="each place empty, busy and failing, without a training")
     options = parser.parse_args()
@@ -85,21 +108,31 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="seedcap-pictures-") as home:
         os.environ["HOME"] = home  # paths in the pictures begin with ~
         os.environ["SEEDCAP_HOME"] = str(Path(home) / "Seedcap")
-        at = Photographer(options.out, options.scale)
+        wanted = None if options.all or options.states else in_the_pages(Path(__file__).parent)
+        at = Photographer(options.out, options.size, wanted)
         if options.states:
+            from screenshots_states import states
+
             states(at, Path(home))
         else:
             journey(at, quick=options.quick)
     return 0
 
 
+def _size(text: str) -> tuple[int, int]:
+    width, height = text.split("x")
+    return int(width), int(height)
+
+
 def journey(at: Photographer, *, quick: bool) -> None:
     """From an empty window to delivered captions."""
+    from screenshots_views import views
+
     window = at.window
     at.rest()
     at.take("empty")
     window.open_sample(write_seeds=0)
-    at.wait(lambda: window.messages.message, 120)
+    at.wait(lambda: window.messages.message)
     at.settle()
     window.session.commands.write_sample_seeds(SEEDS)
     at.rest(1.0)
@@ -112,6 +145,7 @@ def journey(at: Photographer, *, quick: bool) -> None:
     window.go("library")
     at.rest(1.5)
     at.take("library")
+    views(at)
     window.close()
     at.wait(lambda: window.session.service is None)
 
@@ -124,7 +158,7 @@ def seeding(at: Photographer) -> None:
     seed = at.window.view("seed")
     at.wait(lambda: seed.current_id is not None)
     seed.suggest()
-    at.wait(lambda: seed.strip.photos.rowCount() > 0, 180)
+    at.wait(lambda: seed.strip.photos.rowCount() > 0)
     at.settle()
     at.rest(1.0)
     scenes = {scene.file: scene for scene in read_truth(sample_folder())}
@@ -140,11 +174,21 @@ def training(at: Photographer, *, quick: bool) -> None:
     train = at.window.view("train")
     at.rest()
     at.take("train-ready")
+    train.options.more.set_open(True)
+    at.take("train-more")
+    train.options.more.set_open(False)
     if quick:
         train.overrides = {"stage1.steps": 60, "stage1.minimum_steps": 40, "stage2.steps": 30}
     train.begin()
     at.wait(lambda: train.steps.current >= 2 and len(train.reward.points) >= (8 if quick else 40), 1_800)
     at.take("train")
+    if at.wants("train-paused"):
+        train.cancel()
+        at.wait(lambda: at.window.session.heavy.current is None)
+        at.settle()
+        at.take("train-paused")
+        train.begin(resume=True)
+        at.rest(2.0)
     at.wait(lambda: at.window.session.heavy.current is None, 1_800)
     at.settle()
     at.take("train-done")
@@ -155,7 +199,7 @@ def delivering(at: Photographer) -> None:
     deliver = at.window.view("deliver")
     at.settle()
     deliver.begin()
-    at.wait(lambda: at.window.session.heavy.current is None, 600)
+    at.wait(lambda: at.window.session.heavy.current is None, 1_800)
     deliver.exporting.which.setCurrentIndex(1)
     at.settle()
     at.rest(1.0)
@@ -171,92 +215,6 @@ def reviewing(at: Photographer) -> None:
         at.rest(0.3)
     at.rest()
     at.take("review")
-
-
-# -- empty, busy, failing ---------------------------------------------------------------------------------------------
-
-
-def states(at: Photographer, home: Path) -> None:
-    """Each place with nothing in it, at work, and when something goes wrong."""
-    from core.starter.scenes_library import write_sample_library
-    from gui.widgets.nav import PLACES
-
-    window = at.window
-    for place in PLACES:
-        window.go(place)
-        at.rest()
-        at.take(f"{place}-empty")
-    photos = home / "holidays"
-    write_sample_library(photos, 60, seed=3)
-    (photos / "damaged.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a photo any more")
-    window.open_folder(photos)
-    at.wait(lambda: window.session.light.current is not None)
-    at.take("library-busy")
-    at.settle()
-    at.rest(1.0)
-    at.take("library-new")
-    window.view("library").show_failed(True)
-    at.rest()
-    at.take("library-failing")
-    for place in ("seed", "train", "review"):
-        window.go(place)
-        at.settle()
-        at.take(f"{place}-new")
-    captioning_states(at)
-    training_states(at)
-    window.close()
-    at.wait(lambda: window.session.service is None)
-
-
-def captioning_states(at: Photographer) -> None:
-    """Deliver before, while and after, with a photo that is lost on the way; and an export that cannot be written."""
-    window = at.window
-    window.go("deliver")
-    deliver = window.view("deliver")
-    at.settle()
-    at.take("deliver-new")
-    window.session.watcher.stop()
-    folder = window.session.overview.folders[0]
-    lost = sorted(path for path in folder.rglob("*") if path.suffix in (".jpg", ".png") and path.stem != "damaged")[-1]
-    content = lost.read_bytes()
-    lost.write_bytes(content[:200])
-    deliver.begin()
-    at.wait(lambda: deliver.rate.text() or window.session.heavy.current is None, 900)
-    at.take("deliver-busy")
-    at.wait(lambda: window.session.heavy.current is None, 900)
-    at.settle()
-    at.take("deliver-failing")
-    lost.write_bytes(content)
-    deliver.exporting.which.setCurrentIndex(1)
-    deliver.exporting.set_target(lost)
-    at.settle()
-    at.take("export-failing")
-    deliver.exporting.set_target(None)
-    at.settle()
-
-
-def training_states(at: Photographer) -> None:
-    """A training that cannot begin, and one at its beginning."""
-    window = at.window
-    for at_photo, row in enumerate(window.view("library").grid.photos.ids[:12]):
-        words = f"a scene with things in it, number {at_photo}"
-        window.session.write(lambda service, row=row, words=words: service.write_seed(int(row), None, words), bool)
-    at.settle()
-    window.go("train")
-    train = window.view("train")
-    train.overrides = {"stage1.steps": -1}
-    train.begin()
-    at.wait(lambda: window.session.heavy.current is None, 900)
-    at.settle()
-    at.take("train-failing")
-    train.overrides = {}
-    train.begin()
-    at.wait(lambda: train.steps.current >= 1 or window.session.heavy.current is None, 900)
-    at.take("train-begun")
-    train.cancel()
-    at.wait(lambda: window.session.heavy.current is None, 900)
-    at.settle()
-    at.take("train-stopped")
 
 
 if __name__ == "__main__":

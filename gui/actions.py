@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -136,7 +137,8 @@ class Actions(QObject):
     def keys(self, name: str) -> str:
         """The action's keys as this system writes them."""
         native = QKeySequence.SequenceFormat.NativeText
-        return ", ".join(keys.toString(native) for keys in self._actions[name].shortcuts())
+        said = ", ".join(keys.toString(native) for keys in self._actions[name].shortcuts())
+        return re.sub(r"\bDel\b", "Delete", said.replace("Return", "Enter"))  # as keyboards and our own hints have them
 
     def words(self, name: str) -> str:
         """What the action does, as its menu says it."""

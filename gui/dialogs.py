@@ -6,13 +6,12 @@ import platform
 import sys
 
 from PySide6.QtCore import Qt, qVersion
-from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
+from PySide6.QtGui import QFontDatabase, QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import QDialog, QPlainTextEdit, QWidget
 
 from core.version import version
 from gui import theme
-from gui.icons import icon
-from gui.widgets.basics import button, column, label, row
+from gui.widgets.basics import IconLabel, button, column, label, row
 
 
 class Beside(QDialog):
@@ -29,8 +28,7 @@ class Beside(QDialog):
 class AboutDialog(Beside):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(self.tr("About Seedcap"), parent)
-        picture = label("")
-        picture.setPixmap(icon("app", "accent").pixmap(56, 56))
+        picture = IconLabel("app", "accent", 56)
         text = label(
             self.tr("Caption a handful of photos, press one button, and every photo gets a caption in your words."),
             wrap=True,
@@ -56,6 +54,7 @@ class CrashDialog(Beside):
         self.details = f"{system_details()}\n\n{details}"
         text = QPlainTextEdit(self.details)
         text.setReadOnly(True)
+        text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         text.setAccessibleName(self.tr("Details"))
         explanation = label(
             self.tr("Your captions are safe; you can go on. If it happens again, copy the details into a report."),

@@ -43,9 +43,7 @@ class Offers(QObject):
         """New photos and no caption anywhere: the starter model can say something at once."""
         self._messages.show_message(
             self.tr("{n} photos are here.").format(n=words.count(photos)),
-            self.tr(
-                "Write captions for a handful in Seed. Or have the starter model suggest captions for all of them now."
-            ),
+            self.tr("Write captions for a handful in Seed, or have the starter model suggest one for each."),
             action=(self.tr("Suggest captions"), self._suggest_captions),
         )
 

@@ -13,7 +13,7 @@ from gui.actions import SPECS, WINDOW, Actions, Spec
 from gui.widgets.basics import column, label, plain_table, search_box, set_role
 from gui.words import holds
 
-WIDTH, HEIGHT = 560, 420
+WIDTH, ROWS = 600, 12
 _NAME = Qt.ItemDataRole.UserRole
 _TO_THE_LIST = (Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_PageUp, Qt.Key.Key_PageDown)
 
@@ -41,7 +41,6 @@ class CommandPalette(QFrame):
         self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # one types into the box and walks the list from there
         self.nothing = label(self.tr("Nothing that can be done now goes by these words."), "muted", wrap=True)
         layout = column(self.box, self.nothing, self.table, spacing=theme.S, margin=theme.M)
-        layout.setStretch(2, 1)
         self.setLayout(layout)
         self.box.textChanged.connect(self._fill)
         self.box.installEventFilter(self)
@@ -56,7 +55,6 @@ class CommandPalette(QFrame):
         self._focused_before = self._over.window().focusWidget()
         self.box.clear()
         self._fill()
-        self._lay_out()
         self.show()
         self.raise_()
         self.box.setFocus(Qt.FocusReason.PopupFocusReason)
@@ -108,6 +106,7 @@ class CommandPalette(QFrame):
                 self.table.setItem(at, place, item)
         self.table.setVisible(bool(found))
         self.nothing.setVisible(not found)
+        self._lay_out()
         if found:
             self.table.setCurrentCell(0, 0)
             self._tell()
@@ -172,6 +171,11 @@ class CommandPalette(QFrame):
         return True
 
     def _lay_out(self) -> None:
+        """As high as what is listed: a list that ends in half a line looks broken, and an empty one forgotten."""
         room = self._over.rect()
-        size = (min(WIDTH, room.width() - 2 * theme.L), min(HEIGHT, room.height() - 2 * theme.XL))
-        self.setGeometry((room.width() - size[0]) // 2, theme.XL, *size)
+        row = self.table.verticalHeader().defaultSectionSize()
+        beside = 2 * theme.M + theme.S + self.box.sizeHint().height() + 2 * self.table.frameWidth()
+        most = min(ROWS, (room.height() - 2 * theme.XL - beside) // row)
+        self.table.setFixedHeight(min(most, self.table.rowCount()) * row + 2 * self.table.frameWidth())
+        width = min(WIDTH, room.width() - 2 * theme.L)
+        self.setGeometry((room.width() - width) // 2, theme.XL, width, self.sizeHint().height())

@@ -9,12 +9,12 @@ from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QButtonGroup, QLayout, QRadioButton, QWidget
 
 from core.paths import data_dir
-from gui import theme
+from gui import theme, words
 from gui.actions import Actions
 from gui.dialogs import Beside
 from gui.preferences import Choice, Preferences
 from gui.theme import Mode
-from gui.widgets.basics import CheckBox, ElidedLabel, action_button, button, column, label, row
+from gui.widgets.basics import CheckBox, ElidedLabel, action_button, button, column, label, row, under_check
 
 
 class SettingsDialog(Beside):
@@ -39,7 +39,7 @@ class SettingsDialog(Beside):
         hint = label(self.tr("Only while another window is in front."), "muted", wrap=True)
         keys = action_button(actions["shortcuts"], text=self.tr("Keyboard shortcuts…"), icon_name="keyboard")
         memory = action_button(actions["free_memory"])
-        where = ElidedLabel(str(data_dir()), "muted")
+        where = ElidedLabel(words.place(data_dir()), "muted")
         show = button(self.tr("Show the folder"), _show_data, icon_name="folder")
         place = row(where, show)
         place.setStretch(0, 1)
@@ -48,7 +48,7 @@ class SettingsDialog(Beside):
             column(
                 colours,
                 self._part(self.tr("At the start"), starting),
-                self._part(self.tr("Long work"), column(telling, _indented(hint), spacing=0)),
+                self._part(self.tr("Long work"), column(telling, under_check(hint), spacing=0)),
                 self._part(self.tr("Keys and memory"), row(keys, memory, None)),
                 self._part(self.tr("Libraries are kept in"), place),
                 None,
@@ -94,14 +94,6 @@ class SettingsDialog(Beside):
         self.modes[theme.theme().mode].setChecked(True)
         for choice, check in self.checks.items():
             check.setChecked(self._preferences.wants(choice))
-
-
-def _indented(widget: QWidget) -> QWidget:
-    holder = QWidget()
-    layout = row(widget)
-    layout.setContentsMargins(29, 0, 0, 0)  # under the words of a check box
-    holder.setLayout(layout)
-    return holder
 
 
 def _show_data() -> None:

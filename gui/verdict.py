@@ -25,6 +25,11 @@ def summary(report: TrainReport, *, in_use: bool) -> str:
         return tr("A new model was learned; the one you had before writes the captions.")
     if report.kept == "stage2" and not report.learned_wording:
         return tr("Your wording is what it spoke already; its captions tell your photos apart better.")
+    if report.kept == "stage2" and _less_telling(report):
+        return tr(
+            "It has learned your wording. Its captions tell your photos apart better than the wording alone did, though"
+            " not as well as those before."
+        )
     if report.kept == "stage2":
         return tr("It has learned your wording, and its captions tell your photos apart better.")
     if _fell_back(report):
@@ -34,6 +39,14 @@ def summary(report: TrainReport, *, in_use: bool) -> str:
 
 def _fell_back(report: TrainReport) -> bool:
     return report.kept == "stage1" and "stage2" in report.results
+
+
+def _less_telling(report: TrainReport) -> bool:
+    """Whether captions of the model before found their photo more often than those of this one."""
+    before, now = (
+        report.results[key].values.get("r1") if key in report.results else None for key in ("before", "stage2")
+    )
+    return before is not None and now is not None and now < before
 
 
 def check(gate: GateRow) -> str:

@@ -54,7 +54,12 @@ def as_html(pieces: tuple[Piece, ...], removed: str, added: str) -> str:
         "removed": f'<span style="color:{removed}; text-decoration:line-through">{{}}</span>',
         "added": f'<span style="color:{added}; text-decoration:underline; font-weight:600">{{}}</span>',
     }
-    return "".join(_marked(piece.text, styles[piece.kind]) for piece in pieces)
+    shown = ""
+    for before, piece in zip((None, *pieces), pieces, strict=False):
+        if before is not None and before.kind == "removed" and piece.kind == "added" and not before.text[-1:].isspace():
+            shown += " "  # or the two would read as one word
+        shown += _marked(piece.text, styles[piece.kind])
+    return shown
 
 
 def _marked(text: str, style: str) -> str:

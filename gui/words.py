@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication, QDateTime, QLocale
@@ -59,6 +60,12 @@ def duration(seconds: float) -> str:
         return tr("1 minute") if minutes <= 1 else tr("{n} minutes").format(n=minutes)
     hours, rest = divmod(round(seconds / 300) * 5, 60)
     return tr("{h} h {m} min").format(h=hours, m=rest) if rest else tr("{h} h").format(h=hours)
+
+
+def place(path: Path) -> str:
+    """A file or folder by its whole name, the person's own folder as ``~``."""
+    home = Path.home()
+    return str(Path("~") / path.relative_to(home)) if path.is_relative_to(home) else str(path)
 
 
 def megabytes(number: float) -> str:

@@ -42,19 +42,28 @@ def check_gates(
     drift = Limit(6.0 * room, 8.0 * room)
     # Photos that are much alike may well share captions: only a loss against stage 1 counts.
     same = Limit(max(0.35, 1 - 0.9 * before["unique_ratio"]), max(0.5, 1 - 0.8 * before["unique_ratio"]))
-    repeated = _percent("of word pairs repeat within a caption", now, "rep2")
-    return (
-        GateRow("repetition", repeats.state(now["rep2"]), repeated),
-        GateRow(
+    shares = (
+        (
+            "repetition",
+            "rep2",
+            repeats,
+            "of word pairs repeat within a caption",
+            "No word pair repeats within a caption",
+        ),
+        (
             "stutter",
-            stutter.state(now["immediate_repeat"]),
-            _percent("of captions say a word twice in a row", now, "immediate_repeat"),
+            "immediate_repeat",
+            stutter,
+            "of captions say a word twice in a row",
+            "No caption says a word twice in a row",
         ),
-        GateRow(
-            "ending", ending.state(now["bad_ending"]), _percent("of captions end in the middle", now, "bad_ending")
-        ),
-        GateRow(
-            "unfinished", unfinished.state(now["no_end"]), _percent("of captions never come to an end", now, "no_end")
+        ("ending", "bad_ending", ending, "of captions end in the middle", "No caption ends in the middle"),
+        ("unfinished", "no_end", unfinished, "of captions never come to an end", "Every caption comes to an end"),
+    )
+    return (
+        *(
+            GateRow(gate, limit.state(now[name]), _share(now[name], some, none))
+            for gate, name, limit, some, none in shares
         ),
         _length(now, before, seed_length),
         GateRow(
@@ -71,7 +80,7 @@ def check_gates(
         GateRow(
             "variety",
             same.state(1 - now["unique_ratio"]),
-            f"{100 * now['unique_ratio']:.0f}% of captions differ from one another.",
+            f"{_of_all(now['unique_ratio'])} captions differ from one another.",
         ),
     )
 
@@ -93,8 +102,13 @@ def room_to_move(seed_length: float) -> float:
     return max(1.0, seed_length / 10)
 
 
-def _percent(what: str, values: Mapping[str, float], name: str) -> str:
-    return f"{100 * values[name]:.1f}% {what}."
+def _share(share: float, some: str, none: str) -> str:
+    """``3.6% of captions do``, or that none does: "0.0%" is how machines say it."""
+    return f"{100 * share:.1f}% {some}." if round(100 * share, 1) else f"{none}."
+
+
+def _of_all(share: float) -> str:
+    return "All" if share >= 1 else f"{min(99.0, 100 * share):.0f}% of"
 
 
 def _compared(nats: float) -> str:

@@ -36,8 +36,11 @@ from gui.widgets.basics import (
     card,
     column,
     label,
+    measure_by_width,
     relabel,
     row,
+    set_role,
+    under_check,
 )
 from gui.widgets.wording_slider import WordingSlider
 from gui.worker import Failure, Progress
@@ -76,6 +79,7 @@ class DeliverView(QWidget):
         content.setStretch(1, 1)
         content.setContentsMargins(0, 0, theme.L, theme.L)
         inner.setLayout(content)
+        measure_by_width(inner)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -88,7 +92,9 @@ class DeliverView(QWidget):
                 "deliver",
                 self.tr("No photos to caption yet"),
                 self.tr("Add a folder of photos first. Captions for all of them are made and exported here."),
-                action_button(self._actions["open"], role="primary", text=self.tr("Choose a folder…")),
+                action_button(
+                    self._actions["open"], role="primary", text=self.tr("Choose a folder…"), icon_name="folder"
+                ),
             )
         )
         subtitle = self.tr("Caption every photo with the model you trained, then take the captions with you.")
@@ -124,6 +130,7 @@ class DeliverView(QWidget):
         )
         self.review = button(self.tr("Review them"), self.go_review.emit, icon_name="review")
         self.failures = QListWidget()
+        set_role(self.failures, "lines")
         self.failures.setWordWrap(True)
         self.failures.setAccessibleName(self.tr("Photos that could not be captioned"))
         self.outcome = QWidget()
@@ -156,15 +163,19 @@ class DeliverView(QWidget):
             self.candidates.addItem(str(number), number)
         self.candidates.setCurrentIndex(2)
         self.candidates.setAccessibleName(self.tr("Suggestions for each photo"))
-        options.addLayout(row(label(self.tr("Suggestions for each photo")), self.candidates, None))
+        number = row(label(self.tr("Suggestions for each photo")), self.candidates, None)
+        number.setContentsMargins(theme.XS + 1, theme.XS, 0, theme.XS)  # begins where the circles and boxes do
+        options.addLayout(number)
         self.wording = WordingSlider()
         options.addWidget(self.wording)
         self.faster = CheckBox(self.tr("Faster, with smaller numbers"))
         self.lost = label("", "muted", wrap=True)
         self.wording.chosen.toggled.connect(lambda _: self._apply_overview(self._session.overview))
         options.addWidget(self.faster)
-        options.addWidget(self.lost)
-        options.addWidget(label(self.tr("What you have written or accepted is never changed."), "muted"))
+        options.addWidget(under_check(self.lost))
+        never = label(self.tr("What you have written or accepted is never changed."), "muted")
+        never.setContentsMargins(theme.XS + 1, theme.S, 0, 0)
+        options.addWidget(never)
         self.policies.setLayout(options)
         return Disclosure(self.tr("Which photos, how many suggestions, which wording, how fast"), self.policies)
 
@@ -186,7 +197,8 @@ class DeliverView(QWidget):
         if self._renews(overview):
             self.left_to_do.setText(self.tr("{photos} with suggestions of an older model").format(photos=photos))
         elif overview.uncaptioned == 0:
-            self.left_to_do.setText(self.tr("Every photo has a caption"))
+            readable = self.tr("Every photo that can be read has a caption")
+            self.left_to_do.setText(readable if overview.counts.failed else self.tr("Every photo has a caption"))
         else:
             self.left_to_do.setText(
                 self.tr("{photos} without a caption").format(
@@ -311,7 +323,7 @@ class DeliverView(QWidget):
         self.failures.addItems([f"{name}: {reason}" for name, reason in failed])
         self.failures.setVisible(bool(failed))
         rows = min(len(failed), FAILURES_SHOWN)
-        self.failures.setFixedHeight(max(1, rows) * (self.failures.sizeHintForRow(0) + 2) + 2 * theme.S)
+        self.failures.setFixedHeight(max(1, rows) * self.failures.sizeHintForRow(0) + 2 * theme.S)
         self.retry.setVisible(bool(failed))
         self.review.setVisible(captioned)
         self.outcome.show()

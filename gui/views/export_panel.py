@@ -226,7 +226,7 @@ class ExportPanel(QFrame):
         if self._inside:
             place = self.tr("written into them as description and alt text; the pictures stay as they are")
         elif self._target is not None:
-            place = self.tr("written to {place}").format(place=self._target)
+            place = self.tr("written to {place}").format(place=words.place(self._target))
         parts = [self.tr("Captions of {photos}, {place}").format(photos=photos, place=place)]
         if preview.without:
             parts.append(self.tr("{n} without one are left out").format(n=words.count(preview.without)))
@@ -256,7 +256,7 @@ class ExportPanel(QFrame):
         text = self.tr("Captions written into {files}.") if self._inside else self.tr("{files} written to {folder}.")
         if not result.written:
             text = self.tr("No file had to be written.")
-        text = text.format(files=self._files(result.written), folder=result.folder)
+        text = text.format(files=self._files(result.written), folder=words.place(result.folder))
         if result.kept:
             text += " " + self.tr("{n} say something else and were kept.").format(n=words.count(len(result.kept)))
         self._tell(text, self.tr("could not be written"), result.failed)

@@ -106,6 +106,7 @@ class LibraryView(QWidget):
         like_row.setStretch(0, 1)
         self._like_bar = card(like_row, margin=theme.S)
         self._like_bar.hide()
+        self._of_folders = (rescan, add)
         header = row(column(self.title, self.subtitle, spacing=2), self.failed_link, rescan, add, spacing=theme.S)
         header.setStretch(0, 1)
         folders = action_tool_button(self._actions["folders"])
@@ -217,6 +218,8 @@ class LibraryView(QWidget):
         self._filter_problem.hide()
 
     def _apply_overview(self, overview: Overview | None) -> None:
+        for one in self._of_folders:
+            one.setVisible(overview is not None)
         if overview is None:
             self.subtitle.set_text(self.tr("No photos yet"))
             self.failed_link.hide()
@@ -225,7 +228,7 @@ class LibraryView(QWidget):
         counts = overview.counts
         parts = [words.counted(counts.photos, self.tr("photo"), self.tr("photos"))]
         if len(overview.folders) == 1:
-            parts.append(self.tr("in {folder}").format(folder=_short(overview.folders[0])))
+            parts.append(self.tr("in {folder}").format(folder=words.place(overview.folders[0])))
         elif overview.folders:
             parts.append(self.tr("in {n} folders").format(n=len(overview.folders)))
         self.subtitle.set_text(" ".join(parts))
@@ -257,7 +260,7 @@ class LibraryView(QWidget):
         """No photo is there (yet): what is being waited for, if anything is."""
         opening = self._session.opening
         if opening is not None:
-            self.waiting.say(self.tr("Opening {folder}…").format(folder=opening.stem), str(_short(opening)))
+            self.waiting.say(self.tr("Opening {folder}…").format(folder=opening.stem), words.place(opening))
         elif self._session.light.current is not None:
             found = self.tr("Photos appear here as they are found.")
             self.waiting.say(self.tr("Looking through the folder…"), found)
@@ -479,8 +482,3 @@ class LibraryView(QWidget):
         menu.addAction(self._actions["reveal"])
         menu.exec(self.grid.viewport().mapToGlobal(position))  # type: ignore[arg-type]
         menu.deleteLater()
-
-
-def _short(folder: Path) -> str:
-    home = Path.home()
-    return str(Path("~") / folder.relative_to(home)) if folder.is_relative_to(home) else str(folder)

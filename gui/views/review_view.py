@@ -277,7 +277,6 @@ class ReviewView(QWidget):
         overview = self._session.overview
         counts = overview.counts if overview is not None else None
         done = counts is not None and (counts.accepted > counts.seeds or counts.rejected > 0)
-        self.deliver.setVisible(done)
         self.train.setVisible(not done)
         if done:
             text = self.tr(
@@ -331,6 +330,7 @@ class ReviewView(QWidget):
         self._actions["accept_group"].setEnabled(offered)
         self.accept_all_button.setVisible(offered and self.preview.isHidden())
         self.buttons.setVisible(self.preview.isHidden())
+        self._tell_keys()
         relabel(self.accept_all_button, self.tr("Accept for all {n}").format(n=words.count(photos)))
 
     # -- deciding ---------------------------------------------------------------------------------------------------
@@ -464,6 +464,8 @@ class ReviewView(QWidget):
     def _tell_keys(self) -> None:
         if self._editing is not None:
             self.keys.setText(self.tr("Enter keeps the edited caption and goes on · Esc leaves it as it was"))
+        elif not self.preview.isHidden():
+            self.keys.setText(self.tr("Enter accepts for these photos · Esc leaves them as they are"))
         else:
             self.keys.setText(
                 self.tr("1–9 choose · Enter edits · Ctrl+Enter accepts and goes on · Delete rejects all · ← → photos")

@@ -101,7 +101,9 @@ class SeedView(QWidget):
                 "seed",
                 self.tr("No photos to caption yet"),
                 self.tr("Add a folder of photos first. Then write captions for a handful of them here."),
-                action_button(self._actions["open"], role="primary", text=self.tr("Choose a folder…")),
+                action_button(
+                    self._actions["open"], role="primary", text=self.tr("Choose a folder…"), icon_name="folder"
+                ),
             )
         )
         self.pages.setCurrentIndex(1)

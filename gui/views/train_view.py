@@ -28,6 +28,7 @@ from gui.widgets.basics import (
     card,
     column,
     label,
+    measure_by_width,
     row,
 )
 from gui.widgets.curves import Curve
@@ -69,7 +70,7 @@ class TrainView(QWidget):
         self.idle = self._idle_card()
         self.running = self._running_card()
         self.verdict = self._verdict_card()
-        unexpected = self.tr("How unexpected your words still are to it; lower is better")
+        unexpected = self.tr("How unexpected your words still are; lower is better")
         reward = self.tr("How well its captions fit their photos; higher is better")
         self.loss = Curve(self.tr("Stage 1: learning your wording"), unexpected)
         self.reward = Curve(self.tr("Stage 2: telling photos apart"), reward, restless=True)
@@ -97,6 +98,7 @@ class TrainView(QWidget):
         content.addStretch(0)  # takes the rest while the progress is hidden
         content.setContentsMargins(0, 0, theme.L, theme.L)
         inner.setLayout(content)
+        measure_by_width(inner)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

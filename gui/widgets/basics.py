@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from PySide6.QtCore import QObject, QRectF, QSize, Qt
+from PySide6.QtCore import QObject, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QAction, QFontMetrics, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QBoxLayout,
@@ -32,6 +32,9 @@ from gui.theme import colour
 
 L = TypeVar("L", bound=QBoxLayout)
 
+EMPTY_WIDTH = 440  # of what an empty place says
+UNDER_CHECK = 29  # from the left of a check box to its words
+
 
 def set_role(widget: QWidget, role: str) -> None:
     """Give a widget a role of ``theme.qss`` and restyle it."""
@@ -51,6 +54,18 @@ def label(text: str, role: str = "", *, wrap: bool = False) -> QLabel:
         policy.setHeightForWidth(True)
         made.setSizePolicy(policy)
     return made
+
+
+def measure_by_width(page: QWidget) -> None:
+    """Wrapped labels of a page that scrolls count as high as they are in its width.
+
+    Their own guess is for a narrow page, and would let a page scroll through room that nothing is in.
+    """
+    for one in page.findChildren(QLabel):
+        if one.wordWrap():
+            policy = one.sizePolicy()
+            policy.setVerticalPolicy(QSizePolicy.Policy.Preferred)
+            one.setSizePolicy(policy)
 
 
 def button(
@@ -237,6 +252,15 @@ class CheckBox(QCheckBox):
             paint_icon(QPainter(self), "check", QRectF(box).adjusted(2, 2, -2, -2), colour("on_accent"))
 
 
+def under_check(widget: QWidget) -> QWidget:
+    """What belongs to a check box or a radio button, under its words."""
+    holder = QWidget()
+    layout = row(widget)
+    layout.setContentsMargins(UNDER_CHECK, 0, 0, 0)
+    holder.setLayout(layout)
+    return holder
+
+
 class IconLabel(QLabel):
     """An icon as part of the page; follows the theme."""
 
@@ -263,16 +287,31 @@ class EmptyState(QWidget):
         self.text = label(text, "muted", wrap=True)
         self.text.setAlignment(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop)
         inner = QWidget()
-        inner.setMaximumWidth(480)
-        inner.setMinimumWidth(440)
+        inner.setFixedWidth(EMPTY_WIDTH)
         inner.setLayout(
             column(self._picture, theme.S, self.title, self.text, theme.S, row(None, *buttons, None), spacing=theme.S)
         )
         self.setLayout(row(None, _centred(inner), None))
+        self.say(title, text)
 
     def say(self, title: str, text: str) -> None:
         self.title.setText(title)
         self.text.setText(text)
+        beside = (EMPTY_WIDTH - _even_width(text, self.text.fontMetrics(), EMPTY_WIDTH)) // 2
+        self.text.setContentsMargins(beside, 0, beside, 0)
+
+
+def _even_width(text: str, metrics: QFontMetrics, most: int) -> int:
+    """The narrowest room in which a text takes no more lines than in ``most``: no word is left alone at its end."""
+
+    def high(width: int) -> int:
+        return metrics.boundingRect(QRect(0, 0, width, 10_000), Qt.TextFlag.TextWordWrap, text).height()
+
+    low, fits = most // 2, most
+    while low < fits:
+        middle = (low + fits) // 2
+        low, fits = (low, middle) if high(middle) <= high(most) else (middle + 1, fits)
+    return fits
 
 
 def _centred(widget: QWidget) -> QVBoxLayout:

@@ -71,6 +71,17 @@ def test_guards_warn_before_they_are_red():
     assert states(length=11.5)["length"] == "amber"
 
 
+def test_a_share_of_nothing_and_of_all_is_said_without_a_number():
+    def sentences(**changes):
+        return {gate.name: gate.sentence for gate in check_gates({**GOOD, **changes}, GOOD, 9.0, 1.0, 200)}
+
+    good = sentences(unique_ratio=1.0)
+    assert good["stutter"] == "No caption says a word twice in a row."
+    assert good["variety"] == "All captions differ from one another."
+    assert sentences(immediate_repeat=0.03)["stutter"] == "3.0% of captions say a word twice in a row."
+    assert sentences(unique_ratio=0.998)["variety"] == "99% of captions differ from one another."
+
+
 def test_where_no_wording_was_learned_stage_2_goes_gently_but_a_published_one_as_published():
     recommended, published = find_preset("recommended").stage2, find_preset("clip-reward").stage2
     after = gentler(recommended)

@@ -110,3 +110,17 @@ def test_it_goes_when_the_focus_goes(window):
     grid = window.view("library").grid
     grid.setFocus()
     assert not palette.isVisible() and grid.hasFocus()
+
+
+def test_the_list_shows_whole_lines_and_is_no_higher_than_they_are(window):
+    palette = open_palette(window)
+    line = palette.table.verticalHeader().defaultSectionSize()
+    assert palette.table.viewport().height() % line == 0
+    high = palette.height()
+    QTest.keyClicks(palette.box, "dark")
+    assert palette.table.viewport().height() == 2 * line and palette.height() < high
+
+
+def test_keys_are_called_as_in_the_hints_of_the_places(window):
+    actions = window.actions_table
+    assert actions.keys("accept").endswith("Enter") and actions.keys("reject") == "Delete"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from PySide6.QtCore import QSize
+from PySide6.QtCore import QRect, QSize, Qt
 from PySide6.QtGui import QColor, QIcon
 from PySide6.QtWidgets import QApplication
 
@@ -11,6 +11,7 @@ from core.paths import resources_dir
 from gui.actions import SPECS
 from gui.icons import icon
 from gui.theme import DARK, LIGHT, Colours, Theme, stylesheet, theme
+from gui.widgets.basics import EMPTY_WIDTH, EmptyState
 
 
 @pytest.fixture
@@ -93,3 +94,16 @@ def test_an_icon_made_before_a_switch_follows_it(qapp, light: Theme):
     before = darkest(made)
     light.set_mode("dark")
     assert before.lightness() < 80 < 150 < darkest(made).lightness()
+
+
+def test_what_an_empty_place_says_leaves_no_word_alone_in_its_last_line(qtbot):
+    words = ("Add a folder of photos first. Then write captions for a handful of them here. " * 2).split()
+    for number in range(8, len(words)):
+        empty = EmptyState("seed", "", " ".join(words[:number]))
+        qtbot.addWidget(empty)
+        metrics, sides = empty.text.fontMetrics(), empty.text.contentsMargins()
+        room = QRect(0, 0, EMPTY_WIDTH - sides.left() - sides.right(), 1_000)
+        lines = (
+            metrics.boundingRect(room, Qt.TextFlag.TextWordWrap, empty.text.text()).height() // metrics.lineSpacing()
+        )
+        assert metrics.horizontalAdvance(empty.text.text()) > (lines - 0.6) * room.width()

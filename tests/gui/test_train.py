@@ -61,6 +61,16 @@ def test_every_outcome_is_told(train, kept):
     assert titles == ["Before", "After stage 1", "After stage 2"]
 
 
+def test_a_verdict_claims_no_more_than_its_table_shows():
+    told = [
+        verdict.summary(
+            replace(REPORT, kept="stage2", results=BOTH | {"stage2": StageResult({"r1": now})}), in_use=True
+        )
+        for now in (VALUES["r1"] + 10, VALUES["r1"] - 10)
+    ]
+    assert "not as well as those before" not in told[0] and "not as well as those before" in told[1]
+
+
 def test_the_measures_behind_a_verdict_are_shown_to_who_asks(train):
     reason = "Stage 1 tells your 4 held-out photos more in your words than before (1.20 nats a word piece)."
     for _ in range(2):

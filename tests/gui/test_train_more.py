@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QFileDialog
+from PySide6.QtWidgets import QFileDialog, QScrollArea
 
 from core.library.library import Library
 from core.library.runs import CANCELLED, DONE, FAILED, INTERRUPTED, create_run, current_run, set_current_run, update_run
@@ -213,3 +213,12 @@ def test_pausing_says_so_and_offers_to_go_on(qtbot, train):
     assert "paused" in said[0]
     settle(qtbot, train.window())
     assert session.overview.stopped is not None and shown(train)[0][4] == "Interrupted"
+
+
+def test_the_page_scrolls_no_further_than_what_is_on_it(qtbot, train):
+    train.options.more.set_open(True)
+    train.window().resize(1180, 740)
+    settle(qtbot, train.window())
+    page = train.findChild(QScrollArea).widget()
+    height = page.heightForWidth(page.width())
+    assert page.minimumSizeHint().height() <= height, "it would scroll through room that nothing is in"

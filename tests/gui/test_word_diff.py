@@ -45,6 +45,8 @@ def test_marked_by_more_than_colour_and_escaped():
     assert re.search(r"#111111[^>]*line-through[^>]*>&lt;b&gt;<", text)
     assert re.search(r"#222222[^>]*underline[^>]*>&amp; c<", text)
     assert words_of(word_diff("a dog", "a cat there"), "added") == "cat there"
+    plain = re.sub(r"<[^>]+>", "", as_html(word_diff("A man", "one man"), "#111111", "#222222"))
+    assert plain == "A one man", "what was taken out and what was put in are two words"
 
 
 def test_the_label_follows_the_theme_and_reads_aloud(qtbot, qapp):

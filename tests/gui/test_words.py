@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -120,3 +122,10 @@ def test_time_left_starts_anew_with_the_next_step():
     eta.left(Progress(0, 10, "embedding"), 0.0)
     assert eta.left(Progress(10, 10, "embedding"), 5.0) == 0.0
     assert eta.left(Progress(0, 500, "stage 1"), 6.0) is None
+
+
+def test_a_place_below_the_own_folder_is_said_from_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert words.place(tmp_path / "photos" / "trip") == str(Path("~") / "photos" / "trip")
+    assert words.place(tmp_path.parent / "drive") == str(tmp_path.parent / "drive")
