@@ -7,10 +7,12 @@ another that says something else is a conflict and is named, a line that is dama
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
+from core.batch.out_file import only_writer
 from core.batch.records import PhotoRecord, read_records
 from core.disk import is_pipe_or_device, replacing
 from core.errors import UserError
@@ -123,7 +125,8 @@ def merge_files(ctx: JobContext, paths: Sequence[Path], out: Path, *, dry_run: b
 
     Photos are told apart by name and content, so that copies keep a line each. ``out`` may be one of the parts and is
     replaced in one move, so that any line of it that is no record, but for a torn last one, is a ``UserError``: it
-    would be lost. Ranks, which are of one part only, are left out. Merging again changes nothing.
+    would be lost. So is a captioning that still writes into it. Ranks, which are of one part only, are left out.
+    Merging again changes nothing.
     """
     added_to = out.absolute() in [path.absolute() for path in paths]
     if out.exists() and not added_to:
@@ -137,7 +140,7 @@ def merge_files(ctx: JobContext, paths: Sequence[Path], out: Path, *, dry_run: b
     if dry_run:
         _read_to_the_end(parts, ctx)
         return parts.report
-    with replacing(out) as file:
+    with only_writer(out) if added_to else nullcontext(), replacing(out) as file:
         for record in parts.captioned(ctx):
             file.write(record.without_rank().to_line())
         for record in parts.failures():

@@ -16,6 +16,7 @@ from core.batch.engine import CaptionEngine
 from core.batch.folder_rank import VectorFile, rank_captions
 from core.batch.listing import Item, count_folder, list_folder
 from core.batch.local import Done, LocalRunner, Runner, in_portions
+from core.batch.out_file import beside, only_writer
 from core.batch.photo_list import count_listed, listed_items
 from core.batch.pipeline import Prepared
 from core.batch.progress import BatchProgress, RateMeter
@@ -53,13 +54,18 @@ def caption_folder(ctx: JobContext, request: CaptionRequest) -> CaptionReport:
         raise UserError(f"The folder of {request.out} does not exist.", f"Make {out.parent} first.")
     if out.exists() and not request.resume:
         raise UserError(f"{request.out} is there already.", "Go on with it with --resume, or name another file.")
+    with only_writer(out):
+        return _caption_into(ctx, request, out)
+
+
+def _caption_into(ctx: JobContext, request: CaptionRequest, out: Path) -> CaptionReport:
     bundle = open_bundle(
         request.bundle or bundles.starter_bundle(ctx), request.options.threads, request.options.provider
     )
     options = replace(request.options, by_score=request.options.by_score or request.rank)
     engine = make_engine(bundle, options)
     done, failed = _earlier(request, out, _settings(request, bundle, engine.options))
-    vectors = VectorFile(_beside(out, "vectors"), bundle.encoder.dim) if request.rank else None
+    vectors = VectorFile(beside(out, "vectors"), bundle.encoder.dim) if request.rank else None
     run = _FolderRun(ctx, request, engine, vectors, failed)
     run.caption(out, done, make_runner(engine, options))
     gallery = None
@@ -276,7 +282,7 @@ def _earlier(request: CaptionRequest, out: Path, settings: dict[str, Any]) -> tu
 
     A photo is known by its name in the folder, one of a list by its content.
     """
-    note = _beside(out, "job")
+    note = beside(out, "job")
     done: set[str] = set()
     failed: list[tuple[str, str]] = []
     if out.exists():
@@ -307,7 +313,3 @@ def _check_settings(request: CaptionRequest, note: Path, settings: dict[str, Any
             raise UserError(
                 f"{request.out} was begun {what}.", "Give the same arguments as then, or name another file with --out."
             )
-
-
-def _beside(out: Path, what: str) -> Path:
-    return out.with_name(f".{out.name}.{what}")

@@ -39,7 +39,7 @@ class InstanceLock:
                 f"Check the rights of {path.parent}, or copy the library to a place of your own.",
             ) from error
         try:
-            _lock(self._file.fileno())
+            lock(self._file.fileno())
         except OSError:
             self._file.close()
             raise UserError(
@@ -74,7 +74,7 @@ class InstanceLock:
             if clean:
                 with contextlib.suppress(OSError):
                     self._file.truncate(0)
-            _unlock(self._file.fileno())
+            unlock(self._file.fileno())
             self._file.close()
 
 
@@ -84,19 +84,20 @@ if sys.platform == "win32":
     # Windows locks a byte, and a locked byte cannot be read: one far behind the holder's number is used.
     _BYTE = 1 << 20
 
-    def _lock(descriptor: int) -> None:
+    def lock(descriptor: int) -> None:
+        """Hold an open file until it is closed or its process dies; ``OSError`` if another does, or none can."""
         os.lseek(descriptor, _BYTE, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
-    def _unlock(descriptor: int) -> None:
+    def unlock(descriptor: int) -> None:
         os.lseek(descriptor, _BYTE, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
 
 else:
     import fcntl
 
-    def _lock(descriptor: int) -> None:
+    def lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def _unlock(descriptor: int) -> None:
+    def unlock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_UN)

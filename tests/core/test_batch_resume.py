@@ -3,7 +3,9 @@ twice; and captioning it in parts."""
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -15,8 +17,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.batch import out_file
 from core.batch.folder_rank import VectorFile
 from core.batch.listing import Item, Shard, list_folder
+from core.batch.parts import merge_files
 from core.batch.records import Candidate, PhotoRecord, RecordWriter, drop_torn_line, read_records
 from core.batch.runner import caption_folder
 from core.errors import UserError
@@ -119,6 +123,38 @@ def test_killed_in_the_middle_of_a_line(request_for):
     caption_folder(QuietContext(), replace(request, resume=True))
     found = lines(request.out)
     assert len(found) == 30 and {line["file"]: line["caption"] for line in found} == expected
+
+
+def test_two_at_once_do_not_write_into_one_file(request_for):
+    """As when an array is submitted again while it still runs; the first has half a line written just then."""
+    request = request_for(resume=True)
+    refused = []
+
+    class Second(QuietContext):
+        def partial(self, result):
+            before = request.out.read_bytes()
+            request.out.write_bytes(before + b'{"file": "half')
+            for again in (request, replace(request, retry_failed=True)):
+                with pytest.raises(UserError, match=rf"Another Seedcap writes into .*process {os.getpid()} on "):
+                    caption_folder(QuietContext(), again)
+            with pytest.raises(UserError, match="Another Seedcap writes into"):
+                merge_files(QuietContext(), [request.out], request.out)
+            assert request.out.read_bytes() == before + b'{"file": "half'
+            request.out.write_bytes(before)
+            refused.append(True)
+
+    assert caption_folder(Second(), request).done == 30 and refused
+    assert len(lines(request.out)) == 30
+    assert caption_folder(QuietContext(), request).already == 30  # and nobody is kept out afterwards
+
+
+def test_where_the_file_system_knows_no_locks_nobody_is_kept_out(monkeypatch, tmp_path):
+    def none(descriptor):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(out_file, "lock", none)
+    with out_file.only_writer(tmp_path / "out.jsonl"):
+        pass
 
 
 def test_a_torn_line_is_cut_at_every_length(tmp_path):
