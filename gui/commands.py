@@ -86,6 +86,20 @@ class Commands(QObject):
     def remove(self, caption_id: int, then: Callable[[], None] | None = None) -> None:
         self._run(lambda service: service.remove(caption_id), self.tr("Caption removed"), then)
 
+    def remove_photos(self, image_ids: Sequence[int]) -> None:
+        def said(photos: int) -> str:
+            what = words.counted(photos, self.tr("photo"), self.tr("photos"))
+            return self.tr("{photos} taken out of the library; no file was touched").format(photos=what)
+
+        self._run(lambda service: service.remove_photos(image_ids), said)
+
+    def put_photos_back(self, image_ids: Sequence[int]) -> None:
+        def said(photos: int) -> str:
+            what = words.counted(photos, self.tr("photo"), self.tr("photos"))
+            return self.tr("{photos} back in the library").format(photos=what)
+
+        self._run(lambda service: service.put_photos_back(image_ids), said)
+
     def write_sample_seeds(self, number: int, then: Callable[[], None] | None = None) -> None:
         said = self.tr("Captions written for {n} scenes").format(n=number)
         self._run(lambda service: service.write_sample_seeds(number), said, then)

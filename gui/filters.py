@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-STATES = ("none", "seed", "candidate", "accepted", "rejected", "failed")
+STATES = ("none", "seed", "candidate", "accepted", "rejected", "failed", "removed")
 """Offered in the menu beside the box."""
 
 
@@ -14,6 +14,8 @@ class Filter:
 
     state: str | None = None
     text: str = ""
+    removed: bool = False
+    """Photos that were taken out of the library are meant, too."""
 
     @property
     def empty(self) -> bool:
@@ -52,7 +54,8 @@ def parse(text: str) -> Filter | FilterError:
         return FilterError(error.start, error.end, f"{error.message} {error.next_step}")
     if isinstance(tree, nodes.State) and tree.value == "failed":
         return Filter("failed")
-    return Filter(text="" if tree == nodes.And(()) or not list(nodes.leaves(tree)) else text.strip())
+    nothing = tree == nodes.And(()) or not list(nodes.leaves(tree))
+    return Filter(text="" if nothing else text.strip(), removed=nodes.wants_removed(tree))
 
 
 @dataclass(frozen=True)

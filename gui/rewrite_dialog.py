@@ -296,3 +296,12 @@ def _start(before: str, after: str) -> int:
 
 def _from(text: str, start: int) -> str:
     return f"… {text[start:]}" if start else text
+
+
+def show_rewrite_dialog(session: Session, actions: Actions, window: QWidget, choices: Sequence[Photos]) -> None:
+    """Open the dialog, or the one that is open, for these photos."""
+    shown = [one for one in window.findChildren(RewriteDialog) if one.isVisible()]
+    dialog = shown[0] if shown else RewriteDialog(session, actions, window)
+    dialog.offer(list(choices))
+    dialog.show()
+    dialog.activateWindow()

@@ -72,6 +72,8 @@ class Scanning(QObject):
             parts.append(self.tr("{n} found again").format(n=words.count(result.returned)))
         if result.missing:
             parts.append(self.tr("{n} no longer there").format(n=words.count(result.missing)))
+        if result.removed and asked:
+            parts.append(self.tr("{n} removed before and left out").format(n=words.count(result.removed)))
         if result.errors and (parts or asked):  # known trouble is no news: a link above the grid tells of it
             parts.append(self.tr("{n} could not be read").format(n=words.count(len(result.errors))))
         counts = self._session.overview.counts if self._session.overview is not None else None

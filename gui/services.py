@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,9 +20,8 @@ import numpy as np
 
 from core.errors import UserError
 from core.paths import data_dir
-from core.report.document import PAGE
 from core.training.messages import TrainRequest
-from gui import history, rewriting
+from gui import history, rewriting, trainings
 from gui.comparing import BlindRounds
 from gui.filters import Filter, quoted
 from gui.folders import FolderTree, folder_tree
@@ -232,12 +231,12 @@ class LibraryService:
             queries.uncaptioned(self._library),
             None if run is None else run.id,
             None if run is None else run.created_at,
-            _stopped(self.path, runs),
-            _last_duration(runs),
+            trainings.stopped(self.path, runs),
+            trainings.last_duration(runs),
             unfinished.todo if unfinished is not None else 0,
             len(outdated(self._library)),
-            _newest_report(runs),
-            _faster(self.path, run),
+            trainings.newest_report(runs),
+            trainings.faster(self.path, run),
         )
 
     def _number_to_review(self) -> int:
@@ -446,6 +445,16 @@ class LibraryService:
 
         edits.remove_caption(self._library, caption_id)
 
+    def remove_photos(self, image_ids: Sequence[int]) -> int:
+        from core.library import removing
+
+        return removing.remove_photos(self._library, image_ids)
+
+    def put_photos_back(self, image_ids: Sequence[int]) -> int:
+        from core.library import removing
+
+        return removing.put_photos_back(self._library, image_ids)
+
     def undo(self) -> str | None:
         from core.library import edits
 
@@ -462,38 +471,3 @@ def outdated(library: Library) -> np.ndarray:
     from core.library import queries
 
     return queries.image_ids(library, filter=f"{TO_REVIEW} NOT run:current")
-
-
-def _stopped(library: Path, runs: Sequence[RunRow]) -> TrainRequest | None:
-    """How to go on with the newest training, if it was stopped half-way: with the settings that it was begun with.
-
-    An older one has been overtaken.
-    """
-    if not runs or runs[0].status not in ("cancelled", "failed", "interrupted"):
-        return None
-    known = {field.name for field in fields(TrainRequest)}
-    begun = {name: value for name, value in runs[0].config.get("request", {}).items() if name in known}
-    text_file = Path(begun["text_file"]) if begun.get("text_file") else None
-    return TrainRequest(**{**begun, "library": library, "text_file": text_file, "resume": True})
-
-
-def _faster(library: Path, run: RunRow | None) -> PrecisionLoss | None:
-    """What was measured when the int8 bundle of the model in use was made."""
-    from core.onnx.bundle import faster_folder
-
-    folder = faster_folder(library, None if run is None else run.id)
-    if not folder.is_dir():
-        return None
-    from core.onnx.precision_loss import loss_of
-
-    return loss_of(folder)
-
-
-def _newest_report(runs: Sequence[RunRow]) -> Path | None:
-    pages = (run.folder / PAGE for run in runs if run.status == "done")
-    return next((page for page in pages if page.is_file()), None)
-
-
-def _last_duration(runs: Sequence[RunRow]) -> float | None:
-    times = [run.finished_at - run.created_at for run in runs if run.status == "done" and run.finished_at is not None]
-    return times[0].total_seconds() if times else None

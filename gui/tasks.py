@@ -51,6 +51,7 @@ class ScanResult:
     returned: int = 0
     away: tuple[Path, ...] = ()
     """Folders of the library that are not there now."""
+    removed: int = 0
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,7 @@ def scan_folders(ctx: JobContext, order: ScanOrder) -> ScanResult:
         report.renamed,
         report.returned,
         away,
+        report.removed,
     )
 
 

@@ -67,7 +67,7 @@ def plan_export(
         raise UserError(f"There are no such fields: {', '.join(metadata.fields)}.", f"Choose of {', '.join(FIELDS)}.")
     _refuse_inside_a_library(out)
     photos = images_of(library, usable=False)
-    usable = [photo for photo in photos if not photo.missing and photo.error is None]
+    usable = [photo for photo in photos if not (photo.missing or photo.removed or photo.error)]
     captioned = _captioned(library, usable, which)
     roots = folders(library)
     trees = tree_names(roots)

@@ -18,9 +18,9 @@ from core.errors import UserError
 from core.library import backups
 from core.library.filters import functions
 
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 """The newest migration this program knows; a test holds it to ``migrations/versions``."""
-KNOWN_VERSIONS = frozenset({"0001", "0002", "0003", "0004"})
+KNOWN_VERSIONS = frozenset({"0001", "0002", "0003", "0004", "0005"})
 BUSY_TIMEOUT_MS = 5000
 _BEGIN_OPTION = "seedcap_begin"
 

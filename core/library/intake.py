@@ -97,6 +97,12 @@ class Intake:
             self.last_id = session.scalar(select(func.max(Image.id))) or 0
             self.known_photos = session.scalar(select(func.count()).select_from(Image).where(self._present())) or 0
 
+    def removed(self) -> int:
+        """How many of the files here are of photos that a person took out of the library."""
+        out = select(func.count()).select_from(Image).where(self._present(), Image.removed_at.is_not(None))
+        with self._library.session() as session:
+            return session.scalar(out) or 0
+
     def known(self, relatives: Sequence[str]) -> dict[str, Known]:
         columns = (
             Image.relative_path, Image.id, Image.size, Image.mtime_ns, Image.content_hash, Image.error,
@@ -162,21 +168,22 @@ class Intake:
             return np.fromiter((row[0] for row in rows), np.int64)
 
     def _part_with(self, session: Session, ids: list[int]) -> Gone:
-        columns = (Image.id, Image.relative_path, Image.error, Image.content_hash)
+        columns = (Image.id, Image.relative_path, Image.error, Image.content_hash, Image.removed_at)
         rows = session.execute(select(*columns).where(Image.id.in_(ids))).all()
         rows = [row for row in rows if not any(_is_below(row.relative_path, hidden) for hidden in self._hidden)]
         captioned = captioned_among(session, [row.id for row in rows])
         total = Gone()
         gone: list[int] = []
         for row in rows:
-            lost = row.id in self._displaced
-            heir = heir_of(session, row, after=self.last_id, any_copy=row.id in captioned)
+            lost, removed = row.id in self._displaced, row.removed_at is not None
+            # A photo that was taken out must not take the place of a copy that was not.
+            heir = heir_of(session, row, after=self.last_id, any_copy=row.id in captioned and not removed)
             if heir is not None:
                 take_over(session, row.id, heir)
                 total += Gone(renamed=1, not_added=heir > self.last_id)
-            elif row.id in captioned or (row.error is None and not lost):
+            elif row.id in captioned or removed or (row.error is None and not lost):
                 gone.append(row.id)
-                total += Gone(missing=row.error is None)
+                total += Gone(missing=row.error is None and not removed)
             else:
                 session.execute(delete(Image).where(Image.id == row.id))
                 total += Gone(missing=row.error is None)
@@ -327,9 +334,10 @@ def content_changed(session: Session, image_id: int, old_hash: str, new_hash: st
 def heir_of(session: Session, gone: Any, *, after: int | None, any_copy: bool) -> int | None:
     """The row of a file that takes the place of ``gone`` (with ``relative_path`` and ``content_hash``), or ``None``.
 
-    It has the same content and no captions. It is newer than ``after``, so that a scan has just found it (the file was
-    renamed); or, with ``any_copy``, so that no caption goes out of sight, an older copy: to move photos to another
-    drive is to copy them first, and a scan may come in between. Of several it is the one with the same name.
+    It has the same content, no captions, and was not taken out of the library. It is newer than ``after``, so that a
+    scan has just found it (the file was renamed); or, with ``any_copy``, so that no caption goes out of sight, an older
+    copy: to move photos to another drive is to copy them first, and a scan may come in between. Of several it is the
+    one with the same name.
     """
     if not gone.content_hash:
         return None
@@ -337,6 +345,7 @@ def heir_of(session: Session, gone: Any, *, after: int | None, any_copy: bool) -
     same = same.where(
         Image.content_hash == gone.content_hash,
         Image.missing_since.is_(None),
+        Image.removed_at.is_(None),
         ~exists().where(Caption.image_id == Image.id),
     )
     if not any_copy:

@@ -21,7 +21,7 @@ from core.library.pace import Pace
 from core.library.roots import Place
 from core.library.tables import Folder, Image
 
-_COLUMNS = (Image.id, Image.relative_path, Image.content_hash, Image.error, Image.missing_since)
+_COLUMNS = (Image.id, Image.relative_path, Image.content_hash, Image.error, Image.missing_since, Image.removed_at)
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class _Part:
         if not captioned:
             session.execute(delete(Image).where(Image.id == row.id))
             return "forgotten"
-        heir = heir_of(session, row, after=None, any_copy=True)
+        heir = heir_of(session, row, after=None, any_copy=True) if row.removed_at is None else None
         if heir is not None:
             take_over(session, row.id, heir)
             return "moved"

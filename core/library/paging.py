@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from sqlalchemy import ColumnElement, Integer, and_, exists, literal, not_, or_, select, true, tuple_
+from sqlalchemy import ColumnElement, Integer, and_, exists, literal, not_, or_, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from core.library import meta
-from core.library.filters.compiler import RARE, USABLE, fetch_ids, mask, where
-from core.library.filters.nodes import EVERYTHING, Filter, wants_unusable
+from core.library.filters.compiler import RARE, fetch_ids, mask, meant, where
+from core.library.filters.nodes import EVERYTHING, Filter
 from core.library.filters.parser import parse
 from core.library.library import Library
 from core.library.queries import among
@@ -117,7 +117,7 @@ def _few(session: Session, tree: Filter, condition: ColumnElement[bool]) -> np.n
     sample = select(Image.id).where(Image.id % _SAMPLED == 0, condition).limit(enough)
     if len(fetch_ids(session, sample)) >= enough:
         return None
-    ids = fetch_ids(session, select(Image.id).where(true() if wants_unusable(tree) else USABLE))
+    ids = fetch_ids(session, select(Image.id).where(meant(tree)))
     found = ids[mask(tree, ids, session)]
     return found if len(found) <= 2 * RARE else None
 

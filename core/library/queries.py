@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from sqlalchemy import ColumnElement, String, and_, bindparam, case, func, or_, select, text, true
+from sqlalchemy import ColumnElement, String, and_, bindparam, case, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from core.library import meta
-from core.library.filters.compiler import USABLE, fetch_ids, is_among, mask
-from core.library.filters.nodes import Filter, wants_unusable
+from core.library.filters.compiler import USABLE, fetch_ids, is_among, mask, meant
+from core.library.filters.nodes import Filter
 from core.library.filters.parser import parse
 from core.library.library import Library
 from core.library.records import CaptionRow, Counts, ImageRow, ScoreRow, Seed
@@ -38,12 +38,12 @@ def image_ids(
     ids: Iterable[int] | None = None,
     sort: Sort = "path",
 ) -> np.ndarray:
-    """Ids of the usable photos (readable, not missing) that meet every condition given, as int64 ``[n]``.
+    """Ids of the usable photos (readable, not missing, not removed) that meet every condition given, as int64 ``[n]``.
 
     ``has_caption``: with or without any live caption that is not rejected. ``text``: every word of it (or, for a
     sequence, every phrase) is in the path or in one live caption.
     ``filter``: what :mod:`core.library.filters` understands (a ``FilterError`` when it does not); one that asks for
-    failed or missing files finds those too. ``ids``: only these. ``sort``: by path; by the best ``score`` or
+    failed, missing or removed files finds those too. ``ids``: only these. ``sort``: by path; by the best ``score`` or
     ``distinctiveness`` of a photo, highest first, or ``weakest`` score first, photos without one always last;
     ``given``: in the order of ``ids``.
     """
@@ -52,7 +52,7 @@ def image_ids(
         raise ValueError("sort='given' needs ids")
     words = text.split() if isinstance(text, str) else list(text or ())
     tree = parse(filter) if isinstance(filter, str) else filter
-    base = true() if tree is not None and wants_unusable(tree) else USABLE
+    base = USABLE if tree is None else meant(tree)
     with library.session() as session:
         # One plain question a condition, joined here: a hundred thousand times faster than asking for each photo.
         found = fetch_ids(session, select(Image.id).where(base).order_by(Image.folder_id, Image.relative_path))
@@ -107,6 +107,10 @@ def _sorted(session: Session, found: np.ndarray, sort: Sort) -> np.ndarray:
     return found[np.argsort(key, kind="stable")]
 
 
+_PRESENT = and_(Image.missing_since.is_(None), Image.removed_at.is_(None))
+_UNUSABLE = or_(Image.error.is_not(None), Image.missing_since.is_not(None), Image.removed_at.is_not(None))
+
+
 def among(ids: Iterable[int]) -> Any:
     """A sub-select of any number of ids in one bound value: SQLite limits the number of variables."""
     values = json.dumps([int(one) for one in ids])
@@ -124,11 +128,11 @@ def image_rows(library: Library, ids: Iterable[int]) -> list[ImageRow]:
 def failed_images(library: Library) -> list[ImageRow]:
     """Files that cannot be used as photos, each with its reason, by path."""
     with library.session() as session:
-        return _images(session, and_(Image.error.is_not(None), Image.missing_since.is_(None)))
+        return _images(session, and_(Image.error.is_not(None), _PRESENT))
 
 
 def images_of(library: Library, *, usable: bool = True) -> list[ImageRow]:
-    """Every photo, by path; ``usable=False``: missing and failed ones too."""
+    """Every photo, by path; ``usable=False``: missing, failed and removed ones too."""
     with library.session() as session:
         return _images(session, USABLE if usable else Image.id.is_not(None))
 
@@ -166,12 +170,14 @@ def texts_ever(library: Library, image_ids: Iterable[int]) -> dict[int, set[str]
 def _images(session: Session, condition: ColumnElement[bool]) -> list[ImageRow]:
     columns = (
         Image.id, Folder.path, Image.relative_path, Image.content_hash, Image.width, Image.height, Image.missing_since,
-        Image.error,
+        Image.error, Image.removed_at,
     )  # fmt: skip
     query = select(*columns).join(Folder).where(condition).order_by(Image.folder_id, Image.relative_path)
     return [
-        ImageRow(one, root, relative, content_hash, width, height, missing is not None, error)
-        for one, root, relative, content_hash, width, height, missing, error in session.connection().execute(query)
+        ImageRow(one, root, relative, content_hash, width, height, missing is not None, error, removed is not None)
+        for one, root, relative, content_hash, width, height, missing, error, removed in session.connection().execute(
+            query
+        )
     ]
 
 
@@ -220,12 +226,13 @@ def counts(library: Library) -> Counts:
     """How many photos there are of each kind; see :class:`Counts`."""
     with library.session() as session:
         photos = session.scalar(select(func.count()).select_from(Image).where(USABLE)) or 0
-        present = Image.missing_since.is_(None)
-        failed = session.scalar(select(func.count()).select_from(Image).where(Image.error.is_not(None), present))
-        missing = session.scalar(select(func.count()).select_from(Image).where(Image.missing_since.is_not(None)))
+        count = select(func.count()).select_from(Image)
+        failed = session.scalar(count.where(Image.error.is_not(None), _PRESENT))
+        missing = session.scalar(count.where(Image.missing_since.is_not(None), Image.removed_at.is_(None)))
+        removed = session.scalar(count.where(Image.removed_at.is_not(None)))
         captioned = dict.fromkeys(("seed", "candidate", "accepted", "rejected"), 0)
         distinct = func.count(Caption.image_id.distinct())
-        unusable = select(Image.id).where(or_(Image.error.is_not(None), Image.missing_since.is_not(None)))
+        unusable = select(Image.id).where(_UNUSABLE)
         for state in captioned:
             kind: Any = state
             query = select(distinct).where(Caption.live, _in_state(kind), Caption.image_id.not_in(unusable))
@@ -238,6 +245,7 @@ def counts(library: Library) -> Counts:
         captioned["accepted"],
         captioned["rejected"],
         missing or 0,
+        removed or 0,
     )
 
 
@@ -245,7 +253,7 @@ def uncaptioned(library: Library) -> int:
     """How many usable photos have neither an accepted caption nor a candidate."""
     with library.session() as session:
         photos = session.scalar(select(func.count()).select_from(Image).where(USABLE)) or 0
-        unusable = select(Image.id).where(or_(Image.error.is_not(None), Image.missing_since.is_not(None)))
+        unusable = select(Image.id).where(_UNUSABLE)
         kept = and_(Caption.live, Caption.state.in_(("accepted", "candidate")), Caption.image_id.not_in(unusable))
         return photos - (session.scalar(select(func.count(Caption.image_id.distinct())).where(kept)) or 0)
 

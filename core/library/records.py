@@ -14,7 +14,7 @@ State = Literal["candidate", "accepted", "rejected"]
 @dataclass(frozen=True)
 class ImageRow:
     """A photo: ``relative_path`` below the folder ``root``. ``width`` and ``height`` in pixels, orientation applied;
-    ``error``: why it cannot be used, in words."""
+    ``error``: why it cannot be used, in words; ``removed``: a person took it out of the library."""
 
     id: int
     root: str
@@ -24,6 +24,7 @@ class ImageRow:
     height: int
     missing: bool
     error: str | None
+    removed: bool = False
 
     @property
     def path(self) -> Path:
@@ -69,7 +70,8 @@ class Seed:
 
 @dataclass(frozen=True)
 class Counts:
-    """Numbers of photos. ``seeds`` to ``rejected``: with at least one such caption, so a photo may count in several."""
+    """Numbers of photos. ``seeds`` to ``rejected``: with at least one such caption, so a photo may count in several.
+    ``removed``: taken out of the library, and in no other of these numbers."""
 
     photos: int
     failed: int
@@ -78,6 +80,7 @@ class Counts:
     accepted: int
     rejected: int
     missing: int
+    removed: int = 0
 
 
 @dataclass(frozen=True)

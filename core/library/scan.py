@@ -38,7 +38,7 @@ class FileError:
 @dataclass(frozen=True)
 class ScanReport:
     """``found``: usable photos seen; since the last scan ``added``, ``changed``, ``missing``, ``renamed`` or moved, and
-    ``returned``: missing until now."""
+    ``returned``: missing until now. ``removed``: so many files are of photos that a person took out of the library."""
 
     found: int
     added: int
@@ -47,6 +47,7 @@ class ScanReport:
     errors: tuple[FileError, ...]
     renamed: int = 0
     returned: int = 0
+    removed: int = 0
 
 
 def scan(library: Library, folder: Path, ctx: JobContext) -> ScanReport:
@@ -99,6 +100,7 @@ def scan_all(library: Library, folders: Sequence[Path], ctx: JobContext) -> Scan
         errors=tuple(error for one in reports for error in one.errors),
         renamed=sum(one.renamed for one in reports),
         returned=sum(one.returned for one in reports),
+        removed=sum(one.removed for one in reports),
     )
 
 
@@ -163,6 +165,7 @@ class _Survey:
             errors=tuple(self.errors),
             renamed=self.count["renamed"] + gone.renamed,
             returned=self.count["returned"],
+            removed=self.intake.removed(),
         )
 
     def say(self, *, done: bool = False) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.sqlite import insert
 
 from core.library import meta
+from core.library.filters.compiler import USABLE
 from core.library.library import Library
 from core.library.queries import among
 from core.library.records import ScoreRow
@@ -21,10 +22,9 @@ _ROWS_A_TRANSACTION = 500
 
 def gallery_version(library: Library) -> str:
     """A short hash of which photos the library holds: scores made against another set are out of date."""
-    usable = (Image.error.is_(None), Image.missing_since.is_(None))
     digest = hashlib.sha256()
     with library.session() as session:
-        for content_hash in session.scalars(select(Image.content_hash).where(*usable).order_by(Image.content_hash)):
+        for content_hash in session.scalars(select(Image.content_hash).where(USABLE).order_by(Image.content_hash)):
             digest.update(content_hash.encode())
     return digest.hexdigest()[:16]
 

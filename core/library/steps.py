@@ -1,8 +1,8 @@
 """Steps of a person: each is one command, done and logged with its inverse in one transaction, and undone from the log.
 
 Rows are never deleted and texts never change: a step adds rows, and switches the state, the seed mark and the life of
-rows (an edited caption is a new row that takes the old one's place). So its inverse is how the rows stood before, and
-undo works after a restart, whatever jobs have added meanwhile.
+rows (an edited caption is a new row that takes the old one's place), and whether photos are in the library. So its
+inverse is how the rows stood before, and undo works after a restart, whatever jobs have added meanwhile.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from core.library.columns import now
 from core.library.library import Library
 from core.library.queries import among
 from core.library.records import State
-from core.library.tables import Caption, Edit, EditChange
+from core.library.tables import Caption, Edit, EditChange, EditPhoto, Image
 
 Result = TypeVar("Result")
 _ROWS = 2000
@@ -80,6 +80,7 @@ class Step:
         self._added: list[dict[str, Any]] = []
         self._changes: dict[int, tuple[Status, Status]] = {}
         self._settings: dict[str, list[str | None]] = {}
+        self._photos: dict[int, bool] = {}
         self._next_id: int | None = None
 
     def add(
@@ -114,6 +115,13 @@ class Step:
         self._changes[caption.id] = (before, after)
         return True
 
+    def remove_photos(self, image_ids: Iterable[int], *, removed: bool) -> int:
+        """Take photos out of the library (``removed``), or put them back; for how many it is a change."""
+        is_so = Image.removed_at.is_not(None) if removed else Image.removed_at.is_(None)
+        found = self.session.scalars(select(Image.id).where(Image.id.in_(among(image_ids)), ~is_so)).all()
+        self._photos |= dict.fromkeys(found, removed)
+        return len(found)
+
     def set(self, key: str, value: str | None) -> None:
         """Change a single value of the library."""
         before = meta.get(self.session, key)
@@ -122,7 +130,7 @@ class Step:
 
     def write(self) -> None:
         """Do what was collected and log it, unless nothing changes; forget what could have been redone."""
-        if not self._changes and not self._settings:
+        if not (self._changes or self._settings or self._photos):
             return
         session = self.session
         for rows in _portions(self._added):
@@ -150,6 +158,11 @@ class Step:
         ]  # fmt: skip
         for rows in _portions(changes):
             session.execute(insert(EditChange), rows)
+        photos = [{"edit_id": edit_id, "image_id": one, "removed": self._photos[one]} for one in sorted(self._photos)]
+        for rows in _portions(photos):
+            session.execute(insert(EditPhoto), rows)
+        if edit_id is not None and photos:
+            _place_photos(session, edit_id, undone=False)
 
 
 def perform(library: Library, command: Command[Result]) -> Result:
@@ -225,10 +238,19 @@ def _switch(session: Session, edit: Edit, *, undone: bool) -> str:
         .execution_options(synchronize_session=False)
     )
     session.connection().execute(statement, {"edit": edit.id})
+    _place_photos(session, edit.id, undone=undone)
     for key, values in (edit.settings or {}).items():
         meta.put(session, key, values[0] if undone else values[1])
     edit.undone = undone
     return edit.label
+
+
+def _place_photos(session: Session, edit_id: int, *, undone: bool) -> None:
+    for removed in (True, False):
+        photos = select(EditPhoto.image_id).where(EditPhoto.edit_id == edit_id, EditPhoto.removed == removed)
+        out = removed is not undone
+        change = update(Image).where(Image.id.in_(photos)).values(removed_at=now() if out else None)
+        session.execute(change.execution_options(synchronize_session=False))
 
 
 def _portions(rows: Sequence[dict[str, Any]] | Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:

@@ -52,7 +52,7 @@ class Image(Base):
     __table_args__ = (
         UniqueConstraint("folder_id", "relative_path"),
         Index("ix_image_content_hash", "content_hash"),
-        # The order of the grid, ready made, for the photos it shows. The two last columns hold nothing: with them the
+        # The order of the grid, ready made, for the photos it shows. The last three columns hold nothing: with them the
         # index answers alone, and the rows need not be looked up.
         Index(
             "ix_image_live",
@@ -60,10 +60,12 @@ class Image(Base):
             "relative_path",
             "missing_since",
             "error",
-            sqlite_where=text("error IS NULL AND missing_since IS NULL"),
+            "removed_at",
+            sqlite_where=text("error IS NULL AND missing_since IS NULL AND removed_at IS NULL"),
         ),
         Index("ix_image_error", "id", sqlite_where=text("error IS NOT NULL")),
         Index("ix_image_missing", "content_hash", sqlite_where=text("missing_since IS NOT NULL")),
+        Index("ix_image_removed", "id", sqlite_where=text("removed_at IS NOT NULL")),
         Index("ix_image_mtime_ns", "mtime_ns"),
         Index("ix_image_changed", "changed_at", sqlite_where=text("changed_at IS NOT NULL")),
     )
@@ -79,6 +81,8 @@ class Image(Base):
     error: Mapped[str | None]
     changed_at: Mapped[datetime | None] = mapped_column(UtcTime)
     """When other content last came under the same name: captions written before speak of an earlier picture."""
+    removed_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """When a person took the photo out of the library. The row stays, so that no scan takes its file for a new one."""
 
 
 def _search_text(context: DefaultExecutionContext) -> str | None:
@@ -109,6 +113,8 @@ class Caption(Base):
     """The words of the text, where the word index would cut it differently from :mod:`core.library.words`."""
     author: Mapped[str] = mapped_column(String(8))
     run_id: Mapped[str | None] = mapped_column(ForeignKey("run.id", ondelete="SET NULL"))
+    mean_log_prob: Mapped[float | None]
+    """How likely the model found its own words: nats a token, 0 at most; ``None`` for human text, and before 0005."""
     state: Mapped[str] = mapped_column(String(10))
     is_seed: Mapped[bool] = mapped_column(default=False)
     live: Mapped[bool] = mapped_column(default=True)
@@ -224,6 +230,16 @@ class EditChange(Base):
     state_after: Mapped[str] = mapped_column(String(10))
     is_seed_after: Mapped[bool]
     live_after: Mapped[bool]
+
+
+class EditPhoto(Base):
+    """A photo that a step took out of the library (``removed``), or put back: before, it stood the other way."""
+
+    __tablename__ = "edit_photo"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    edit_id: Mapped[int] = mapped_column(ForeignKey("edit.id", ondelete="CASCADE"), primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"), primary_key=True, index=True)
+    removed: Mapped[bool]
 
 
 class Vector(Base):

@@ -142,11 +142,14 @@ class TileDelegate(QStyledItemDelegate):
         if trouble:
             return
         dot = QRectF(room.left(), baseline - metrics.xHeight() / 2 - DOT / 2, DOT, DOT)
+        if photo.image.removed:
+            state = "none"
         tint = colour(words.STATE_COLOURS[state])
         painter.setPen(QPen(tint, 1.5))
         painter.setBrush(tint if state != "none" else Qt.BrushStyle.NoBrush)
         painter.drawEllipse(dot)
         painter.setPen(colour("muted"))
         space = room.width() - DOT - theme.S - metrics.horizontalAdvance(right) - theme.S
-        label = metrics.elidedText(words.state_word(state), Qt.TextElideMode.ElideRight, space)
+        said = words.tr("Removed") if photo.image.removed else words.state_word(state)
+        label = metrics.elidedText(said, Qt.TextElideMode.ElideRight, space)
         painter.drawText(room.left() + DOT + theme.S, baseline, label)

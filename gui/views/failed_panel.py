@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QFrame, QListWidget, QListWidgetItem
 from gui import theme, words
 from gui.paint import text_height
 from gui.session import Session
-from gui.widgets.basics import column, label, row, tool_button
+from gui.widgets.basics import button, column, label, row, tool_button
 
 if TYPE_CHECKING:
     from core.library.records import ImageRow
@@ -26,6 +26,7 @@ class FailedPanel(QFrame):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
+        self._files: Sequence[ImageRow] = ()
         self.setFixedWidth(WIDTH)
         self.setProperty("role", "card")
         self.setStyleSheet("FailedPanel { border-top-right-radius: 0; border-bottom-right-radius: 0; }")
@@ -35,19 +36,27 @@ class FailedPanel(QFrame):
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setSpacing(theme.XS)
         hint = label(
-            self.tr("The rest of the library is not affected. Mend or remove these files, then look for changes."),
+            self.tr(
+                "The rest of the library is not affected. Mend these files and look for changes, or leave them out."
+            ),
             "muted",
             wrap=True,
         )
+        leave_out = button(self.tr("Remove from the library"), self._leave_out, role="link")
         close = tool_button("close", self.tr("Close"), self.closed.emit)
-        layout = column(row(label(self.tr("Could not be read"), "heading"), None, close), hint, self.list)
+        layout = column(row(label(self.tr("Could not be read"), "heading"), None, close), hint, leave_out, self.list)
         layout.setContentsMargins(theme.L, theme.M, theme.M, theme.M)
         self.setLayout(layout)
 
     def reload(self) -> None:
         self._session.read(lambda service: service.failed(), self.show_files, key="failed")
 
+    def _leave_out(self) -> None:
+        self._session.commands.remove_photos([image.id for image in self._files])
+        self.closed.emit()
+
     def show_files(self, files: Sequence[ImageRow]) -> None:
+        self._files = files
         self.list.clear()
         for image in files:
             reason = image.error or words.tr("The file is no longer there.")

@@ -18,6 +18,7 @@ from gui.filters import STATES, FilterError, parse
 from gui.finding import Finding
 from gui.models.image_list_model import WINDOW
 from gui.scanning import Scanning
+from gui.selected import Selected
 from gui.services import FirstPhotos, Overview, Photo, Query
 from gui.session import Session
 from gui.views.failed_panel import FailedPanel
@@ -42,6 +43,7 @@ from gui.widgets.folder_panel import FolderPanel
 from gui.widgets.photo_grid import SIDES, PhotoGrid
 
 FILTER_PAUSE_MS = 180
+OF_THE_GRID = ("open_photo", "remove_photos")
 MATCH = "match"  # the order in which a search has found photos
 
 
@@ -64,6 +66,8 @@ class LibraryView(QWidget):
         self.grid.setAccessibleName(self.tr("Photos"))
         self.grid.setObjectName("library-grid")  # its size is kept
         self.grid.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.selected = Selected(session, actions, self.grid)
+        self.selected.link.clicked.connect(lambda: self.filter_box.setText("state:removed"))
         self.failed = FailedPanel(session)
         self.failed.closed.connect(lambda: self.show_failed(False))
         self.failed.hide()
@@ -107,14 +111,15 @@ class LibraryView(QWidget):
         self._like_bar = card(like_row, margin=theme.S)
         self._like_bar.hide()
         self._of_folders = (rescan, add)
-        header = row(column(self.title, self.subtitle, spacing=2), self.failed_link, rescan, add, spacing=theme.S)
+        links = (self.failed_link, self.selected.link)
+        header = row(column(self.title, self.subtitle, spacing=2), *links, rescan, add, spacing=theme.S)
         header.setStretch(0, 1)
         folders = action_tool_button(self._actions["folders"])
         tools = row(folders, self.search_box, self.filter_box, self.filter_menu, self.sort, spacing=theme.S)
         tools.setStretch(1, 3)
         tools.setStretch(2, 2)
         self._tools = QWidget()
-        boxes = column(tools, self._filter_problem, self._like_bar)
+        boxes = column(tools, self._filter_problem, self._like_bar, self.selected.bar)
         boxes.setContentsMargins(0, 0, theme.L, 0)
         self._tools.setLayout(boxes)
 
@@ -175,17 +180,16 @@ class LibraryView(QWidget):
             ("find", lambda: self.search_box.setFocus(Qt.FocusReason.ShortcutFocusReason)),
             ("zoom_in", lambda: self._zoom(1)),
             ("zoom_out", lambda: self._zoom(-1)),
-            ("accept_selected", self._accept_selected),
-            ("reject_selected", self._reject_selected),
             ("reveal", self._reveal),
             ("similar", self.similar),
             ("back", self.back),
         ):
             self._actions[name].triggered.connect(lambda _checked=False, handler=handler: handler())
-            self.addAction(self._actions[name])
+        self.addActions([one for one in self._actions.of("Library") if one.objectName() not in OF_THE_GRID])
         open_photo = self._actions["open_photo"]
         open_photo.triggered.connect(lambda: self.grid.activate_current())
-        self.grid.addAction(open_photo)  # Return belongs to the grid: in a box it means "search"
+        # Return and Delete belong to the grid: in a box they mean something else.
+        self.grid.addActions([self._actions[name] for name in OF_THE_GRID])
 
     # -- what is shown ----------------------------------------------------------------------------------------------
 
@@ -223,6 +227,7 @@ class LibraryView(QWidget):
         if overview is None:
             self.subtitle.set_text(self.tr("No photos yet"))
             self.failed_link.hide()
+            self.selected.say(0)
             self._choose_page()
             return
         counts = overview.counts
@@ -236,6 +241,7 @@ class LibraryView(QWidget):
         self.failed_link.setVisible(trouble > 0)
         text = self.tr("{n} files could not be read").format(n=words.count(trouble))
         relabel(self.failed_link, self.tr("1 file could not be read") if trouble == 1 else text)
+        self.selected.say(counts.removed)
         self._choose_page()
 
     def _choose_page(self) -> None:
@@ -294,6 +300,7 @@ class LibraryView(QWidget):
             self._place_problem()
             return
         self.filter_box.clear_mark()
+        self.selected.bar.setVisible(parsed.removed)
         if parsed.state == "failed":
             self.show_failed(True)
             return
@@ -318,6 +325,7 @@ class LibraryView(QWidget):
             "accepted": self.tr("Accepted"),
             "rejected": self.tr("Rejected"),
             "failed": self.tr("Could not be read"),
+            "removed": self.tr("Removed from the library"),
         }
         menu.addAction(self.tr("All photos"), lambda: self.filter_box.setText(""))
         menu.addSeparator()
@@ -371,6 +379,9 @@ class LibraryView(QWidget):
         looked_at = self.grid.current_id()
         self.search_box.clear()
         self._end_search()
+        if self._query.filter.removed:
+            self.filter_box.clear()
+            self._apply_filter()
         if looked_at is not None:
             self._session.after_reads(lambda: self._select(looked_at))
 
@@ -416,29 +427,9 @@ class LibraryView(QWidget):
         nearest = min(range(len(SIDES)), key=lambda at: abs(SIDES[at] - self.grid.side))
         self.grid.set_side(SIDES[max(0, min(len(SIDES) - 1, nearest + step))])
 
-    def _accept_selected(self) -> None:
-        """The best suggestion of each selected photo, as one step."""
-
-        def accept(photos: Sequence[Photo]) -> None:
-            captions = [photo.candidates[0].id for photo in photos if photo.candidates]
-            if captions:
-                self._session.commands.accept(captions)
-
-        self._session.read_photos(np.array(self.grid.selected_ids(), dtype=np.int64), accept)
-
-    def _reject_selected(self) -> None:
-        """Every suggestion for the selected photos, as one step."""
-
-        def reject(photos: Sequence[Photo]) -> None:
-            captions = [caption.id for photo in photos for caption in photo.candidates]
-            if captions:
-                self._session.commands.reject(captions)
-
-        self._session.read_photos(np.array(self.grid.selected_ids(), dtype=np.int64), reject)
-
     def rewrite(self) -> None:
         """Open the dialog that changes many captions: of the selected photos, else of those shown, else of all."""
-        from gui.rewrite_dialog import Photos, RewriteDialog
+        from gui.rewrite_dialog import Photos, show_rewrite_dialog
 
         choices = [Photos(self.tr("All photos"), None)]
         if not self._query.everything:
@@ -449,12 +440,7 @@ class LibraryView(QWidget):
         if selected:
             text = words.counted(len(selected), self.tr("selected photo"), self.tr("selected photos"))
             choices.insert(0, Photos(text, selected))
-        window = self.window()
-        shown_already = [one for one in window.findChildren(RewriteDialog) if one.isVisible()]
-        dialog = shown_already[0] if shown_already else RewriteDialog(self._session, self._actions, window)
-        dialog.offer(choices)
-        dialog.show()
-        dialog.activateWindow()
+        show_rewrite_dialog(self._session, self._actions, self.window(), choices)
 
     def _reveal(self) -> None:
         photo = self._current()
@@ -480,5 +466,8 @@ class LibraryView(QWidget):
         menu.addAction(self._actions["rewrite"])
         menu.addSeparator()
         menu.addAction(self._actions["reveal"])
+        photo = self._current()
+        out = photo is not None and photo.image.removed
+        menu.addAction(self._actions["put_back" if out else "remove_photos"])
         menu.exec(self.grid.viewport().mapToGlobal(position))  # type: ignore[arg-type]
         menu.deleteLater()

@@ -65,6 +65,7 @@ photos = st.builds(
     changed_at=st.sampled_from((None, MOMENT)),
     failed=st.sampled_from((False, False, False, True)),
     missing=st.sampled_from((False, False, False, True)),
+    removed=st.sampled_from((False, False, False, True)),
 )
 ASKED = (
     *TEXTS, "re", "red car", "car", "IMG", "g_1", "%", "☕", "色", "2024/0", "été", "हि", "كل",
@@ -136,6 +137,7 @@ def _fill(library: Library, facts: list[PhotoFacts], current_run: str | None) ->
                     id=number, folder_id=roots[photo.root], relative_path=photo.path, mtime_ns=photo.mtime_ns,
                     changed_at=photo.changed_at, error="broken" if photo.failed else None,
                     missing_since=MOMENT if photo.missing else None,
+                    removed_at=MOMENT if photo.removed else None,
                 )
             )  # fmt: skip
             session.flush()

@@ -72,7 +72,7 @@ def test_nothing_is_offered_within_quotes_and_folders_are_quoted():
 
 def test_the_word_that_is_wrong_is_marked_and_the_reason_stands_under_it(library):
     box = library.filter_box
-    box.setText("dog state:wrong cat")
+    box.setText("dog author:wrong cat")
     library._apply_filter()
     assert box.marked == "wrong" and library._filter_problem.isVisible()
     word = box.mapTo(library._tools, box.rect().topLeft()).x() + box.mark_left()

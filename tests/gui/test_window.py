@@ -306,7 +306,7 @@ def test_selected_suggestions_are_accepted_and_rejected_as_one_step(qtbot, open_
     window.undo()
     settle(qtbot, window)
     assert window.session.overview.counts.accepted == 0
-    QTest.keyClick(library.grid, Qt.Key.Key_Delete)
+    QTest.keyClick(library.grid, Qt.Key.Key_Delete, CTRL)
     settle(qtbot, window)
     counts = window.session.overview.counts
     assert (counts.rejected, counts.candidates) == (4, 0)

@@ -15,6 +15,7 @@ from core.library import blind_rounds, edits, ledger, runs, splits
 from core.library.candidates import add_candidates
 from core.library.db import SCHEMA_VERSION
 from core.library.records import ScoreRow
+from core.library.removing import put_photos_back, remove_photos
 from core.library.scores import write_scores
 from tests.core.photos import library_with, look
 
@@ -30,6 +31,8 @@ def fill(folder: Path) -> Path:
         run = runs.create_run(library, "recommended", {"encoder": "starter"}, seed=3, data_hash="d" * 64)
         runs.update_run(library, run.id, status="done", metrics={"clip_s": 0.5}, gates=[{"name": "length"}])
         runs.set_current_run(library, run.id)
+        remove_photos(library, [1])
+        put_photos_back(library, [1])
         edits.add_seed(library, 1, "a red kite ☕")
         edits.add_seed(library, 2, "two kites")
         job = ledger.start_job(library, "caption", {"existing": "add"}, [1, 2, 3])
@@ -49,6 +52,7 @@ def fill(folder: Path) -> Path:
                 "INSERT INTO vector VALUES (?, (SELECT content_hash FROM image WHERE id = 1), 0, 0, 0)", ("e" * 64,)
             )
             connection.exec_driver_sql("UPDATE folder SET path = '/photos'")
+            connection.exec_driver_sql("UPDATE caption SET mean_log_prob = -0.75 WHERE text = 'two'")
             connection.exec_driver_sql(
                 "UPDATE image SET relative_path = x'636166e92e706e67' WHERE id = 3"
             )  # caf\xe9.png

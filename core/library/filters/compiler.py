@@ -57,7 +57,8 @@ _PAGE = 200
 _FETCHED, _COLLECTED, _SCANNED = 6.0, 4.0, 0.4
 """What it takes to fetch and sort a photo of a set, to collect one for looking up, and to look for words in the name of
 one, in photos walked past."""
-USABLE = and_(Image.error.is_(None), Image.missing_since.is_(None))
+_KEPT = Image.removed_at.is_(None)
+USABLE = and_(Image.error.is_(None), Image.missing_since.is_(None), _KEPT)
 
 _FTS = table("caption_fts", column("rowid"), column("caption_fts"))
 _NAMES = table("name_fts", column("rowid"), column("name_fts"))
@@ -104,8 +105,14 @@ class Context:
 
 def where(node: Filter, session: Session) -> ColumnElement[bool]:
     """The filter as a condition on ``image``, with the photos that are meant at all."""
-    condition = _where(node, session, Context(session))
-    return condition if nodes.wants_unusable(node) else and_(USABLE, condition)
+    return and_(meant(node), _where(node, session, Context(session)))
+
+
+def meant(node: Filter) -> ColumnElement[bool]:
+    """Which photos a filter is about at all, as a condition on ``image``."""
+    if nodes.wants_removed(node):
+        return true()
+    return _KEPT if nodes.wants_unusable(node) else USABLE
 
 
 def _where(node: Filter, session: Session, known: Context) -> ColumnElement[bool]:
@@ -347,6 +354,8 @@ def _state(value: str) -> Question:
         return _of_image(Image.error.is_not(None))
     if value == "missing":
         return _of_image(Image.missing_since.is_not(None))
+    if value == "removed":
+        return _of_image(Image.removed_at.is_not(None))
     kept = Caption.state.in_(("accepted", "candidate"))
     if value == "none":
         return Question(not_(_has_caption(kept)), _images(Image.id.not_in(_captioned(kept))), None)

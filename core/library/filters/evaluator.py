@@ -43,11 +43,14 @@ class PhotoFacts:
     changed_at: datetime | None = None
     failed: bool = False
     missing: bool = False
+    removed: bool = False
 
 
 def matches(node: Filter, photo: PhotoFacts, *, current_run: str | None = None) -> bool:
     """Whether ``photo`` is what the filter asks for. ``current_run``: whose model captions the library, if any."""
     if (photo.failed or photo.missing) and not nodes.wants_unusable(node):
+        return False
+    if photo.removed and not nodes.wants_removed(node):
         return False
     return _holds(node, photo, current_run)
 
@@ -85,8 +88,8 @@ def _in_state(photo: PhotoFacts, value: str) -> bool:
     kept = [caption for caption in photo.captions if caption.state != "rejected"]
     if value == "none":
         return not kept
-    if value in ("failed", "missing"):
-        return photo.failed if value == "failed" else photo.missing
+    if value in ("failed", "missing", "removed"):
+        return bool(getattr(photo, value))
     if value == "changed":
         changed = photo.changed_at
         return changed is not None and any(caption.created_at < changed for caption in kept)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-STATES = ("none", "seed", "candidate", "accepted", "rejected", "changed", "failed", "missing")
+STATES = ("none", "seed", "candidate", "accepted", "rejected", "changed", "failed", "missing", "removed")
 AUTHORS = {"human": "human", "me": "human", "run": "run", "model": "run"}
 RUNS = ("starter", "current")
 DAYS = ("today", "yesterday")

@@ -27,7 +27,7 @@ class Words(Node):
 
 @dataclass(frozen=True)
 class State(Node):
-    """The photo has a caption in this state, or none at all, or is itself failed, missing or changed."""
+    """The photo has a caption in this state, or none at all, or is itself failed, missing, changed or removed."""
 
     value: str
 
@@ -109,4 +109,13 @@ def leaves(node: Filter) -> Iterator[Leaf]:
 
 def wants_unusable(node: Filter) -> bool:
     """Whether the filter asks for files that are no usable photos; otherwise those are never meant."""
-    return any(isinstance(leaf, State) and leaf.value in ("failed", "missing") for leaf in leaves(node))
+    return _asks_for(node, "failed", "missing", "removed")
+
+
+def wants_removed(node: Filter) -> bool:
+    """Whether the filter asks for photos that a person took out of the library; otherwise those are never meant."""
+    return _asks_for(node, "removed")
+
+
+def _asks_for(node: Filter, *states: str) -> bool:
+    return any(isinstance(leaf, State) and leaf.value in states for leaf in leaves(node))
