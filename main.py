@@ -7,14 +7,9 @@ import os
 import sys
 from collections.abc import Sequence
 
+from core.display import has_display, lacking_library
+
 _HEADLESS = ("--help", "--headless", "--json", "--out")  # argparse takes their beginnings, too
-
-
-def has_display() -> bool:
-    """Whether a person can see a window. Linux says so in the environment; Windows and macOS always can."""
-    if sys.platform.startswith("linux"):
-        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-    return True
 
 
 def wants_app(argv: Sequence[str]) -> bool:
@@ -39,6 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if wants_app(arguments):
         if importlib.util.find_spec("PySide6") is None:
             print("seedcap: The app needs PySide6. Install all of Seedcap, as its README says.", file=sys.stderr)
+            return 2
+        if lacking := lacking_library():
+            print(
+                f"seedcap: The window needs the system library {lacking}, which is not installed. Install the packages "
+                "that the README lists for Linux; every command works without them.",
+                file=sys.stderr,
+            )
             return 2
         from gui.app import main as run_app
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import platform
-import sys
 from pathlib import Path
 from typing import Any
 
 from core.commands.result import CommandResult
+from core.display import has_display, lacking_library
 from core.errors import UserError
 from core.jobs import JobContext
 
@@ -53,7 +52,8 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         "memory_available_bytes": available,
         "disk_free_bytes": machine.free_disk(data_dir),
         "data_dir": str(data_dir),
-        "display": _has_display(),
+        "display": has_display(),
+        "display_lacks": lacking_library(),
         "heic": machine.reads_heic(),
         "exiftool": machine.exiftool(),
         "starter": (paths.starter_dir() / "encoder").is_dir(),
@@ -125,12 +125,6 @@ def _library_folder(library: Path) -> Path:
     return library.with_name(library.name + SUFFIX)
 
 
-def _has_display() -> bool:
-    if sys.platform.startswith("linux"):
-        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-    return True
-
-
 def _findings(data: dict[str, Any]) -> tuple[list[str], list[str]]:
     """What does not work here, and what could work better; whole sentences with the next step."""
     libraries: dict[str, str | None] = data["libraries"]
@@ -150,6 +144,10 @@ def _findings(data: dict[str, Any]) -> tuple[list[str], list[str]]:
         hints.append(f"Less than 2 GB are free where libraries are kept ({data['data_dir']}).")
     if not data["display"]:
         hints.append("There is no display: the app cannot open here, every command works.")
+    if data["display_lacks"]:
+        problems.append(
+            f"The app needs the system library {data['display_lacks']}. Install the packages that the README lists."
+        )
     if not data["heic"]:
         hints.append("HEIC photos are not read. Install with: pip install pillow-heif")
     if not data["exiftool"]:
@@ -167,7 +165,10 @@ def _text(data: dict[str, Any]) -> str:
         ("Processor", f"{data['processor']}, {data['cores']} cores to use"),
         ("Memory", memory),
         ("Disk", f"{_gigabytes(data['disk_free_bytes'])} free at {data['data_dir']}"),
-        ("Display", "yes" if data["display"] else "none"),
+        (
+            "Display",
+            ("yes" if data["display"] else "none") + (", but a library is missing" if data["display_lacks"] else ""),
+        ),
         ("HEIC", "read" if data["heic"] else "not read"),
         ("ExifTool", data["exiftool"] or "not installed"),
         ("Libraries", ", ".join(f"{name} {found or 'MISSING'}" for name, found in data["libraries"].items())),
