@@ -111,12 +111,12 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class CaptionOrder:
-    """``distinctive``: None for captions as the model was trained, else from 0 (the wording of the seeds) to 1 (telling
-    photos apart)."""
+    """``candidates``: None for as many as the job that goes on was begun with. ``distinctive``: None for captions as
+    the model was trained, else from 0 (the wording of the seeds) to 1 (telling photos apart)."""
 
     library: Path
     existing: Existing = "skip"
-    candidates: int = 1
+    candidates: int | None = 1
     only_failed: bool = False
     resume: bool = False
     only_outdated: bool = False  # the photos whose suggestions are from another model than the one in use

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from core.batch import bundles
+from core.batch.as_begun import as_begun, job_params, require_as_begun
 from core.batch.engine import CaptionEngine
 from core.batch.listing import Item
 from core.batch.local import Done
@@ -74,7 +75,8 @@ def run(ctx: JobContext, request: LibraryCaptionRequest) -> CaptionReport:
     the library are scored.
     """
     with Library.open(request.library) as library:
-        request = _as_begun(library, request)
+        earlier = _earlier(library, request)
+        request = request if earlier is None else as_begun(request, earlier.params)
         distinctive = request.options.distinctive
         folder = request.bundle or (faster_bundle(ctx, library) if request.faster and distinctive is None else None)
         folder = folder or library_bundle(ctx, library, distinctive)
@@ -123,29 +125,26 @@ def _earlier(library: Library, request: LibraryCaptionRequest) -> ledger.JobRow 
     return ledger.last_job(library, KIND) if earlier is None and request.retry_failed else earlier
 
 
-def _as_begun(library: Library, request: LibraryCaptionRequest) -> LibraryCaptionRequest:
-    """What decides about the model, unless it is said again, as it was when the job was begun."""
-    earlier = _earlier(library, request)
-    if earlier is None or request.options.distinctive is not None or request.faster:
-        return request
-    options = replace(request.options, distinctive=earlier.params.get("distinctive"))
-    return replace(request, options=options, faster=bool(earlier.params.get("faster")))
-
-
 def _job(library: Library, request: LibraryCaptionRequest, model_hash: str) -> _Job:
     """The job to go on with, or a new one. One model's job is never gone on with by another one."""
     earlier = _earlier(library, request)
     if earlier is not None and earlier.params.get("model") == model_hash:
         return _go_on(library, request, earlier)
-    existing = request.existing or "skip"
-    skipped = 0
-    if earlier is not None and request.retry_failed and not request.resume:
-        wanted = ledger.failed_ids(library, earlier.id)
+    begun = "skip" if earlier is None else earlier.params.get("existing", "skip")
+    request = replace(request, existing=request.existing or begun)
+    if earlier is not None and request.retry_failed and not (request.resume and earlier.todo):
+        wanted, skipped = ledger.failed_ids(library, earlier.id), 0
+        earlier = None
     else:
         wanted, skipped = photos_to_caption(library, request)
-    params = {"existing": existing, "model": model_hash}
-    params |= {"distinctive": request.options.distinctive, "faster": request.faster}
-    return _Job(ledger.start_job(library, KIND, params, wanted), existing, len(wanted), 0, skipped)
+    if earlier is not None and request.existing == begun:  # the photos of that job; what is to be added once is there
+        wanted = ledger.photos_of(library, earlier.id, wanted, done=begun != "add")
+    params = job_params(request, model_hash)
+    job = _Job(ledger.start_job(library, KIND, params, wanted), request.existing, len(wanted), 0, skipped)
+    if earlier is not None and request.image_ids is None and request.shard is None:
+        # Gone on with again, it would have all of them captioned once more.
+        ledger.close_job(library, earlier.id, "done", f"Job {job.id}, with another model, took its place.")
+    return job
 
 
 def photos_to_caption(library: Library, request: LibraryCaptionRequest) -> tuple[list[int], int]:
@@ -163,6 +162,7 @@ def _go_on(library: Library, request: LibraryCaptionRequest, earlier: ledger.Job
             f"This captioning was begun with another choice for photos that have captions: {existing}.",
             "Go on with it as it was begun, or begin a new one.",
         )
+    require_as_begun(request, earlier.params)
     only: Sequence[int] | None = None
     if request.retry_failed:
         only = None if request.resume else ledger.failed_ids(library, earlier.id)

@@ -11,21 +11,21 @@ from core.batch.listing import Shard
 
 @dataclass(frozen=True)
 class CaptionOptions:
-    """How captions are made. ``None`` leaves it to the bundle's own settings.
+    """How captions are made. ``None`` leaves it to the bundle's own settings, or to the job that is gone on with.
 
-    ``candidates``: captions a photo; with more than one and no ``method`` by beam search. ``by_score``: the caption
-    that stands for a photo is the candidate with the highest CLIP-S. ``distinctive``: from 0 (wording) to 1 (telling
-    photos apart), which of at least five captions are taken (:mod:`core.captioner.rerank`), and, in a library whose
-    model has both stages, a mix of them. ``batch``: photos at once; ``None``: 32, on a graphics card of this machine
-    found by trial. ``sessions`` and ``decoders``: with ``engine`` "ray", open bundles and decoding tasks on all
-    machines (:mod:`core.batch.ray_runner`).
+    ``candidates``: captions a photo (``None``: one); with more than one and no ``method`` by beam search. ``seed``: of
+    sampling (``None``: 0). ``by_score``: the caption that stands for a photo is the candidate with the highest CLIP-S.
+    ``distinctive``: from 0 (wording) to 1 (telling photos apart), which of at least five captions are taken
+    (:mod:`core.captioner.rerank`), and, in a library whose model has both stages, a mix of them. ``batch``: photos at
+    once; ``None``: 32, on a graphics card of this machine found by trial. ``sessions`` and ``decoders``: with
+    ``engine`` "ray", open bundles and decoding tasks on all machines (:mod:`core.batch.ray_runner`).
     """
 
-    candidates: int = 1
+    candidates: int | None = None
     method: Literal["greedy", "beam", "sample"] | None = None
     beams: int | None = None
     max_tokens: int | None = None
-    seed: int = 0
+    seed: int | None = None
     by_score: bool = False
     distinctive: float | None = None
     batch: int | None = None
@@ -60,9 +60,11 @@ class LibraryCaptionRequest:
     """A library whose photos get candidates. ``existing`` decides about photos that have captions already.
 
     ``resume``: go on with the job that was stopped; ``retry_failed``: the failed photos of the last job, without
-    ``resume`` these only. ``existing`` is then as the job was begun, and a ``UserError`` if it says something else;
-    ``None`` leaves it to that job, for a new one it is "skip". ``shard``, ``image_ids``: these photos only. ``faster``:
-    with the int8 bundle of the library's model, where that loses little on its photos and no mix is asked for.
+    ``resume`` these only. ``existing``, ``bundle``, ``faster`` and what of ``options`` decides about the words are then
+    as the job was begun, unless they are said again; something else is a ``UserError``, but another model, which begins
+    a new job for the photos of that one. ``existing`` is "skip" for a new job where it is ``None``. ``shard``,
+    ``image_ids``: these photos only. ``faster``: with the int8 bundle of the library's model, where that loses little
+    on its photos and no mix is asked for.
     """
 
     library: Path

@@ -93,7 +93,7 @@ def make_engine(bundle: Bundle, wanted: CaptionOptions) -> CaptionEngine:
     if options.method == "greedy":
         raise UserError("Greedy decoding gives nothing to choose from.", "Use beam or sample, or leave it open.")
     weight = fluency_weight(wanted.distinctive)
-    return CaptionEngine(bundle, options, by_score=True, fluency=weight, keep=wanted.candidates)
+    return CaptionEngine(bundle, options, by_score=True, fluency=weight, keep=wanted.candidates or 1)
 
 
 def make_runner(engine: CaptionEngine, options: CaptionOptions) -> Runner:
@@ -108,7 +108,9 @@ def make_runner(engine: CaptionEngine, options: CaptionOptions) -> Runner:
 def decoding_options(bundle: Bundle, wanted: CaptionOptions) -> DecodingOptions:
     """The bundle's decoding settings with what a person asked for."""
     defaults = bundle.decoding()
-    candidates = wanted.candidates if wanted.distinctive is None else max(wanted.candidates, CONSIDERED)
+    candidates = wanted.candidates or 1
+    if wanted.distinctive is not None:
+        candidates = max(candidates, CONSIDERED)
     searches = wanted.beams is not None or (candidates > 1 and defaults.method == "greedy")
     method = wanted.method or ("beam" if searches else defaults.method)
     beams = wanted.beams or defaults.beams
@@ -117,7 +119,7 @@ def decoding_options(bundle: Bundle, wanted: CaptionOptions) -> DecodingOptions:
         candidates=1 if method == "greedy" else candidates,
         beams=max(beams, candidates) if method == "beam" else beams,
         max_tokens=wanted.max_tokens or defaults.max_tokens,
-        seed=wanted.seed,
+        seed=wanted.seed or 0,
     )
 
 

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="DIR_OR_LIB", type=Path, help="a folder of photos, or a library NAME.seedcap")
     parser.add_argument("--bundle", metavar="B", type=Path, help="caption with this bundle")
     parser.add_argument("--out", metavar="F.jsonl", type=Path, help="for a folder: the file to write")
-    parser.add_argument("--candidates", metavar="N", type=int, default=1, help="so many captions a photo (default 1)")
+    parser.add_argument("--candidates", metavar="N", type=int, help="so many captions a photo (default 1)")
     parser.add_argument(
         "--rank",
         action="store_true",
@@ -45,7 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_going_on(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--resume", action="store_true", help="go on with a job that was stopped")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with a job that was stopped; in a library as it was begun, what is not said again",
+    )
     parser.add_argument("--retry-failed", action="store_true", help="with --resume: try the failed photos again")
     parser.add_argument(
         "--existing",
@@ -67,7 +71,7 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
         help="choose among five captions a photo: 0 by their wording, 1 by their fit to the photo; in a library "
         "whose model has both stages, also mix these (0 stage 1, 1 stage 2)",
     )
-    how.add_argument("--seed", metavar="N", type=int, default=0, help="for --method sample")
+    how.add_argument("--seed", metavar="N", type=int, help="for --method sample (default 0)")
 
 
 def _add_machine(parser: argparse.ArgumentParser) -> None:
@@ -141,7 +145,7 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(f"--seed must be 0 or more, not {args.seed}.", "")
     if args.beams and args.method in ("greedy", "sample"):
         raise UserError(f"--beams has no meaning with --method {args.method}.", "Leave it away, or use --method beam.")
-    if args.candidates > 1 and args.method == "greedy":
+    if (args.candidates or 1) > 1 and args.method == "greedy":
         raise UserError("Greedy decoding gives one caption a photo.", "Use --method beam or sample for candidates.")
     if args.distinctive is not None and not 0 <= args.distinctive <= 1:
         raise UserError(f"--distinctive must be from 0 to 1, not {args.distinctive:g}.", "0.5 is the middle.")

@@ -79,6 +79,15 @@ def next_items(library: Library, job_id: int, number: int, only: Iterable[int] |
         return list(session.scalars(query.order_by(JobItem.image_id).limit(number)))
 
 
+def photos_of(library: Library, job_id: int, image_ids: Iterable[int], *, done: bool = True) -> list[int]:
+    """Those of these photos that the job is about; ``done=False``: without those it has done."""
+    query = select(JobItem.image_id).where(JobItem.job_id == job_id, JobItem.image_id.in_(among(image_ids)))
+    if not done:
+        query = query.where(JobItem.state != DONE)
+    with library.session() as session:
+        return list(session.scalars(query.order_by(JobItem.image_id)))
+
+
 def done_among(library: Library, job_id: int, image_ids: Iterable[int]) -> set[int]:
     """Those of these photos that the job has done."""
     query = select(JobItem.image_id).where(JobItem.job_id == job_id, JobItem.state == DONE)

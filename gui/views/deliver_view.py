@@ -233,15 +233,16 @@ class DeliverView(QWidget):
         if service is None or self._job is not None:
             return
         renews = self._renews(self._session.overview) and not only_failed and not resume
+        again = resume or only_failed  # what goes on does so as it was begun
         order = CaptionOrder(
             service.path,
             "replace-model" if renews else self.existing,
-            self.candidates.currentData(),
+            None if again else self.candidates.currentData(),
             only_failed=only_failed,
             resume=resume,
             only_outdated=renews,
-            distinctive=None if resume or only_failed else self.wording.distinctive,  # those go on as they were begun
-            faster=self.faster.isChecked() and not (resume or only_failed),
+            distinctive=None if again else self.wording.distinctive,
+            faster=self.faster.isChecked() and not again,
         )
         job = self._session.start(
             self._session.heavy, caption_photos, order, title=self.tr("Captioning"), kind="caption"

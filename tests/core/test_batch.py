@@ -235,7 +235,7 @@ def test_the_rank_in_the_folder(request_for, photos):
     assert [line["rank"] for line in found] == expected.tolist()
     assert {line["gallery"] for line in found} == {len(np.unique(groups))} == {report.gallery}
     assert sorted(p.name for p in request.out.parent.iterdir() if "out.jsonl" in p.name) == [
-        ".out.jsonl.job", "out.jsonl"
+        ".out.jsonl.job", ".out.jsonl.lock", "out.jsonl"
     ]  # fmt: skip
 
 

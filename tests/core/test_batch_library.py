@@ -20,6 +20,7 @@ from core.cli import main
 from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
 from core.library import ledger
+from core.library.candidates import add_candidates
 from core.library.edits import add_seed, reject
 from core.library.library import Library
 from core.library.queries import captions_of, image_ids, image_rows, set_current_run
@@ -227,6 +228,39 @@ def test_going_on_does_what_was_asked_then_and_only_the_photos_asked_now(library
     assert caption(resume=True, image_ids=tuple(left[:2])).done == 2
     assert caption(resume=True).done == len(left) - 2
     assert all(len(found) == 1 for found in texts(library).values()) and len(texts(library)) == 14
+
+
+def test_going_on_makes_captions_as_the_job_was_begun(library, caption, tiny_bundle):
+    sampled = {"method": "sample", "candidates": 3, "seed": 7}
+    with pytest.raises(Cancelled):
+        caption(Watching(lambda self: len(self.progresses) == 2), options=sampled)
+    for other in ({"candidates": 1}, {"seed": 0}, {"method": "beam"}, {"max_tokens": 5}, {"by_score": True}):
+        with pytest.raises(UserError, match="begun with another choice of --"):
+            caption(resume=True, options=other)
+    assert caption(resume=True, bundle=None).done == 6  # with the same bundle, too, though it is not named
+    gone_on = texts(library)
+    assert ledger.last_job(library, "caption").id == 1
+    caption(existing="replace-model", options=sampled)
+    assert texts(library) == gone_on  # all of them as if it had not been stopped
+
+
+@pytest.mark.parametrize(("existing", "again"), [("replace-model", 14), ("add", 10)])
+def test_another_model_takes_the_place_of_the_job_for_its_photos(
+    existing, again, library, caption, photos, tiny_bundle, tmp_path
+):
+    ids = image_ids(library).tolist()
+    add_candidates(library, None, {one: ["Old words."] for one in ids})
+    with pytest.raises(Cancelled):
+        caption(Watching(lambda self: len(self.progresses) == 1), existing=existing)
+    shutil.copy(photos / "photo 000.png", photos / "new.png")  # not of that job
+    scan(library, photos, QuietContext())
+    other = Path(shutil.copytree(tiny_bundle, tmp_path / "other"))
+    rewrite_tokenizer(other)
+    assert caption(bundle=other, resume=True).done == again
+    found = texts(library)
+    assert set(found) == set(ids) and {len(some) for some in found.values()} == ({2} if existing == "add" else {1})
+    assert any("Old words." in some for some in found.values()) == (existing == "add")
+    assert ledger.unfinished_job(library, "caption") is None
 
 
 def rewrite_tokenizer(bundle: Path) -> None:
