@@ -38,7 +38,8 @@ class Item:
 
 @dataclass(frozen=True)
 class Shard:
-    """Part ``index`` of ``count``: every photo belongs to exactly one part, by its content."""
+    """Part ``index`` of ``count``: every photo belongs to exactly one part, by its content; what a machine cannot read
+    is of every part there, since only other machines can know whose it is."""
 
     index: int
     count: int
@@ -53,14 +54,15 @@ class Shard:
         return cls(index % count, count)
 
     def holds(self, item: Item) -> bool:
-        """Whether the photo is of this part: by its size and first 64 KB, so that copies stay together."""
+        """Whether the photo is of this part: by its size and first 64 KB, so that copies stay together; any part, if it
+        cannot be read."""
         digest = hashlib.sha256()
         try:
             with item.path.open("rb") as file:
                 digest.update(f"{os.fstat(file.fileno()).st_size} ".encode())
                 digest.update(file.read(_HEAD_BYTES))
         except OSError:
-            digest = hashlib.sha256(os.fsencode(item.file))
+            return True
         return self.holds_hash(digest.hexdigest())
 
     def holds_hash(self, content_hash: str) -> bool:
@@ -74,14 +76,15 @@ class Shard:
 def list_folder(folder: Path, *, shard: Shard | None = None, done: Container[str] = ()) -> Iterator[Item]:
     """Every photo below ``folder``, folder by folder in order of name, and everything there that cannot be used.
 
-    Photos whose name is in ``done`` and those of other shards are left out.
+    Photos whose name is in ``done`` and those of other shards are left out. What cannot be used is of every shard:
+    one machine may lack what another one has, a whole folder even, and merging drops failures of what was captioned.
     """
     for entry in walk(folder):
         file = entry.relative or "."
         if file in done:
             continue
         item = Item(file, entry.path, None if isinstance(entry, FoundFile) else entry.reason)
-        if shard is None or shard.holds(item):
+        if shard is None or item.reason is not None or shard.holds(item):
             yield item
 
 

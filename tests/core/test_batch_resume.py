@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.batch import out_file
+from core.batch import listing, out_file
 from core.batch.folder_rank import VectorFile
 from core.batch.listing import Item, Shard, list_folder
 from core.batch.parts import merge_files
@@ -25,6 +25,7 @@ from core.batch.records import Candidate, PhotoRecord, RecordWriter, drop_torn_l
 from core.batch.runner import caption_folder
 from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
+from core.library.walk import Trouble
 from tests.core.test_batch import ROOT, Watching, lines, write_photos
 
 
@@ -299,6 +300,33 @@ def test_shards_may_be_counted_from_0_or_from_1():
             Shard.parse(text)
 
 
-def test_a_photo_that_cannot_be_read_is_of_one_shard(tmp_path):
+@pytest.mark.skipif(sys.platform == "win32", reason="links are for everyone on POSIX only")
+def test_what_one_machine_alone_cannot_read_is_captioned_once_or_told(photos, tmp_path):
+    """Two machines with a part each; one photo after the other is not there on the second."""
+    other = Path(shutil.copytree(photos, tmp_path / "other"))
+    whole = [item.file for item in list_folder(photos)]
+    first = [item.file for item in list_folder(photos, shard=Shard(0, 2))]
+
+    def second():
+        return [(item.file, item.reason) for item in list_folder(other, shard=Shard(1, 2))]
+
+    for name in whole[:12]:
+        kept = (other / name).read_bytes()
+        (other / name).unlink()
+        (other / name).symlink_to(tmp_path / "nowhere")
+        found = dict(second())
+        assert found.pop(name)  # told by the machine that cannot read it; merging drops that if the first has it
+        assert sorted([*(one for one in first if one != name), *found, name]) == whole
+        (other / name).unlink()
+        (other / name).write_bytes(kept)
+
+
+def test_a_folder_that_cannot_be_opened_is_told_by_every_shard(monkeypatch, tmp_path):
+    closed = Trouble(tmp_path / "trip", "trip", "The folder may not be opened.", hides_content=True)
+    monkeypatch.setattr(listing, "walk", lambda folder: iter([closed]))
+    assert all([item.file for item in list_folder(tmp_path, shard=Shard(i, 5))] == ["trip"] for i in range(5))
+
+
+def test_a_photo_that_cannot_be_read_is_told_by_every_shard(tmp_path):
     item = Item("gone.jpg", tmp_path / "gone.jpg")
-    assert sum(Shard(i, 7).holds(item) for i in range(7)) == 1
+    assert all(Shard(i, 7).holds(item) for i in range(7))
