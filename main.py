@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from core.children import RUN_MODULE, is_built, own_search_path, run_module
 from core.display import has_display, lacking_library
 
 _HEADLESS = ("--help", "--headless", "--json", "--out")  # argparse takes their beginnings, too
@@ -28,9 +29,13 @@ def wants_app(argv: Sequence[str]) -> bool:
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if is_built():
+        own_search_path(os.environ)
     # Nothing leaves the computer: set before any model library is imported, inherited by the worker processes.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("DO_NOT_TRACK", "1")
+    if arguments[:1] == [RUN_MODULE]:
+        return run_module(arguments[1:])
     if wants_app(arguments):
         if importlib.util.find_spec("PySide6") is None:
             print("seedcap: The app needs PySide6. Install all of Seedcap, as its README says.", file=sys.stderr)
@@ -51,4 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    if is_built():  # the worker processes that multiprocessing spawns begin here, too
+        import multiprocessing
+
+        multiprocessing.freeze_support()
     sys.exit(main())

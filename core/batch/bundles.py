@@ -6,21 +6,18 @@ import hashlib
 import queue
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
 from core import paths
-from core.children import child_environment
+from core.children import child_environment, module_command
 from core.errors import UserError
 from core.jobs import JobContext
 from core.onnx.bundle import SCHEMA, BundleError, load_manifest, sha256_of
 from core.onnx.precision_loss import PrecisionLoss, loss_of
 from core.onnx.source import STARTER, model_sha256
-
-_EXPORT = "import sys; from core.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 def starter_bundle(ctx: JobContext) -> Path:
@@ -61,7 +58,7 @@ def export_in_process(ctx: JobContext, source: str, folder: Path, more: Sequence
     ctx.progress(0, None, "Exporting the model, once")
     folder.parent.mkdir(parents=True, exist_ok=True)
     process = subprocess.Popen(
-        [sys.executable, "-c", _EXPORT, "bundle", source, str(folder), *more],
+        module_command("core.cli", "bundle", source, str(folder), *more),
         env=child_environment(PYTHONIOENCODING="utf-8"),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -54,20 +54,22 @@ def caption_folder(ctx: JobContext, request: CaptionRequest) -> CaptionReport:
         raise UserError(f"The folder of {request.out} does not exist.", f"Make {out.parent} first.")
     if out.exists() and not request.resume:
         raise UserError(f"{request.out} is there already.", "Go on with it with --resume, or name another file.")
-    with only_writer(out):
-        return _caption_into(ctx, request, out)
-
-
-def _caption_into(ctx: JobContext, request: CaptionRequest, out: Path) -> CaptionReport:
     bundle = open_bundle(
         request.bundle or bundles.starter_bundle(ctx), request.options.threads, request.options.provider
     )
     options = replace(request.options, by_score=request.options.by_score or request.rank)
     engine = make_engine(bundle, options)
+    runner = make_runner(engine, options)
+    with only_writer(out):
+        return _caption_into(ctx, request, engine, runner)
+
+
+def _caption_into(ctx: JobContext, request: CaptionRequest, engine: CaptionEngine, runner: Runner) -> CaptionReport:
+    out, bundle = request.out.absolute(), engine.bundle
     done, failed = _earlier(request, out, _settings(request, bundle, engine.options))
     vectors = VectorFile(beside(out, "vectors"), bundle.encoder.dim) if request.rank else None
     run = _FolderRun(ctx, request, engine, vectors, failed)
-    run.caption(out, done, make_runner(engine, options))
+    run.caption(out, done, runner)
     gallery = None
     if vectors is not None:
         run.add_missing_vectors(out)

@@ -13,7 +13,7 @@ from pathlib import Path
 from core.batch.progress import BatchProgress
 from core.batch.runner import CaptionOptions, CaptionRequest, caption_folder
 from core.bench.memory import resident_mb
-from core.children import child_environment
+from core.children import child_environment, module_command
 from core.errors import UserError
 from core.images.decode import SUFFIXES
 from core.jobs import QuietContext
@@ -66,7 +66,7 @@ def growth_mb(readings: Sequence[tuple[int, float]], first: int, last: int) -> f
 
 def _readings_of_a_child(bundle: Path, photos: Path, out: Path, batch: int) -> list[tuple[int, float]]:
     child = subprocess.run(
-        [sys.executable, "-m", "core.bench.batch_memory", str(bundle), str(photos), str(out), str(batch)],
+        module_command("core.bench.batch_memory", str(bundle), str(photos), str(out), str(batch)),
         env=child_environment(),
         capture_output=True,
         encoding="utf-8",

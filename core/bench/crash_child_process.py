@@ -7,13 +7,12 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.children import child_environment
+from core.children import child_environment, module_command
 
 _START_S = 300.0
 
@@ -34,7 +33,7 @@ class ChildMaker:
     def __init__(self, *arguments: str, starter: Path) -> None:
         environment = child_environment(SEEDCAP_STARTER=str(starter), OMP_NUM_THREADS="1")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "core.bench.crash_child", *filter(None, arguments)],
+            module_command("core.bench.crash_child", *filter(None, arguments)),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, bufsize=0,
         )  # fmt: skip
         self._rest = b""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from core.bench.batch_memory import memory_growth_mb
 from core.bench.onnx_arms import ArmRequest, ArmResult, Kind
 from core.bench.onnx_models import write_gpt2_sized
 from core.bench.result import BenchResult, Measure, need_data
+from core.children import child_environment, module_command
 from core.errors import UserError
 from core.jobs import JobContext
 from core.machine import measure_gemm
@@ -127,9 +127,9 @@ def _bundle(ctx: JobContext, size: Size, precision: str, work: Path) -> Path:
 def _in_process(request: ArmRequest) -> ArmResult:
     with tempfile.TemporaryFile("w+") as said:
         done = subprocess.run(
-            [sys.executable, "-m", "core.bench.onnx_arms"],
+            module_command("core.bench.onnx_arms"),
             input=json.dumps(asdict(request)), stdout=subprocess.PIPE, stderr=said, text=True, check=False,
-            cwd=Path(__file__).resolve().parents[2],
+            env=child_environment(),
         )  # fmt: skip
         if done.returncode != 0:
             said.seek(0)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-from core.children import child_environment
+from core.children import child_environment, module_command
 
 
 def run_part(module: str, name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -17,7 +16,7 @@ def run_part(module: str, name: str, *arguments: str, environment: Mapping[str, 
     ``environment``: variables that differ from those of this process. Raises ``RuntimeError`` when the part fails.
     """
     done = subprocess.run(
-        [sys.executable, "-m", module, name, *arguments],
+        module_command(module, name, *arguments),
         capture_output=True,
         text=True,
         env=child_environment(**(environment or {})),

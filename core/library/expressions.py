@@ -9,17 +9,16 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from core.children import module_command
 from core.errors import UserError
 
 LONGEST_S, LONGEST_S_A_TEXT = 3.0, 20e-6
 """How long all texts together may take: so many seconds, and a little more for each; usual are 2 microseconds."""
 MEMORY = 1 << 30
-_CHILD = Path(__file__).with_name("expression_child.py")
+_CHILD = "core.library.expression_child"
 
 
 def compiled(pattern: str, by: str, flags: int, shown: tuple[str, str]) -> re.Pattern[str]:
@@ -57,7 +56,7 @@ def replace_all(expression: re.Pattern[str], by: str, texts: Sequence[str], most
     limit = LONGEST_S + LONGEST_S_A_TEXT * len(texts)
     try:
         done = subprocess.run(
-            [sys.executable, "-I", "-S", str(_CHILD)],
+            module_command(_CHILD, alone=True),
             input=json.dumps(order), capture_output=True, text=True, encoding="ascii", timeout=limit, check=False,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )  # fmt: skip

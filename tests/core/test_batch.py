@@ -385,7 +385,8 @@ def test_another_starter_gets_another_bundle(tiny_starter, tmp_path, monkeypatch
 
 def in_place_of_the_export(monkeypatch, code: str) -> None:
     """Another program in the place of the one that exports."""
-    monkeypatch.setattr(bundles, "_EXPORT", "import sys, time\n" + code)
+    command = [sys.executable, "-c", "import sys, time\n" + code]
+    monkeypatch.setattr(bundles, "module_command", lambda *_arguments: command)
 
 
 def test_a_failed_export_says_why(tmp_path, monkeypatch):
