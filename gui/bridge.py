@@ -305,7 +305,7 @@ class JobRunner(QObject):
         """Start ``job(ctx, request)``; raises :class:`UserError` while another one runs."""
         if self._current is not None:
             raise UserError(
-                f"“{self._current.title}” is still running.", "Wait until it is done, or cancel it, and try again."
+                f"“{self._current.title}” is still running.", "Wait until it is done, or stop it below, and try again."
             )
         self._cooling.stop()
         supervisor = _Supervisor(job, request, self._slot)

@@ -91,7 +91,7 @@ class Session(QObject):
                 self.failed.emit(
                     Failure(
                         self.tr("“{work}” is still running in this library.").format(work=runner.current.title),
-                        self.tr("Wait until it is done, or cancel it, and then open the other one."),
+                        self.tr("Wait until it is done, or stop it below, and then open the other one."),
                     )
                 )
                 return

@@ -30,6 +30,7 @@ from gui.widgets.basics import (
     label,
     measure_by_width,
     row,
+    set_role,
 )
 from gui.widgets.curves import Curve
 from gui.widgets.history import History
@@ -182,7 +183,11 @@ class TrainView(QWidget):
         self._actions["train"].setEnabled(ready)
         self.to_seed.setVisible(seeds < NEEDED)
         self.start.setVisible(seeds >= NEEDED)
-        self.go_on.setVisible(ready and overview is not None and overview.stopped is not None)
+        stopped = ready and overview is not None and overview.stopped is not None
+        self.go_on.setVisible(stopped)
+        # A person who paused wants to go on; a new training, which drops what was learned, must not look like that.
+        set_role(self.go_on, "big" if stopped else "")
+        set_role(self.start, "" if stopped else "big")
         self.last_report.setVisible(overview is not None and overview.report is not None)
         if seeds < NEEDED:
             self.headline.setText(

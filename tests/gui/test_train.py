@@ -185,6 +185,7 @@ def test_a_training_that_was_cut_off_can_be_gone_on_with(qtbot, open_window, pho
         train.cancel()
     qtbot.waitUntil(lambda: train._job is None, timeout=WAIT)
     qtbot.waitUntil(lambda: train.go_on.isVisible(), timeout=WAIT)
+    assert train.go_on.property("role") == "big" and train.start.property("role") != "big"
     assert train.idle.isVisible() and train.start.isEnabled()
 
 
