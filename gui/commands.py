@@ -86,6 +86,10 @@ class Commands(QObject):
     def remove(self, caption_id: int, then: Callable[[], None] | None = None) -> None:
         self._run(lambda service: service.remove(caption_id), self.tr("Caption removed"), then)
 
+    def order_candidates(self, distinctive: float) -> None:
+        said = self.tr("Suggestions are in this order everywhere now")
+        self._run(lambda service: service.order_candidates(distinctive), said)
+
     def remove_photos(self, image_ids: Sequence[int]) -> None:
         def said(photos: int) -> str:
             what = words.counted(photos, self.tr("photo"), self.tr("photos"))

@@ -131,6 +131,7 @@ class Overview:
     outdated: int  # photos to review whose suggestions are all from another model than the one in use
     report: Path | None = None  # the page about the newest training that has one
     faster: PrecisionLoss | None = None  # what the model's int8 bundle loses; None: it has none yet
+    candidate_order: float = 1.0  # of suggestions, from the person's wording (0) to telling photos apart (1)
 
 
 @dataclass(frozen=True)
@@ -237,6 +238,7 @@ class LibraryService:
             len(outdated(self._library)),
             trainings.newest_report(runs),
             trainings.faster(self.path, run),
+            queries.candidate_order(self._library),
         )
 
     def _number_to_review(self) -> int:
@@ -444,6 +446,11 @@ class LibraryService:
         from core.library import edits
 
         edits.remove_caption(self._library, caption_id)
+
+    def order_candidates(self, distinctive: float) -> None:
+        from core.library import edits
+
+        edits.order_candidates(self._library, distinctive)
 
     def remove_photos(self, image_ids: Sequence[int]) -> int:
         from core.library import removing

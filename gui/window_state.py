@@ -6,9 +6,11 @@ from PySide6.QtCore import QByteArray, QSettings
 from PySide6.QtWidgets import QMainWindow, QSplitter, QWidget
 
 from gui.widgets.basics import Disclosure
+from gui.widgets.folder_panel import FolderPanel
 from gui.widgets.photo_grid import SIDES, PhotoGrid
 
 _PARTS = "parts/"
+Part = QSplitter | Disclosure | FolderPanel | PhotoGrid
 
 
 def keep_window(window: QMainWindow, place: str, settings: QSettings) -> None:
@@ -34,20 +36,20 @@ def restore_parts(view: QWidget, settings: QSettings) -> None:
             state = settings.value(key)
             if isinstance(state, QByteArray):
                 part.restoreState(state)
-        elif isinstance(part, Disclosure):
+        elif isinstance(part, Disclosure | FolderPanel):
             part.set_open(bool(settings.value(key, False, bool)))
         elif (side := settings.value(key, 0, int)) in SIDES:
             part.set_side(side)
 
 
-def _named(within: QWidget) -> list[QSplitter | Disclosure | PhotoGrid]:
-    parts: list[QSplitter | Disclosure | PhotoGrid] = []
-    for kind in (QSplitter, Disclosure, PhotoGrid):
+def _named(within: QWidget) -> list[Part]:
+    parts: list[Part] = []
+    for kind in (QSplitter, Disclosure, FolderPanel, PhotoGrid):
         parts += [part for part in within.findChildren(kind) if part.objectName()]
     return parts
 
 
-def _state(part: QSplitter | Disclosure | PhotoGrid) -> object:
+def _state(part: Part) -> object:
     if isinstance(part, QSplitter):
         return part.saveState()
-    return part.is_open if isinstance(part, Disclosure) else part.side
+    return part.side if isinstance(part, PhotoGrid) else part.is_open

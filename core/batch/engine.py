@@ -119,7 +119,9 @@ class CaptionEngine:
             wanted = rerank_scores(scores, averages, self._fluency)
             order = (np.argsort(-wanted, kind="stable") if self.by_score else np.arange(len(spelled)))[: self._keep]
             pairs = list(spelled.items())
-            results.append(tuple(Candidate(pairs[i][0], float(scores[i]), pairs[i][1].log_prob) for i in order))
+            results.append(
+                tuple(Candidate(pairs[i][0], float(scores[i]), pairs[i][1].log_prob, float(averages[i])) for i in order)
+            )
             if len(order):
                 firsts[row] = own[order[0]]
         return results, firsts

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from core.batch.library_runner import photos_to_caption
+from core.batch.library_runner import likelihoods, photos_to_caption
 from core.batch.parts import Listing, Parts, PartsReport
 from core.batch.photo_list import ListedPhoto
 from core.batch.records import PhotoRecord
@@ -107,6 +107,7 @@ class _Merge:
         ids = [one for some in photos.values() for one in some]
         known, ever = captions_of(self._library, ids), texts_ever(self._library, ids)
         texts: dict[str | None, dict[int, list[str]]] = {}
+        likely: dict[int, dict[str, float | None]] = {}
         for record in batch:
             mine = photos.get(record.content or "", [])
             if not mine:
@@ -116,8 +117,9 @@ class _Merge:
             for image_id in mine:
                 if wanted := self._wanted(words, known.get(image_id, []), ever.get(image_id, set())):
                     texts.setdefault(run_id, {})[image_id] = wanted
+                    likely[image_id] = likelihoods(record.candidates)
         for run_id, some in texts.items():
-            self._write(run_id, some)
+            self._write(run_id, some, likely)
 
     def _wanted(self, words: Sequence[str], have: Sequence[CaptionRow], ever: set[str]) -> list[str]:
         """What a photo with these captions now, and ``ever`` before, takes of the words; counted, if nothing."""
@@ -134,11 +136,13 @@ class _Merge:
             return []
         return fresh
 
-    def _write(self, run_id: str | None, texts: dict[int, list[str]]) -> None:
+    def _write(
+        self, run_id: str | None, texts: dict[int, list[str]], likely: dict[int, dict[str, float | None]]
+    ) -> None:
         if self.report.dry_run:
             self.report.merged += len(texts)
             return
-        written = add_candidates(self._library, run_id, texts, self._existing)
+        written = add_candidates(self._library, run_id, texts, self._existing, likelihoods=likely)
         self.report.merged += sum(bool(ids) for ids in written.values())
         self.report.captions += sum(map(len, written.values()))
 

@@ -16,7 +16,7 @@ from core.batch.engine import CaptionEngine
 from core.batch.listing import Item
 from core.batch.local import Done
 from core.batch.plain import write_plain_captions
-from core.batch.records import PhotoRecord
+from core.batch.records import Candidate, PhotoRecord
 from core.batch.requests import CaptionReport, LibraryCaptionRequest
 from core.batch.run_of_bundle import RunOfBundle
 from core.batch.runner import Tally, make_engine, make_runner
@@ -211,7 +211,9 @@ class _LibraryRun:
         if lacking:
             self._vectors.append(lacking, np.stack([made[one] for one in lacking]))
         texts = {one.item.image_id: [c.caption for c in one.candidates] for one in batch if one.candidates}
-        add_candidates(self._library, self._run_id, texts, self._job.existing, job_id=self._job.id)
+        likely = {one.item.image_id: likelihoods(one.candidates) for one in batch if one.candidates}
+        existing = self._job.existing
+        add_candidates(self._library, self._run_id, texts, existing, job_id=self._job.id, likelihoods=likely)
         errors = {one.item.image_id: one.error for one in batch if one.error is not None}
         if errors:
             ledger.finish_items(self._library, self._job.id, errors)
@@ -232,6 +234,11 @@ def library_items(library: Library, vectors: VectorStore, ids: Sequence[int]) ->
             content = row.content_hash
             vector = None if content in lacking else next(stored)
             yield Item(row.relative_path, row.path, None, content, known.get(row.id), vector, row.id)
+
+
+def likelihoods(candidates: Sequence[Candidate]) -> dict[str, float | None]:
+    """By its text, how likely the model found each candidate: nats a token."""
+    return {one.caption.strip(): one.mean_log_prob for one in candidates}
 
 
 def _record(one: Done) -> PhotoRecord:

@@ -27,11 +27,13 @@ _NAME_ANOTHER = "Name the file of an earlier 'caption' with --out, or a new one 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A caption for a photo; ``score`` is its CLIP-S, ``log_prob`` the model's own, in nats, end token included."""
+    """A caption for a photo; ``score`` is its CLIP-S, ``log_prob`` the model's own, in nats, end token included;
+    ``mean_log_prob``: per token, ``None`` in a file from before it was kept."""
 
     caption: str
     score: float
     log_prob: float
+    mean_log_prob: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,9 @@ class PhotoRecord:
         values = asdict(self)
         if self.rank is None:
             del values["rank"], values["gallery"]
+        for candidate in values["candidates"]:
+            if candidate["mean_log_prob"] is None:
+                del candidate["mean_log_prob"]
         return json_line(values)
 
     def with_rank(self, rank: float, gallery: int) -> PhotoRecord:
@@ -71,7 +76,9 @@ class PhotoRecord:
         """The reverse of :meth:`to_line`; ``ValueError`` for anything else."""
         try:
             values = json.loads(line.decode("utf-8"))
-            candidates = tuple(Candidate(c["caption"], c["score"], c["log_prob"]) for c in values["candidates"])
+            candidates = tuple(
+                Candidate(c["caption"], c["score"], c["log_prob"], c.get("mean_log_prob")) for c in values["candidates"]
+            )
             record = cls(
                 values["file"], values["caption"], values["score"], candidates, values["error"],
                 values.get("rank"), values.get("gallery"), values.get("content"), values.get("model"),
@@ -106,6 +113,7 @@ def _has_numbers(record: PhotoRecord) -> bool:
     optional = (record.score, record.rank, record.gallery)
     numbers = [one for one in optional if one is not None]
     numbers += [number for one in record.candidates for number in (one.score, one.log_prob)]
+    numbers += [one.mean_log_prob for one in record.candidates if one.mean_log_prob is not None]
     return all(isinstance(one, int | float) and abs(one) < math.inf for one in numbers)
 
 

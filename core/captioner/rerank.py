@@ -15,6 +15,11 @@ def fluency_weight(distinctive: float) -> float:
     return 2 * FLUENCY_WEIGHT * (1 - distinctive)
 
 
+def order(clip_s: np.ndarray, mean_log_probs: np.ndarray, distinctive: float) -> np.ndarray:
+    """Indices ``[n]`` of captions of one photo, best first, for a wish as in :func:`fluency_weight`; ties stay."""
+    return np.argsort(-rerank_scores(clip_s, mean_log_probs, fluency_weight(distinctive)), kind="stable")
+
+
 def rerank_scores(clip_s: np.ndarray, mean_log_probs: np.ndarray, weight: float) -> np.ndarray:
     """CLIP-S + ``weight`` · mean log p, any shape; higher is better. ``mean_log_probs`` in nats per token."""
     return clip_s + weight * mean_log_probs

@@ -11,6 +11,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.errors import UserError
+from core.library import meta
+from core.library.candidate_order import BY_SCORE
 from core.library.library import Library
 from core.library.queries import among
 from core.library.records import State
@@ -30,9 +32,10 @@ from core.library.steps import (
 from core.library.tables import Caption, Image
 
 __all__ = [
-    "Accept", "AddCaptions", "AddSeed", "EditCaption", "Reject", "RemoveCaptions", "ShareCaption", "UseAgain", "accept",
-    "add_captions", "add_seed", "can_redo", "can_undo", "clean_text", "edit_caption", "log", "perform", "redo",
-    "reject", "remove_caption", "says_nothing", "share_caption", "undo", "use_again",
+    "Accept", "AddCaptions", "AddSeed", "EditCaption", "OrderCandidates", "Reject", "RemoveCaptions", "ShareCaption",
+    "UseAgain", "accept", "add_captions", "add_seed", "can_redo", "can_undo", "clean_text", "edit_caption", "log",
+    "order_candidates", "perform", "redo", "reject", "remove_caption", "says_nothing", "share_caption", "undo",
+    "use_again",
 ]  # fmt: skip
 
 MAX_LENGTH = 10_000
@@ -224,6 +227,19 @@ class UseAgain(Command[int]):
         return step.add(old.image_id, old.text, status, like=like)
 
 
+@dataclass(frozen=True)
+class OrderCandidates(Command[None]):
+    """In which order candidates stand from now on, wherever they are shown or the best is taken: ``distinctive`` from 0
+    (the likeliest wording first) to 1 (the best score first). No caption changes."""
+
+    kind: ClassVar[str] = "order_candidates"
+    distinctive: float
+
+    def do(self, step: Step) -> None:
+        step.label = "Change the order of suggestions"
+        step.set(meta.CANDIDATE_ORDER, None if self.distinctive >= BY_SCORE else f"{max(0.0, self.distinctive):g}")
+
+
 def add_seed(library: Library, image_id: int, text: str) -> int:
     """See :class:`AddSeed`; returns the caption's id."""
     return perform(library, AddSeed(image_id, text))
@@ -266,6 +282,11 @@ def share_caption(library: Library, caption_id: int, image_ids: Iterable[int], t
 def use_again(library: Library, caption_id: int) -> int:
     """See :class:`UseAgain`; returns the id of the caption that says it now."""
     return perform(library, UseAgain(int(caption_id)))
+
+
+def order_candidates(library: Library, distinctive: float) -> None:
+    """See :class:`OrderCandidates`; one step."""
+    perform(library, OrderCandidates(float(distinctive)))
 
 
 def _revised(step: Step, old: Standing, text: str, status: Status) -> int:

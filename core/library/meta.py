@@ -13,6 +13,7 @@ SHOWN_GALLERY = "shown_gallery"
 GROUPS_ENCODER = "groups_encoder"
 NEXT_GROUP = "next_group"
 LOOKED_OVER = "looked_over"
+CANDIDATE_ORDER = "candidate_order"
 
 
 def get(session: Session, key: str) -> str | None:

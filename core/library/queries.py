@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from sqlalchemy import ColumnElement, String, and_, bindparam, case, func, or_, 
 from sqlalchemy.orm import Session
 
 from core.library import meta
+from core.library.candidate_order import BY_SCORE, in_order
 from core.library.filters.compiler import USABLE, fetch_ids, is_among, mask, meant
 from core.library.filters.nodes import Filter
 from core.library.filters.parser import parse
@@ -21,8 +23,8 @@ from core.library.runs import current_run, runs, set_current_run
 from core.library.tables import Caption, Folder, Image, Score, Split
 
 __all__ = [
-    "captions_of", "contents", "counts", "current_run", "failed_images", "folder_counts", "folders", "image_ids",
-    "image_rows", "images_of", "runs", "seeds", "set_current_run", "uncaptioned", "unlabelled",
+    "candidate_order", "captions_of", "contents", "counts", "current_run", "failed_images", "folder_counts", "folders",
+    "image_ids", "image_rows", "images_of", "runs", "seeds", "set_current_run", "uncaptioned", "unlabelled",
 ]  # fmt: skip
 
 PhotoState = Literal["seed", "accepted", "candidate", "rejected"]
@@ -182,7 +184,8 @@ def _images(session: Session, condition: ColumnElement[bool]) -> list[ImageRow]:
 
 
 def captions_of(library: Library, image_ids: Iterable[int]) -> dict[int, list[CaptionRow]]:
-    """The live captions of each photo, best first: seeds, accepted, candidates by score, rejected.
+    """The live captions of each photo, best first: seeds, accepted, candidates by score (or in the order that was
+    chosen for them: :mod:`core.library.candidate_order`), rejected.
 
     Every id asked for is a key, with an empty list when it has no caption.
     """
@@ -209,7 +212,8 @@ def _captions(session: Session, condition: ColumnElement[bool]) -> list[CaptionR
     query = (
         select(
             Caption.id, Caption.image_id, Caption.text, Caption.author, Caption.run_id, Caption.state, Caption.is_seed,
-            Caption.created_at, Score.clip_s, Score.rank, Score.gallery_size, Score.plain_rank, Score.distinctiveness,
+            Caption.created_at, Caption.mean_log_prob, Score.clip_s, Score.rank, Score.gallery_size, Score.plain_rank,
+            Score.distinctiveness,
         )
         .outerjoin(Score, and_(Score.caption_id == Caption.id, meta.shown_scores(session)))
         .where(condition, Caption.live)
@@ -218,8 +222,23 @@ def _captions(session: Session, condition: ColumnElement[bool]) -> list[CaptionR
     result: list[CaptionRow] = []
     for row in session.connection().execute(query):
         values: tuple[Any, ...] = tuple(row)
-        result.append(CaptionRow(*values[:8], score=None if values[8] is None else ScoreRow(*values[8:])))
-    return result
+        score = None if values[9] is None else ScoreRow(*values[9:])
+        result.append(CaptionRow(*values[:8], score=score, mean_log_prob=values[8]))
+    chosen = chosen_order(session)
+    if chosen == BY_SCORE:
+        return result
+    photos = groupby(result, key=lambda row: row.image_id)
+    return [row for _, captions in photos for row in in_order(tuple(captions), chosen)]
+
+
+def candidate_order(library: Library) -> float:
+    """The order that is chosen for candidates, from 0 (the likeliest wording first) to 1 (the best score first)."""
+    with library.session() as session:
+        return chosen_order(session)
+
+
+def chosen_order(session: Session) -> float:
+    return float(meta.get(session, meta.CANDIDATE_ORDER) or BY_SCORE)
 
 
 def counts(library: Library) -> Counts:

@@ -46,7 +46,8 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class CaptionRow:
-    """One text of one photo; ``run_id`` is ``None`` for human text and for the starter model's."""
+    """One text of one photo; ``run_id`` is ``None`` for human text and for the starter model's. ``mean_log_prob``: how
+    likely the model found it, nats a token; ``None`` for human text and what was written before that was kept."""
 
     id: int
     image_id: int
@@ -57,6 +58,7 @@ class CaptionRow:
     is_seed: bool
     created_at: datetime
     score: ScoreRow | None
+    mean_log_prob: float | None = None
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ class LibraryView(QWidget):
         self.finding = Finding(session)
         self.folders = FolderPanel(session)
         self.folders.hide()
+        self.folders.setObjectName("library-folders")  # that it is open is kept
         self.grid = PhotoGrid(session)
         self.grid.setAccessibleName(self.tr("Photos"))
         self.grid.setObjectName("library-grid")  # its size is kept
@@ -169,6 +170,7 @@ class LibraryView(QWidget):
         self.finding.found.connect(self._found)
         self.folders.chosen.connect(self._folder_chosen)
         self.folders.closed.connect(lambda: self.show_folders(False))
+        self.folders.open_wanted.connect(self.show_folders)
         self.folders.names_known.connect(lambda names: setattr(self.filter_box, "folders", names))
         self._actions["folders"].toggled.connect(self.show_folders)
         self.filter_menu.clicked.connect(self._show_filter_menu)
@@ -242,6 +244,8 @@ class LibraryView(QWidget):
         text = self.tr("{n} files could not be read").format(n=words.count(trouble))
         relabel(self.failed_link, self.tr("1 file could not be read") if trouble == 1 else text)
         self.selected.say(counts.removed)
+        if self.folders.is_open:
+            self.folders.reload()
         self._choose_page()
 
     def _choose_page(self) -> None:
@@ -406,10 +410,10 @@ class LibraryView(QWidget):
         self._actions["folders"].setChecked(shown)
         if shown:
             self.folders.reload()
-            self.folders.tree.setFocus(Qt.FocusReason.OtherFocusReason)
         else:
             self.folders.choose("")
-            self.grid.setFocus(Qt.FocusReason.OtherFocusReason)
+        if self.isVisible():  # not while the window is made as it was left
+            (self.folders.tree if shown else self.grid).setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _folder_chosen(self, folder: str) -> None:
         if folder != self._query.folder:

@@ -23,6 +23,7 @@ from gui.widgets.diff_label import DiffLabel
 from gui.widgets.earlier_texts import EarlierTexts
 from gui.widgets.fits_panel import FitsPanel
 from gui.widgets.near_duplicates import NearDuplicates
+from gui.widgets.order_choice import OrderChoice
 from gui.widgets.photo_view import PhotoView
 from gui.widgets.share_preview import SharePreview
 
@@ -119,6 +120,7 @@ class ReviewView(QWidget):
         self.accept_all_button.hide()
         self.earlier = EarlierTexts(self._session, self._actions["review_earlier"])
         self.fits = FitsPanel(self._session, self._actions["review_fits"])
+        self.order = OrderChoice(self._session, self._actions["use_order"])
         self.preview = SharePreview(self._session, self._actions["accept_group"])
 
     def _panel(self) -> QWidget:
@@ -128,10 +130,10 @@ class ReviewView(QWidget):
         heading = row(label(self.tr("Suggestions"), "heading"), None, self.fits.toggle, self.earlier.toggle)
         group = row(None, self.accept_all_button)
         right = column(
-            heading, self.list, self.fits, self.earlier, self.editor, self.change, self.buttons, group, self.preview,
-            self.keys, spacing=theme.S,
+            heading, self.order, self.list, self.fits, self.earlier, self.editor, self.change, self.buttons, group,
+            self.preview, self.keys, spacing=theme.S,
         )  # fmt: skip
-        right.setStretch(1, 1)
+        right.setStretch(2, 1)
         panel = QWidget()
         panel.setLayout(right)
         panel.setMinimumWidth(340)
@@ -153,6 +155,7 @@ class ReviewView(QWidget):
         self._actions["blind"].triggered.connect(lambda _checked=False: self.compare())
         self.addAction(self._actions["blind"])
         self.earlier.chosen.connect(self._use_again)
+        self.order.moved.connect(self._show_order)
         self.list.doubleClicked.connect(lambda _index: self.edit())
         for name, handler in (
             ("accept", self.accept),
@@ -165,7 +168,7 @@ class ReviewView(QWidget):
         ):
             self._actions[name].triggered.connect(lambda _checked=False, handler=handler: handler())
             self.work.addAction(self._actions[name])
-        for name in ("review_earlier", "review_fits"):
+        for name in ("review_earlier", "review_fits", "use_order"):
             self.work.addAction(self._actions[name])
         self.picture.obey(self._actions, "review", self.work)
 
@@ -304,7 +307,8 @@ class ReviewView(QWidget):
         self.alike.show_for(photo.image.id)
         self.changed.setVisible(photo.changed)
         shown = photo.live
-        self.model.set_captions(shown)
+        self.order.show_for(shown)
+        self.model.set_captions(self.order.in_order(shown))
         if other:
             self.keep()
             self._leave_edit()
@@ -316,6 +320,14 @@ class ReviewView(QWidget):
             self._actions[name].setEnabled(enabled)
         self._show_group()
         self.fits.show_for(self.model.caption(self.list.currentIndex().row()))
+
+    def _show_order(self) -> None:
+        """The same suggestions in another order, the best of it chosen; one that is being edited stays as it is."""
+        if self._photo is not None:
+            captions = self.order.in_order(self._photo.live)
+            self.model.set_captions(captions)
+            at = 0 if self._editing is None else [one.id for one in captions].index(self._editing.id)
+            self.list.setCurrentIndex(self.model.index(at))
 
     def _chosen(self) -> None:
         """Another suggestion is the chosen one."""

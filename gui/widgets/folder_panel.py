@@ -17,6 +17,7 @@ PATH = Qt.ItemDataRole.UserRole
 class FolderPanel(QFrame):
     chosen = Signal(str)  # the folder's full name, or nothing for all photos
     closed = Signal()
+    open_wanted = Signal(bool)  # as it was left
     names_known = Signal(tuple)  # of all folders, for the filter box to offer
 
     def __init__(self, session: Session) -> None:
@@ -45,6 +46,14 @@ class FolderPanel(QFrame):
     def folder(self) -> str:
         item = self.tree.currentItem()
         return item.data(0, PATH) if item is not None else ""
+
+    @property
+    def is_open(self) -> bool:
+        return not self.isHidden()
+
+    def set_open(self, opened: bool) -> None:
+        if opened != self.is_open:
+            self.open_wanted.emit(opened)
 
     def reload(self) -> None:
         self._session.look_up(lambda service: service.folder_tree(), self.show_tree, key="folders")

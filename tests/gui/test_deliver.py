@@ -165,7 +165,7 @@ def test_wording_or_telling_apart_is_chosen_by_keyboard_and_a_stopped_job_goes_o
     QTest.keyClick(view.wording.chosen, Qt.Key.Key_Space)
     assert view.wording.details.isVisible() and not view.faster.isEnabled()
     view.begin()
-    QTest.keyClick(view.wording.slider, Qt.Key.Key_Right)
+    QTest.keyClick(view.wording.scale.slider, Qt.Key.Key_Right)
     view.begin()
     view.begin(resume=True)
     assert [order.distinctive for order in orders] == [None, 0.5, 0.75, None]

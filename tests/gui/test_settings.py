@@ -148,6 +148,7 @@ def test_what_a_gpu_gives_back_is_said_too(open_window):
 def test_the_window_comes_back_as_it_was_left(qtbot, open_window, photos):
     window = open_window(photos)
     window.view("library").grid.set_side(SIDES[1])
+    window.view("library").show_folders(True)
     window.go("train")
     window.view("train").options.more.set_open(True)
     close(qtbot, window)
@@ -157,6 +158,13 @@ def test_the_window_comes_back_as_it_was_left(qtbot, open_window, photos):
     qtbot.waitUntil(lambda: again.place == "train", timeout=WAIT)
     settle(qtbot, again)
     assert again.view("train").options.more.is_open
+    again.go("library")
+    folders = again.view("library").folders
+    assert folders.isVisible() and again.actions_table["folders"].isChecked()
+    assert folders.tree.topLevelItem(0).text(1) == "8", "it is filled when its library is open"
+    again.view("library").show_folders(False)
+    close(qtbot, again)
+    assert not open_window().view("library").folders.isVisible()
 
 
 def test_a_person_who_goes_elsewhere_meanwhile_is_left_there(qtbot, open_window, photos):
@@ -172,7 +180,7 @@ def test_a_person_who_goes_elsewhere_meanwhile_is_left_there(qtbot, open_window,
 
 def test_stored_nonsense_does_no_harm(open_window, seedcap_home):
     window = open_window()
-    for key in ("geometry", "place", "parts/library-grid"):
+    for key in ("geometry", "place", "parts/library-grid", "parts/library-folders"):
         window._settings.setValue(key, "nonsense")
     window._settings.sync()
     again = open_window()
