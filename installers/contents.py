@@ -26,6 +26,7 @@ NEVER = frozenset({"pillow-heif", "libreadline8", "libreadline8t64"})
 """GPL code that no installer may hold."""
 _TEXTS = re.compile(r"(licen[cs]es?|copying|notice|copyright|authors)\b", re.IGNORECASE)
 _LONGEST_LICENCE = 100
+_COMMON = Path(__file__).with_name("texts")  # of licences that packages name and do not bring: Qt's
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ def contents_of(files: Iterable[Path], own: Path) -> Contents:
     for file in sorted({file.resolve() for file in files}):
         if file in owners:
             found.add(owners[file])
+        elif any(part.endswith((".dist-info", ".egg-info")) for part in file.parts):
+            continue  # says something about a package that may have no other file inside
         elif file.is_relative_to(python) and "site-packages" not in file.parts:
             continue  # of Python itself, which is in the list already
         elif not file.is_relative_to(own.resolve()):
@@ -157,7 +160,11 @@ def _on_pypi(part: Part) -> bool:
 
 def write_licences(contents: Contents, folder: Path) -> None:
     """One line for each part in ``README.txt``, and its texts in a folder of its own."""
-    lines = ["What is inside this build of Seedcap, by package, and under which licence. The texts lie beside.", ""]
+    lines = [
+        "What is inside this build of Seedcap, by package, and under which licence. The texts lie beside,",
+        "those that packages name and do not bring in texts/.",
+        "",
+    ]
     for part in contents.parts:
         lines.append(f"{part.name} {part.version}: {part.licence}{'' if part.texts else ' (it brings no text)'}")
         place = folder / part.name
@@ -171,6 +178,7 @@ def write_licences(contents: Contents, folder: Path) -> None:
         lines += ["", "Of these files it is not known which package they belong to:"]
         lines += [f"  {file.name}" for file in contents.unknown]
     (folder / "README.txt").write_text("\n".join(lines) + "\n", "utf-8")
+    shutil.copytree(_COMMON, folder / "texts", dirs_exist_ok=True)
 
 
 def bill_of_materials(parts: Iterable[Part], version: str) -> dict[str, Any]:

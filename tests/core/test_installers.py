@@ -52,6 +52,7 @@ def test_metadata_alone_puts_no_package_inside():
     about = next(file for file in distribution.files or () if file.name == "METADATA")
     inside = contents_of([Path(str(distribution.locate_file(about)))], ROOT)
     assert [part.name for part in inside.parts] == ["python"]
+    assert not inside.unknown
 
 
 @pytest.mark.skipif(shutil.which("dpkg-query") is None, reason="asks Debian's list of packages")
@@ -84,6 +85,7 @@ def test_the_lists_say_what_is_inside(tmp_path):
     assert "Some_Thing 1.0+cpu: MIT\n" in listed
     assert "libx 1:2+b1: see its text (it brings no text)\n" in listed
     assert "what.so" in listed
+    assert "LESSER" in (tmp_path / "lists/licences/texts/LGPL-3.0.txt").read_text("utf-8")
     texts = sorted(file.read_text() for file in (tmp_path / "lists/licences/Some_Thing").iterdir())
     assert texts == ["text 0", "text 1"]
     assert (tmp_path / "lists/requirements.txt").read_text() == "Some_Thing==1.0\n"
