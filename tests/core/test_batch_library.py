@@ -72,6 +72,7 @@ def test_every_photo_gets_candidates_and_scores(library, caption):
         for one in found:
             assert (one.author, one.run_id, one.state, one.is_seed) == ("run", None, "candidate", False)
             assert one.score is not None and one.score.gallery_size >= 1 and one.score.rank >= 1
+            assert one.mean_log_prob is not None and one.mean_log_prob < 0, "what the order of suggestions needs"
     assert [p.done for p in ctx.progresses] == [4, 8, 12, 14]
     job = ledger.find_job(library, 1)
     assert (job.state, job.done, job.todo, job.failed) == ("done", 14, 0, 0)
