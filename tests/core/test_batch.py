@@ -90,9 +90,10 @@ def test_every_photo_gets_a_line(request_for, photos):
         assert set(line) == {"file", "caption", "score", "candidates", "error", "content", "model", "source"}
         assert line["content"] == hash_of(photos / line["file"]) and line["model"] == report.model_hash
         assert line["caption"] and line["error"] is None and line["score"] >= 0
-        assert line["candidates"][0] == {
-            "caption": line["caption"], "score": line["score"], "log_prob": line["candidates"][0]["log_prob"]
-        }  # fmt: skip
+        first = line["candidates"][0]
+        assert set(first) == {"caption", "score", "log_prob", "mean_log_prob"}
+        assert first["caption"] == line["caption"] and first["score"] == line["score"]
+        assert first["log_prob"] <= first["mean_log_prob"] < 0, "of all tokens, and for each of them"
     assert len({line["caption"] for line in found}) > 3
     assert report.done == 30 and report.failed == () and report.already == 0
     assert report.bundle == request.bundle and len(report.model_hash) == 64

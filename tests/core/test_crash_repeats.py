@@ -60,9 +60,9 @@ def test_a_caption_that_is_written_apart_from_its_done_mark_is_found(place, monk
     """A kill between the two, and the photo is captioned again when the job goes on."""
     whole, calls = library_runner.add_candidates, []
 
-    def apart(library, run_id, texts, existing, *, job_id):
+    def apart(library, run_id, texts, existing, *, job_id, likelihoods):
         calls.append(job_id)
-        written = whole(library, run_id, texts, existing)
+        written = whole(library, run_id, texts, existing, likelihoods=likelihoods)
         if len(calls) == 5:
             raise _Killed
         ledger.finish_items(library, job_id, dict.fromkeys(texts))
