@@ -97,22 +97,30 @@ class RayRunner:
         for number in range(PASSES):
             if not left:
                 return
-            # A photo that kills its session would take the others of its batch with it again.
-            size = 1 if number else self._options.batch or START
+            options = self._again if number else replace(self._options, batch=self._options.batch or START)
             # Other machines do not know where this one stands.
             given = {at: replace(item, path=item.path.absolute()) for at, item in left.items()}
-            for group in self._results(given, size, ctx):
+            for group in self._results(given, options, ctx):
                 done = [replace(one, item=left.pop(at)) for at, one in group if at in left]
                 if done:
                     yield done
         if left:
             yield [Done(item, error=_LOST.format(passes=PASSES)) for item in left.values()]
 
-    def _results(self, items: dict[int, Item], size: int, ctx: JobContext) -> Iterator[list[tuple[int, Done]]]:
+    @property
+    def _again(self) -> CaptionOptions:
+        """For what comes back to no one. A photo that kills its session would take the others of its batch with it
+        again; and Ray still names a machine that has just died, so that two sessions may have to share one and leave
+        nothing of it to those that decode for them."""
+        return replace(self._options, batch=1, sessions=1)
+
+    def _results(
+        self, items: dict[int, Item], options: CaptionOptions, ctx: JobContext
+    ) -> Iterator[list[tuple[int, Done]]]:
         """What comes back of one pass; read in a thread, so that cancelling does not wait for a machine."""
         found: queue.Queue[Any] = queue.Queue(maxsize=4)
         stop = threading.Event()
-        dataset = self._dataset(items, size)
+        dataset = self._dataset(items, options)
         reader = threading.Thread(target=_read, args=(dataset, found, stop), name="ray-results", daemon=True)
         reader.start()
         try:
@@ -128,9 +136,9 @@ class RayRunner:
         finally:
             stop.set()
 
-    def _dataset(self, items: dict[int, Item], size: int) -> Any:
-        data = self._ray.data
-        share = sizes(_machines(self._ray), self._options)
+    def _dataset(self, items: dict[int, Item], options: CaptionOptions) -> Any:
+        data, size = self._ray.data, options.batch or START
+        share = sizes(_machines(self._ray), options)
         entries = iter(items.items())
         tables: list[Any] = []
         while some := list(islice(entries, size)):
@@ -146,10 +154,10 @@ class RayRunner:
         )
         return pictures.map_batches(
             _Session,
-            fn_constructor_args=(self._folder, self._model, replace(self._options, threads=share.threads, batch=size)),
+            fn_constructor_args=(self._folder, self._model, replace(options, threads=share.threads)),
             batch_size=size,
             batch_format="pyarrow",
-            compute=data.ActorPoolStrategy(size=share.sessions),
+            compute=data.ActorPoolStrategy(min_size=1, max_size=share.sessions, initial_size=share.sessions),
             num_cpus=share.session_cpus,
             **({"num_gpus": share.gpus} if share.gpus else {}),
             # A session that dies is not waited for: another takes its place, and what it had is handed out again.

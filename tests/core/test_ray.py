@@ -62,15 +62,17 @@ def test_without_ray_it_says_how_to_get_it(tmp_path, tiny_bundle, monkeypatch, c
 
 
 class Unreliable(RayRunner):
-    """A cluster that loses, doubles and refuses; ``give(at, number, size)``: how often it gives a photo back."""
+    """A cluster that loses, doubles and refuses; ``give(at, number, size)``: how often it gives a photo back.
+
+    ``passes``: photos, batch and sessions of each."""
 
     def __init__(self, give) -> None:
         self._options, self._give = replace(OPTIONS, batch=4), give
-        self.passes: list[tuple[int, int]] = []
+        self.passes: list[tuple[int, int | None, int | None]] = []
 
-    def _results(self, items, size, ctx):
-        number = len(self.passes)
-        self.passes.append((len(items), size))
+    def _results(self, items, options, ctx):
+        number, size = len(self.passes), options.batch
+        self.passes.append((len(items), size, options.sessions))
         assert all(item.path.is_absolute() for item in items.values())  # machines stand in other folders
         for at in list(items):
             done = Done(Item("", Path()), (Candidate(f"Pass {number}.", 0.5, -1.0),))
@@ -88,14 +90,14 @@ def test_what_a_dead_machine_had_is_handed_out_again_and_is_there_once():
     runner, done = handed_out(lambda at, number, size: 0 if number == 0 and at % 3 == 0 else 2)
     assert Counter(str(one.item.path) for one in done) == Counter(f"{i}.jpg" for i in range(10))
     assert all(one.candidates for one in done)
-    assert runner.passes == [(10, 4), (4, 1)]  # again photo by photo
+    assert runner.passes == [(10, 4, None), (4, 1, 1)]  # again photo by photo, where one machine is room enough
 
 
 def test_a_photo_that_machines_fail_at_becomes_a_failure_and_takes_no_other_with_it():
     runner, done = handed_out(lambda at, number, size: 0 if at == 7 or (number == 0 and at > 4) else 1)
     failed = [one for one in done if one.error]
     assert [one.item.file for one in failed] == ["7.jpg"] and f"{PASSES} times" in str(failed[0].error)
-    assert len(done) == 10 and runner.passes == [(10, 4), (5, 1), (1, 1)]
+    assert len(done) == 10 and runner.passes == [(10, 4, None), (5, 1, 1), (1, 1, 1)]
 
 
 def test_what_a_machine_says_in_words_arrives_in_words(monkeypatch):
@@ -122,10 +124,10 @@ def test_cancelling_does_not_wait_for_a_machine(monkeypatch):
 
     monkeypatch.setattr(ray_runner, "_read", read)
     runner = Unreliable(None)
-    runner._dataset = lambda items, size: "the dataset"  # type: ignore[method-assign]
+    runner._dataset = lambda items, options: "the dataset"  # type: ignore[method-assign]
     ctx = Watching(lambda self: self.checks == 3)
     with pytest.raises(Cancelled):
-        list(RayRunner._results(runner, {0: Item("a.jpg", Path("a.jpg"))}, 4, ctx))
+        list(RayRunner._results(runner, {0: Item("a.jpg", Path("a.jpg"))}, OPTIONS, ctx))
     for thread in ray_runner.threading.enumerate():
         if thread.name == "ray-results":
             thread.join()
