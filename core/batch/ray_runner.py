@@ -11,6 +11,7 @@ import os
 import pickle
 import queue
 import threading
+import time
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -39,6 +40,8 @@ PASSES = 3
 _RETRIES = 3
 _LOST = "The machines that were given this photo failed at it {passes} times; Ray's logs say how."
 _POLL_S = 0.2
+_STALLED_S = 60.0
+"""After a machine has died: so long without a result, and Ray waits for sessions that died with it."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,10 @@ class Sizes:
 def sizes(machines: Sequence[tuple[float, float]], options: CaptionOptions) -> Sizes:
     """How to share machines with ``(processors, graphics cards)`` each.
 
-    With graphics cards a session each, and decoding on the other processors. Without, a session takes half of the
-    smallest machine, and as many as fit are opened; the other half decodes. Ray only counts these: a session runs three
-    quarters of a machine's threads, since decoding rarely takes its half.
+    With graphics cards a session each, and decoding on the other processors. Without, a session takes three eighths of
+    the smallest machine, and one a machine is opened; the rest decodes. Ray only counts these, so that a machine has
+    room for the session of another that died, and for a decoder still. A session runs three quarters of a machine's
+    threads, since decoding rarely takes the rest.
     """
     useful = [machine for machine in machines if machine[0] > 0] or [(1.0, 0.0)]
     processors, cards = sum(cpus for cpus, _ in useful), sum(int(gpus) for _, gpus in useful)
@@ -70,7 +74,7 @@ def sizes(machines: Sequence[tuple[float, float]], options: CaptionOptions) -> S
     else:
         cards = 0
         sessions = sum(int(cpus // smallest) for cpus, _ in useful)
-        session_cpus = smallest / 2
+        session_cpus = smallest * 3 / 8
     sessions = options.sessions or sessions
     left = max(decoder_cpus, processors - sessions * session_cpus)
     threads = options.threads or max(1, int(smallest * 3 / 4))
@@ -110,31 +114,43 @@ class RayRunner:
     @property
     def _again(self) -> CaptionOptions:
         """For what comes back to no one. A photo that kills its session would take the others of its batch with it
-        again; and Ray still names a machine that has just died, so that two sessions may have to share one and leave
-        nothing of it to those that decode for them."""
+        again, and for what is left one session is enough."""
         return replace(self._options, batch=1, sessions=1)
 
     def _results(
         self, items: dict[int, Item], options: CaptionOptions, ctx: JobContext
     ) -> Iterator[list[tuple[int, Done]]]:
-        """What comes back of one pass; read in a thread, so that cancelling does not wait for a machine."""
+        """What comes back of one pass; read in a thread, so that cancelling does not wait for a machine.
+
+        Where sessions have died with their machine, Ray may wait for them for ever: then the pass ends here.
+        """
         found: queue.Queue[Any] = queue.Queue(maxsize=4)
         stop = threading.Event()
+        machines, heard = self._alive(), time.monotonic()
         dataset = self._dataset(items, options)
         reader = threading.Thread(target=_read, args=(dataset, found, stop), name="ray-results", daemon=True)
         reader.start()
         try:
             while True:
                 ctx.check_cancelled()
-                with suppress(queue.Empty):
+                try:
                     group = found.get(timeout=_POLL_S)
-                    if group is None:
+                except queue.Empty:
+                    if time.monotonic() - heard > _STALLED_S and machines - self._alive():
                         return
-                    if isinstance(group, BaseException):
-                        raise _in_words(group)
-                    yield group
+                    continue
+                if group is None:
+                    return
+                if isinstance(group, BaseException):
+                    raise _in_words(group)
+                yield group
+                heard = time.monotonic()
         finally:
             stop.set()
+
+    def _alive(self) -> set[str]:
+        """The machines of the cluster, as far as Ray knows of their death."""
+        return {str(node["NodeID"]) for node in self._ray.nodes() if node["Alive"]}
 
     def _dataset(self, items: dict[int, Item], options: CaptionOptions) -> Any:
         data, size = self._ray.data, options.batch or START
@@ -157,11 +173,11 @@ class RayRunner:
             fn_constructor_args=(self._folder, self._model, replace(options, threads=share.threads)),
             batch_size=size,
             batch_format="pyarrow",
-            compute=data.ActorPoolStrategy(min_size=1, max_size=share.sessions, initial_size=share.sessions),
+            compute=data.ActorPoolStrategy(size=share.sessions),
             num_cpus=share.session_cpus,
             **({"num_gpus": share.gpus} if share.gpus else {}),
-            # A session that dies is not waited for: another takes its place, and what it had is handed out again.
-            max_restarts=0,
+            # A session that dies begins anew, where there is room; what it had is handed out again, photo by photo.
+            max_restarts=-1,
             max_task_retries=0,
         )
 

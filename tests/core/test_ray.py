@@ -33,13 +33,13 @@ OPTIONS = CaptionOptions()
     ("machines", "options", "expected"),
     [
         # sessions, decoders, processors of each; every machine has room for its sessions and for decoding
-        ([(2, 0)], OPTIONS, (1, 2, 1, 0.5)),
-        ([(1, 0), (1, 0), (0, 0)], OPTIONS, (2, 4, 0.5, 0.25)),  # a head that only directs
-        ([(16, 0), (32, 0)], OPTIONS, (3, 24, 8, 1)),
+        ([(2, 0)], OPTIONS, (1, 2, 0.75, 0.5)),
+        ([(1, 0), (1, 0), (0, 0)], OPTIONS, (2, 5, 0.375, 0.25)),  # a head that only directs
+        ([(16, 0), (32, 0)], OPTIONS, (3, 30, 6, 1)),
         ([(16, 2), (8, 0)], OPTIONS, (2, 22, 1, 1)),
-        ([(16, 2)], replace(OPTIONS, provider="cpu"), (1, 8, 8, 1)),
-        ([(8, 0)], replace(OPTIONS, sessions=2, decoders=3), (2, 3, 4, 1)),
-        ([], OPTIONS, (1, 2, 0.5, 0.25)),
+        ([(16, 2)], replace(OPTIONS, provider="cpu"), (1, 10, 6, 1)),
+        ([(8, 0)], replace(OPTIONS, sessions=2, decoders=3), (2, 3, 3, 1)),
+        ([], OPTIONS, (1, 2, 0.375, 0.25)),
     ],
 )
 def test_a_cluster_is_shared_between_sessions_and_decoding(machines, options, expected):
@@ -69,6 +69,10 @@ class Unreliable(RayRunner):
     def __init__(self, give) -> None:
         self._options, self._give = replace(OPTIONS, batch=4), give
         self.passes: list[tuple[int, int | None, int | None]] = []
+        self.machines: list[set[str]] = []
+
+    def _alive(self):
+        return self.machines.pop() if len(self.machines) > 1 else set(*self.machines)
 
     def _results(self, items, options, ctx):
         number, size = len(self.passes), options.batch
@@ -132,6 +136,23 @@ def test_cancelling_does_not_wait_for_a_machine(monkeypatch):
         if thread.name == "ray-results":
             thread.join()
     assert stopped == ["the dataset"]
+
+
+@pytest.mark.parametrize(("machines", "ends"), [([{"a"}, {"a", "b"}], True), ([{"a"}, {"a"}], False)])
+def test_sessions_that_died_with_their_machine_are_not_waited_for(monkeypatch, machines, ends):
+    monkeypatch.setattr(ray_runner, "_STALLED_S", 0.0)
+    monkeypatch.setattr(ray_runner, "_read", lambda dataset, found, stop: stop.wait())
+    runner = Unreliable(None)
+    runner.machines = machines  # asked from the last to the first
+    runner._dataset = lambda items, options: "the dataset"  # type: ignore[method-assign]
+    results = RayRunner._results(
+        runner, {0: Item("a.jpg", Path("a.jpg"))}, OPTIONS, Watching(lambda it: it.checks == 4)
+    )
+    if ends:
+        assert list(results) == []
+    else:
+        with pytest.raises(Cancelled):
+            list(results)
 
 
 CLUSTER = """
