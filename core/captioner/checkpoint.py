@@ -29,6 +29,8 @@ from core.errors import UserError
 from core.model_folders import refuse_what_leads_out
 
 SCHEMA_VERSION = 1
+SENTENCES = "sentences"
+"""The mapper's sentences in ``mapper.safetensors``, in half precision, where it has any."""
 _AGAIN = "Choose another run, or train again."
 _MAY_BE_ZERO = ("end_token_id", "mapper_hidden", "mapper_layers", "mapper_heads", "clip_length")
 
@@ -47,6 +49,8 @@ def save_captioner(captioner: Captioner, folder: Path, *, with_lm: bool = True) 
     new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         weights = {k: v.detach().float().cpu().contiguous() for k, v in captioner.mapper.state_dict().items()}
+        if SENTENCES in weights:
+            weights[SENTENCES] = weights[SENTENCES].half()
         save_file(weights, new / "mapper.safetensors")
         if with_lm:
             cast(Any, merged(captioner.lm)).save_pretrained(new / "lm")
@@ -93,7 +97,10 @@ def load_captioner(
         mapper = make_mapper(info.dim, width, info.mapper)
     except UserError as error:
         raise CheckpointError(f"{folder / 'checkpoint.json'}: {error.message}", _AGAIN) from error
-    mapper.load_state_dict(_mapper_weights(folder, mapper))
+    weights = _mapper_weights(folder, mapper, info.dim)
+    sentences = weights.pop(SENTENCES, None)
+    mapper.load_state_dict(weights)
+    mapper.sentences = sentences
     return Captioner(mapper, model, tokenizer, info).to(device).eval()
 
 
@@ -146,14 +153,16 @@ def _check_tokenizer(folder: Path, info: CheckpointInfo, tokenizer: Any) -> None
         )
 
 
-def _mapper_weights(folder: Path, mapper: Mapper) -> dict[str, torch.Tensor]:
-    """The stored weights, after their shapes were compared with what ``checkpoint.json`` says."""
+def _mapper_weights(folder: Path, mapper: Mapper, dim: int) -> dict[str, torch.Tensor]:
+    """The stored weights, sentences among them or not, after their shapes were compared with ``checkpoint.json``."""
     file = folder / "mapper.safetensors"
     try:
         weights = load_file(file)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{file} cannot be read: {error}", _AGAIN) from error
     wanted = {name: tuple(tensor.shape) for name, tensor in mapper.state_dict().items()}
+    if SENTENCES in weights:
+        wanted[SENTENCES] = (max(1, len(weights[SENTENCES])), dim)
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if wanted != found:
         raise CheckpointError(

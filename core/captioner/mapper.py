@@ -8,13 +8,44 @@ from torch.nn import functional as F
 
 from core.captioner.mapper_settings import MapperSettings
 
+_SHARE = 0.5
+_SHARPNESS = 50.0
+
 
 class Mapper(nn.Module):
-    """``[B, dim]`` to ``[B, prefix_length, width]``; ``settings`` have every number filled in."""
+    """``[B, dim]`` to ``[B, prefix_length, width]``; ``settings`` have every number filled in.
+
+    ``sentences``: vectors ``[m, dim]`` of sentences that every vector is moved towards before it is mapped; ``None``:
+    it is mapped as it is.
+    """
+
+    sentences: torch.Tensor | None
 
     def __init__(self, width: int, settings: MapperSettings) -> None:
         super().__init__()
         self.width, self.settings = width, settings
+        self.register_buffer("sentences", None)
+
+    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
+        return self.spread(self.moved(embeddings))
+
+    def spread(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """The prefix of vectors ``[B, dim]`` as they are."""
+        raise NotImplementedError
+
+    def moved(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Unit rows ``[B, dim]`` half the way to where sentences about them would lie, unit rows.
+
+        That place is the projection of DeCap (arXiv 2303.03032, section 3.2): the mean of :attr:`sentences`, weighed by
+        a softmax over 50 times their cosines. DeCap goes all the way; half of it keeps what no sentence says.
+        """
+        if self.sentences is None:
+            return embeddings
+        with torch.autocast(embeddings.device.type, enabled=False):
+            vectors, sentences = embeddings.float(), self.sentences.float()
+            target = torch.softmax(_SHARPNESS * vectors @ sentences.T, dim=-1) @ sentences
+            moved = torch.lerp(vectors, F.normalize(target, dim=-1), _SHARE)
+            return F.normalize(moved, dim=-1).to(embeddings.dtype)
 
     @property
     def prefix_length(self) -> int:
@@ -35,7 +66,7 @@ class MlpMapper(Mapper):
             nn.Linear(dim, hidden), nn.Tanh(), nn.Linear(hidden, settings.prefix_length * width)
         )
 
-    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
+    def spread(self, embeddings: torch.Tensor) -> torch.Tensor:
         return self.layers(embeddings).view(-1, self.prefix_length, self.width)
 
 
@@ -46,7 +77,7 @@ class LinearMapper(Mapper):
         super().__init__(width, settings)
         self.linear = nn.Linear(dim, settings.prefix_length * width)
 
-    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
+    def spread(self, embeddings: torch.Tensor) -> torch.Tensor:
         return self.linear(embeddings).view(-1, self.prefix_length, self.width)
 
 
@@ -60,7 +91,7 @@ class TransformerMapper(Mapper):
         self.constants = nn.Parameter(torch.randn(settings.prefix_length, width))
         self.layers = nn.ModuleList(_Layer(width, settings) for _ in range(settings.layers))
 
-    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
+    def spread(self, embeddings: torch.Tensor) -> torch.Tensor:
         seen = self.linear(embeddings).view(-1, self.settings.clip_length, self.width)
         constants = self.constants[None].expand(seen.shape[0], -1, -1)
         states = torch.cat([seen, constants.to(seen.dtype)], dim=1)

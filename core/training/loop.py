@@ -22,6 +22,7 @@ from core.training.messages import GateRow, Kept, StageResult
 from core.training.presets import Preset, gentler
 from core.training.runfolder import STARTER, RunFolder, StageOutcome
 from core.training.seed_trials import FEW_SEEDS, FoldJudgement, Trainer, judge_by_folds
+from core.training.sentences import give_sentences
 from core.training.stage1 import Stage1
 from core.training.stage2 import Stage2
 from core.training.state import Weights, restore, trained_weights
@@ -171,6 +172,8 @@ class _Training:
         if self._best.name == "before" and len(self._judged) > 1:
             # Stage 1 has just shown that to learn these seeds is to learn them by heart.
             settings, self._learned_wording = gentler(settings), False
+        had = self._captioner.mapper.sentences
+        self._give_sentences(settings.sentences)
         env, before, weights = self._with_deadline(1.0), self._best.evaluation, self._open(2)
         stage = Stage2(self._data, self._encoder, settings, env, before)
         if settings.method == "auto" and stage.method == "best-of-n":
@@ -178,9 +181,19 @@ class _Training:
 
         def verdict(later: _Judged) -> Verdict:
             self._gates = stage.gates_of(later.evaluation, later.outcome.values.get("kl_at_best", 0.0))
-            return judge_stage2(before, later.evaluation, self._gates, best_step=later.outcome.best_step)
+            changed = later.outcome.best_step > 0 or settings.sentences > 0
+            return judge_stage2(before, later.evaluation, self._gates, changed=changed)
 
         self._run(stage, env, weights, verdict)
+        env.run.sentences.unlink(missing_ok=True)
+        if self._best.name != "stage2":
+            self._captioner.mapper.sentences = had
+
+    def _give_sentences(self, most: int) -> None:
+        """Move the captioner's view of photos towards sentences, for all of stage 2 and after it."""
+        env = self._env
+        if most and not (env.resume and env.run.outcome(2)):  # what has ended has them in its checkpoint
+            give_sentences(self._data, self._encoder, env, most)
 
     def report(self) -> StagesReport:
         """What came out; written to the run folder as well."""
@@ -218,6 +231,7 @@ class _Training:
         if finished:
             trained = load_captioner(env.run.stage(stage.number), self._captioner.info.encoder_fingerprint)
             restore(self._captioner, dict(trained.named_parameters()))
+            self._captioner.mapper.sentences = trained.mapper.sentences
         later = _Judged(name, env.judge(self._captioner), outcome)
         self._judged.append(later)
         verdict = judge(later)
@@ -237,6 +251,8 @@ class _Training:
             f"Stage {one.name[-1]} ended early: {one.outcome.stopped}." for one in self._judged if one.outcome.stopped
         ]
         notes += self._said
+        if self._best.name == "stage2" and (sentences := self._captioner.mapper.sentences) is not None:
+            notes.append(f"It sees photos nearer to {len(sentences):,} sentences, yours and its own about them.")
         if not self._learned_wording:
             notes.append("Stage 2 practised without your captions, as stage 1 had only learned them by heart.")
         if self._limits.cut:

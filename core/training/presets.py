@@ -107,7 +107,9 @@ class Stage2Settings:
     penalty is divided by its spread among the captions of a photo; 0 leaves the rewards as they are. ``clip_ramp``:
     steps in which the weight of the similarity rises from 0; ``contrastive_ramp``: the share of the stage in which
     that of the contrastive reward does. ``grammar_refresh``: steps after which the grammar head learns anew, with
-    captions that went wrong in between. ``tower_steps``: of tuning a copy of the encoder's text tower together with a
+    captions that went wrong in between. ``sentences``: before practice the mapper is given at most so many sentences,
+    of the seeds and of its own about the photos, that its view of a photo is moved towards (docs/decisions/0037); 0:
+    none. ``tower_steps``: of tuning a copy of the encoder's text tower together with a
     grammar head; the copy then gives the rewards of similarity and of grammar, never a score. ``labelled_only``:
     practise on the seeds' photos alone, where references are.
     """
@@ -148,6 +150,7 @@ class Stage2Settings:
     grammar_refresh: int = 200
     tower_steps: int = 0
     labelled_only: bool = False
+    sentences: int = 0
 
 
 _GENTLE, _GENTLE_RATE = 0.3, 3e-5
@@ -237,6 +240,7 @@ PRESETS: dict[str, Preset] = {
             title="Recommended: both stages, with checks",
             about="Learns your wording from the seeds, then practises on photos without captions; a caption is "
             "rewarded for fitting its photo and telling it from similar ones, and held to your wording.",
+            stage2=Stage2Settings(sentences=6000),
         ),
         Preset(
             name="two-stage",

@@ -49,6 +49,11 @@ class RunFolder:
         """The folder of captions that an unfinished stage 2 has drawn and goes on learning from."""
         return self.path / "stage2-candidates"
 
+    @property
+    def sentences(self) -> Path:
+        """The file of vectors that an unfinished stage 2 has given the mapper."""
+        return self.path / "stage2-sentences.npy"
+
     def forget_state(self, number: int) -> None:
         """Nothing goes on from here: the stage has ended, or begins anew."""
         self.state(number).unlink(missing_ok=True)

@@ -49,13 +49,13 @@ def judge_folds(folds: FoldJudgement) -> Verdict:
     return Verdict(folds.change.value < 0, folds.sentence)
 
 
-def judge_stage2(before: Evaluation, after: Evaluation, gates: Sequence[GateRow], *, best_step: int) -> Verdict:
+def judge_stage2(before: Evaluation, after: Evaluation, gates: Sequence[GateRow], *, changed: bool) -> Verdict:
     """Stage 2 must fit photos better beyond doubt, find them no worse, and turn no guard red.
 
     Where enough captions are held out, it must not agree less with them beyond doubt either; of fewer, the guards of
-    wording, length and drift alone speak for the seeds.
+    wording, length and drift alone speak for the seeds. ``changed``: whether it is another model at all.
     """
-    if best_step == 0:
+    if not changed:
         return Verdict(False, "Stage 2 found nothing better than stage 1 whose guards were not red.")
     red = [gate for gate in gates if gate.state == "red"]
     if red:

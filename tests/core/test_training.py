@@ -351,7 +351,7 @@ GREEN = (GateRow("ending", "green", ""),)
 
 
 def test_stage_2_wins_by_a_clear_gain_and_green_guards():
-    verdict = judge_stage2(evaluation(BASE, BASE), evaluation(BASE + 0.05, BASE + 0.02), GREEN, best_step=50)
+    verdict = judge_stage2(evaluation(BASE, BASE), evaluation(BASE + 0.05, BASE + 0.02), GREEN, changed=True)
     assert verdict.better
     assert "80 photos" in verdict.reason
 
@@ -367,20 +367,20 @@ def test_stage_2_wins_by_a_clear_gain_and_green_guards():
     ],
 )
 def test_otherwise_stage_1_stays(after, gates, best_step):
-    verdict = judge_stage2(evaluation(BASE, BASE), after, gates, best_step=best_step)
+    verdict = judge_stage2(evaluation(BASE, BASE), after, gates, changed=best_step > 0)
     assert not verdict.better
     assert verdict.reason
 
 
 def test_a_model_less_like_the_seeds_is_not_kept():
     before = evaluation(BASE, BASE, cider=[80.0] * 20)
-    assert not judge_stage2(before, evaluation(BASE + 0.05, BASE + 0.05, cider=[60.0] * 20), GREEN, best_step=9).better
-    assert judge_stage2(before, evaluation(BASE + 0.05, BASE + 0.05, cider=[80.0] * 20), GREEN, best_step=9).better
+    assert not judge_stage2(before, evaluation(BASE + 0.05, BASE + 0.05, cider=[60.0] * 20), GREEN, changed=True).better
+    assert judge_stage2(before, evaluation(BASE + 0.05, BASE + 0.05, cider=[80.0] * 20), GREEN, changed=True).better
 
 
 def test_a_handful_of_held_out_captions_vetoes_nothing():
     before = evaluation(BASE, BASE, cider=[80.0] * 10)
-    assert judge_stage2(before, evaluation(BASE + 0.05, BASE + 0.05, cider=[15.0] * 10), GREEN, best_step=9).better
+    assert judge_stage2(before, evaluation(BASE + 0.05, BASE + 0.05, cider=[15.0] * 10), GREEN, changed=True).better
 
 
 def test_stage_1_is_judged_by_the_held_out_captions():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,7 @@ class Rows:
         A training that was interrupted goes on, a finished one is read.
         """
         encoder = self._material.encoder
+        preset = preset if "2" in stages else replace(preset, stage2=None)
         settings = {
             "data": data.sha256(), "preset": _told(asdict(preset)), "stages": stages, "seed": seed,
             "start": checkpoint_sha256(start), "encoder": encoder.fingerprint,
@@ -135,7 +136,7 @@ class Rows:
 
 
 def _told(settings: Any) -> Any:
-    """``settings`` without empty tables: what was trained before such a table existed was trained the same way."""
+    """``settings`` without those that are newer than some cells and change nothing as they are."""
     if not isinstance(settings, dict):
         return settings
-    return {name: _told(value) for name, value in settings.items() if value != {}}
+    return {name: _told(value) for name, value in settings.items() if value != {} and (name, value) != ("sentences", 0)}

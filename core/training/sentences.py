@@ -1,0 +1,74 @@
+"""What the captioner itself says of the library's photos, as sentences that its view of a photo is moved towards.
+
+A captioner that was warmed up on sentences knows where sentences lie; photos lie elsewhere. The captions nearest to a
+photo, whichever photos they were drawn of, say where a sentence about this one would lie (DeCap, arXiv 2303.03032,
+takes a corpus; here the library's photos without captions make their own).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from core.captioner.captioner import Captioner
+from core.disk import replacing
+from core.encoders.encoder import Encoder
+from core.training.candidates import passes
+from core.training.compute import autocast, numpy_rng, torch_rng
+from core.training.data import TrainingData
+from core.training.rollout import Sampler
+from core.training.steps import Environment
+from core.training.texts import text_vectors
+
+_SAMPLES = 4
+_TEMPERATURE = 0.8
+_PHOTOS_AT_ONCE = 64
+
+
+def give_sentences(data: TrainingData, encoder: Encoder, env: Environment, most: int) -> None:
+    """Give the captioner's mapper at most ``most`` sentences; a training that goes on has those it had.
+
+    Raises:
+        Cancelled: at any time; nothing has changed.
+    """
+    file, device = env.run.sentences, env.captioner.device
+    if not (env.resume and file.is_file()):
+        vectors = library_sentences(data, encoder, env, most)
+        with replacing(file) as stream:
+            np.save(stream, vectors)
+    vectors = torch.from_numpy(np.load(file, allow_pickle=False).astype(np.float32)).to(device)
+    env.captioner.mapper.sentences = vectors if len(vectors) else None
+
+
+def library_sentences(data: TrainingData, encoder: Encoder, env: Environment, most: int) -> np.ndarray:
+    """Vectors float16 ``[m, dim]``, m at most ``most``: of the seeds, the texts, and of sound captions that the
+    captioner draws of photos without captions."""
+    rng = numpy_rng(env.seed, "sentences", 0)
+    people = [*data.seeds.pairs()[1], *data.texts]
+    sentences = [people[i] for i in rng.permutation(len(people))[: most // 2]]
+    sentences += _drawn(data.practice_images, env, most - len(sentences))
+    env.ctx.progress(0, None, "Reading what was drawn")
+    with autocast(env.bf16, env.captioner.device):
+        vectors = text_vectors(encoder, list(dict.fromkeys(sentences)), prompt=False)
+    return vectors.reshape(-1, data.practice_images.shape[1]).astype(np.float16)
+
+
+def _drawn(images: np.ndarray, env: Environment, most: int) -> list[str]:
+    """At most ``most`` captions, of photos in an order drawn by lot, that end and say nothing twice."""
+    captioner, found = env.captioner, list[str]()
+    order = numpy_rng(env.seed, "sentences", 1).permutation(len(images))[: -(-most // _SAMPLES)]
+    sampler = Sampler(captioner, env.bf16)
+    sampler.refresh()
+    for start in range(0, len(order), _PHOTOS_AT_ONCE):
+        env.ctx.progress(start, len(order), "Drawing captions of the photos")
+        photos = torch.from_numpy(images[order[start : start + _PHOTOS_AT_ONCE]])
+        draws = torch_rng(env.seed, "sentences", start)
+        drawn = sampler.sample(photos, _SAMPLES, _TEMPERATURE, _limit(captioner), draws, env.ctx)
+        captions = [captioner.decode(tokens) for tokens in drawn.token_lists()]
+        sound = passes(captions, drawn.finished.cpu().numpy())
+        found += [caption for caption, good in zip(captions, sound, strict=True) if good]
+    return found[:most]
+
+
+def _limit(captioner: Captioner) -> int:
+    return min(captioner.info.caption_tokens, captioner.max_tokens)
