@@ -173,7 +173,7 @@ class TrainView(QWidget):
             self._draw_stopped(overview.trainings.so_far if stopped else ())
             self.headline.setText(train_words.headline(overview, stopped=stopped))
             self.estimate.setText(train_words.before(overview, self._request(overview), stopped=stopped))
-            if seeds >= NEEDED and self._job is None and overview.trainings.paces.gflops is None:
+            if ready:
                 self._measure()
         self._give_focus()
 
@@ -206,13 +206,17 @@ class TrainView(QWidget):
         service, overview = self._session.service, self._session.overview
         if service is None or self._job is not None:
             return
+
+        def start(_written: object = None) -> None:
+            self._start(resume=resume, ending=ending)
+
         if resume and overview is not None and overview.trainings.ends != ending:
             # It was asked to end before, or is asked now: the training reads that when it goes on.
-            self._session.write(lambda service: service.end_training(ending), lambda _: self._start(resume=True))
+            self._session.write(lambda service: service.end_training(ending), start)
         else:
-            self._start(resume=resume)
+            start()
 
-    def _start(self, *, resume: bool) -> None:
+    def _start(self, *, resume: bool, ending: bool) -> None:
         overview = self._session.overview
         if self._session.service is None or self._job is not None:
             return
@@ -221,6 +225,8 @@ class TrainView(QWidget):
         job = self._session.start(self._session.heavy, train, request, title=self.tr("Training"), kind="train")
         if job is not None:
             self.watch(job, request)
+        if job is not None and ending:
+            self.running.show_ending()
 
     # -- while it runs ----------------------------------------------------------------------------------------------
 

@@ -114,12 +114,17 @@ class JobBar(QFrame):
         self.detail.set_text(" · ".join(part for part in (progress.message, numbers) if part))
         # Of a training, one step is the smaller part: what is left of it would be taken for the whole.
         left = self._whole.get(job) if job.kind in PAUSED_BY_STOPPING else self._eta.left(progress)
+        self._show_time(left)
+
+    def _show_time(self, left: float | None) -> None:
         self.time.setText("" if left is None else self.tr("{time} left").format(time=words.duration(left)))
 
     def _time_left(self, job: RunningJob, results: Sequence[object]) -> None:
         told = [one.seconds for one in results if isinstance(one, TimeLeft)]
         if told:
             self._whole[job] = told[-1]
+            if job is self.job and not job.cancelling:
+                self._show_time(told[-1])
 
     def _cancel(self) -> None:
         job = self.job

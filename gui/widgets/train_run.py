@@ -58,10 +58,12 @@ class RunningCard(QFrame):
         self.setLayout(layout)
         self._goes_on = ""
         self._said = ""
+        self._ends = False
 
     def begin(self, expected: str, done: StageStarted | None = None) -> None:
         """Nothing has come yet. ``expected``: how long it will take; ``done``: where a stopped training goes on."""
         self._said = ""
+        self._ends = False
         self._goes_on = "" if done is None else self._from(done)
         self.steps.set_current(PREPARE if done is None else _place(done.stage))
         self._say(self.tr("Loading the models…"))
@@ -80,7 +82,10 @@ class RunningCard(QFrame):
 
     def show_ending(self) -> None:
         self.end_button.setEnabled(False)
-        self.doing.set_text(self.tr("Ending after this step; what was learned is compared with the model in use…"))
+        self._ends = True
+        self.doing.set_text(self.tr("Ending: what was learned is judged, and kept if it is better…"))
+        self.left.setText("")  # what is told is of a training that goes on to its last step
+        self.slow.hide()
         self.bar.setRange(0, 0)
 
     def show_progress(self, progress: Progress) -> None:
@@ -102,7 +107,7 @@ class RunningCard(QFrame):
     def show_stage(self, started: StageStarted) -> None:
         self._goes_on = ""
         self.steps.set_current(_place(started.stage))
-        self.end_button.setEnabled(True)
+        self.end_button.setEnabled(not self._ends)
         if self._in_stage(self._said):
             return  # it is further already
         self.bar.setRange(0, 0)
@@ -111,6 +116,8 @@ class RunningCard(QFrame):
 
     def show_left(self, left: TimeLeft) -> None:
         """For the whole training, all that comes after this step included."""
+        if self._ends:
+            return
         self.left.setText(self.tr("About {time} left in all").format(time=words.duration(left.seconds)))
         self.slow.setVisible(left.slow)
 

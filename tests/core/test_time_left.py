@@ -145,13 +145,14 @@ def test_a_damaged_file_is_as_good_as_none(seedcap_home, content):
     assert read_paces() == Paces({})
 
 
-def test_the_speed_is_measured_once(seedcap_home, monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        machine, "_numpy_rate", lambda seconds: asked.append(seconds) or machine.GemmRate(9.0, "numpy", "here")
-    )
-    assert machine.quick_rate() == machine.quick_rate() == machine.kept_rate()
-    assert len(asked) == 1 and read_paces().gflops == 9.0
+def test_the_best_moment_counts_and_what_the_trainer_itself_reached_stays(seedcap_home, monkeypatch):
+    rates = iter((3.0, 9.0, 5.0, 2.0, 4.0))
+    monkeypatch.setattr(machine, "_numpy_rate", lambda _seconds: machine.GemmRate(next(rates), "numpy 2", "here"))
+    assert machine.quick_rate(tries=3).gflops == 9.0 == read_paces().gflops
+    assert machine.quick_rate(tries=1).gflops == 2.0, "another program may have slowed it the first time"
+    trainer = machine.GemmRate(70.0, "torch 2", "card")
+    machine.keep_rate(trainer)
+    assert machine.quick_rate() == machine.kept_rate() == trainer
 
 
 def test_looking_is_said_as_it_is_listened_for(monkeypatch, tmp_path):
