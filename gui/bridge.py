@@ -42,6 +42,7 @@ from gui.worker import (
 _log = logging.getLogger(__name__)
 
 POLL_S = 0.05
+PAUSED_BY_STOPPING = ("train",)  # kinds of jobs that go on exactly where they were stopped
 CANCEL_GRACE_S = 15.0  # a job that has not stopped by then is ended
 KEEP_WARM_MS = 120_000  # how long a worker that is kept between jobs waits for the next one
 LOG_TAIL = 6_000
@@ -305,7 +306,9 @@ class JobRunner(QObject):
         """Start ``job(ctx, request)``; raises :class:`UserError` while another one runs."""
         if self._current is not None:
             raise UserError(
-                f"“{self._current.title}” is still running.", "Wait until it is done, or stop it below, and try again."
+                f"“{self._current.title}” is still running.",
+                "Wait until it is done, or press "
+                f"{'Pause' if self._current.kind in PAUSED_BY_STOPPING else 'Cancel'}, and try again.",
             )
         self._cooling.stop()
         supervisor = _Supervisor(job, request, self._slot)

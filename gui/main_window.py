@@ -158,6 +158,7 @@ class MainWindow(QMainWindow):
         session.overview_changed.connect(self._apply_overview)
         session.opened.connect(self._library_opened)
         session.failed.connect(self.messages.show_failure)
+        session.settled.connect(self.messages.withdraw)
         session.said.connect(self.toast.say)
         session.job_started.connect(self._job_started)
         session.job_started.connect(self._notifier.watch)

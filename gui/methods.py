@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from gui.words import tr
 
 OWN = "starter"
+ENCODER = tr("The encoder looks at photos and sentences, and says how well they fit together.")
+LANGUAGE_MODEL = tr("The language model puts captions into words.")
+SENTENCES = tr(
+    "Sentences in the wording you want, one a line, with no photo to them: useful where you have many of them and few"
+    " captions. Leave it empty otherwise. Takes no longer."
+)
 
 
 @dataclass(frozen=True)
@@ -19,12 +25,12 @@ class Told:
 
 def method(preset: str) -> Told:
     """Of a preset of ``core.training.presets``, by name."""
-    as_long = tr("Both stages: about as long as the recommended method.")
+    as_long = tr("Two stages, about as long as the recommended method.")
     one = tr("One stage, but a longer one.")
     return {
         "recommended": Told(
             tr("Learns your wording, then practises on photos without captions, and checks that each step has helped."),
-            tr("Both stages: the time that is said above."),
+            tr("Two stages; how long they take here stands at the top of this page."),
         ),
         "two-stage": Told(
             tr("Practice rewards a caption for fitting its photo and for nothing else; the English tends to suffer."),
@@ -45,11 +51,11 @@ def method(preset: str) -> Told:
         ),
         "clip-reward-grammar": Told(
             tr("Practice rewards good grammar besides a good fit, learned from captions that were spoiled on purpose."),
-            tr("Both stages, and some minutes for the grammar before the second."),
+            tr("Two stages, and some minutes for the grammar before the second."),
         ),
         "cider-clip": Told(
             tr("Practice rewards captions for being like yours of the same photo, so it stays with your photos."),
-            tr("Both stages: about as long as the recommended method; it takes many captions."),
+            tr("Two stages, about as long as the recommended method; it takes many captions."),
         ),
     }[preset]
 

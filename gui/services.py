@@ -126,7 +126,7 @@ class Overview:
     run_id: str | None  # the run whose model captions come from; None: the starter's
     run_date: datetime | None  # when that run began
     stopped: TrainRequest | None  # how to go on with the last training, where it was cut off
-    last_training_s: float | None  # how long the newest finished training took
+    trainings: trainings.Here  # what is known of trainings here, and how long they take
     captioning_left: int  # photos that the last captioning, cut off, has not done
     outdated: int  # photos to review whose suggestions are all from another model than the one in use
     report: Path | None = None  # the page about the newest training that has one
@@ -233,7 +233,7 @@ class LibraryService:
             None if run is None else run.id,
             None if run is None else run.created_at,
             trainings.stopped(self.path, runs),
-            trainings.last_duration(runs),
+            trainings.here(runs),
             unfinished.todo if unfinished is not None else 0,
             len(outdated(self._library)),
             trainings.newest_report(runs),
@@ -329,6 +329,12 @@ class LibraryService:
         from core.library import queries
 
         return queries.runs(self._library)
+
+    def end_training(self, wanted: bool) -> None:
+        """Have the newest training, running or stopped, come to its end without learning more; or not any more."""
+        from core.library import queries
+
+        trainings.end_here(queries.runs(self._library), wanted)
 
     def history(self) -> tuple[history.RunLine, ...]:
         """The trainings so far, side by side."""

@@ -34,6 +34,7 @@ class Session(QObject):
     data_changed = Signal()  # captions or photos have changed: read again what is shown
     typed = Signal()  # a caption being typed was kept; only counts have changed
     failed = Signal(object)  # Failure
+    settled = Signal(object)  # Failure that is none any more: what was in the way has ended
     said = Signal(str)  # small good news
     job_started = Signal(object)  # RunningJob
 
@@ -88,11 +89,10 @@ class Session(QObject):
             return
         for runner in (self.heavy, self.light):
             if runner.current is not None:
-                self.failed.emit(
-                    Failure(
-                        self.tr("“{work}” is still running in this library.").format(work=runner.current.title),
-                        self.tr("Wait until it is done, or stop it below, and then open the other one."),
-                    )
+                self._tell_in_the_way(
+                    runner.current,
+                    self.tr("“{work}” is still running in this library.").format(work=runner.current.title),
+                    self.tr("Wait until it is done, or stop it, and then open the other one."),
                 )
                 return
 
@@ -265,12 +265,18 @@ class Session(QObject):
         try:
             running = runner.start(job, request, title=title, kind=kind)
         except UserError as error:
-            self.failed.emit(Failure(error.message, error.next_step))
+            if runner.current is not None:
+                self._tell_in_the_way(runner.current, error.message, error.next_step)
             return None
         running.failed.connect(_note)
         running.failed.connect(self.failed)
         running.ended.connect(self.refresh)
         return running
+
+    def _tell_in_the_way(self, job: RunningJob, message: str, next_step: str) -> None:
+        failure = Failure(message, next_step)
+        self.failed.emit(failure)
+        job.ended.connect(lambda: self.settled.emit(failure))
 
     @property
     def busy(self) -> bool:

@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.report.document import PAGE
-from core.training.messages import TrainRequest
+from core.training.messages import StageStarted, TrainRequest
+from core.training.presets import PRESETS
 
 if TYPE_CHECKING:
     from core.library.records import RunRow
     from core.onnx.precision_loss import PrecisionLoss
+    from core.training.so_far import Message
+    from core.training.time_left import Paces
+
+
+STOPPED = ("cancelled", "failed", "interrupted")
+
+
+@dataclass(frozen=True)
+class Here:
+    """``looked_at``: a training has looked at this library's photos. Of the newest training, where it was stopped:
+    ``so_far``, what it had shown, and ``ends``: it was asked to learn no more."""
+
+    paces: Paces
+    looked_at: bool = False
+    so_far: tuple[Message, ...] = ()
+    ends: bool = False
+
+    @property
+    def stage(self) -> StageStarted | None:
+        """The stage in which it was stopped."""
+        return next((one for one in reversed(self.so_far) if isinstance(one, StageStarted)), None)
 
 
 def stopped(library: Path, runs: Sequence[RunRow]) -> TrainRequest | None:
@@ -20,7 +42,7 @@ def stopped(library: Path, runs: Sequence[RunRow]) -> TrainRequest | None:
 
     An older one has been overtaken.
     """
-    if not runs or runs[0].status not in ("cancelled", "failed", "interrupted"):
+    if not runs or runs[0].status not in STOPPED:
         return None
     known = {field.name for field in fields(TrainRequest)}
     begun = {name: value for name, value in runs[0].config.get("request", {}).items() if name in known}
@@ -45,6 +67,36 @@ def newest_report(runs: Sequence[RunRow]) -> Path | None:
     return next((page for page in pages if page.is_file()), None)
 
 
-def last_duration(runs: Sequence[RunRow]) -> float | None:
-    times = [run.finished_at - run.created_at for run in runs if run.status == "done" and run.finished_at is not None]
-    return times[0].total_seconds() if times else None
+def here(runs: Sequence[RunRow]) -> Here:
+    """What is known of trainings in this library and on this computer."""
+    from core.training.runfolder import RunFolder
+    from core.training.so_far import so_far
+    from core.training.time_left import read_paces
+
+    paces = read_paces()
+    if not runs or runs[0].status not in STOPPED:
+        return Here(paces, looked_at=bool(runs))
+    preset = runs[0].config.get("preset", {})
+    steps = {n: (preset.get(f"stage{n}") or {}).get("steps", 0) for n in (1, 2)}
+    return Here(paces, True, so_far(runs[0].folder, steps), RunFolder(runs[0].folder).asked_to_end)
+
+
+def end_here(runs: Sequence[RunRow], wanted: bool) -> None:
+    """Have the newest training come to its end without learning more, now or when it goes on; or not any more."""
+    from core.training.runfolder import RunFolder
+
+    if runs:
+        RunFolder(runs[0].folder).ask_to_end(wanted)
+
+
+def expected(here: Here, request: TrainRequest, photos: int) -> tuple[float, float] | None:
+    """Seconds at least and at most of a training here, or of the rest of the stopped one; None: nothing is known."""
+    from core.training.time_left import expected as span
+    from core.training.time_left import plan_of
+
+    preset = PRESETS.get(request.preset)
+    if preset is None:
+        return None
+    done = {one.stage: one.done for one in here.so_far if isinstance(one, StageStarted)} if request.resume else {}
+    plan = plan_of(preset, 0 if here.looked_at else photos, request.stages, done)
+    return span(here.paces, request, plan)

@@ -72,7 +72,7 @@ def evidence(report: TrainReport) -> tuple[list[tuple[str, str]], list[tuple[str
     measures = (
         ("r1", tr("Captions that find their own photo first"), "{:.0f}%"),
         ("clip_s", tr("Fit to the photo"), "{:.2f}"),
-        ("cider", tr("Agreement with your captions"), "{:.1f}"),
+        ("cider", tr("Like your captions (agreement, CIDEr)"), "{:.1f}"),
         ("unique_ratio", tr("Different captions"), "{:.0%}"),
         ("length", tr("Words in a caption"), "{:.1f}"),
     )

@@ -62,6 +62,21 @@ def duration(seconds: float) -> str:
     return tr("{h} h {m} min").format(h=hours, m=rest) if rest else tr("{h} h").format(h=hours)
 
 
+def span(low: float, high: float) -> str:
+    """Seconds from ``low`` to ``high`` as times in one unit: "4 to 9 minutes"."""
+    if high < 90:
+        first, last = max(5, round(low / 5) * 5), max(10, round(high / 5) * 5)
+        return tr("{a} to {b} seconds").format(a=first, b=last)
+    if high < 7200:
+        first, last = max(1, round(low / 60)), max(2, round(high / 60))
+        return (
+            tr("about {n} minutes").format(n=last)
+            if first >= last
+            else tr("{a} to {b} minutes").format(a=first, b=last)
+        )
+    return tr("{a} to {b} hours").format(a=f"{low / 3600:.1f}", b=f"{high / 3600:.1f}")
+
+
 def place(path: Path) -> str:
     """A file or folder by its whole name, the person's own folder as ``~``."""
     home = Path.home()

@@ -65,6 +65,8 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
             data["problems"].append(f"torch is installed but does not load, so this machine cannot train: {trouble}")
         ctx.progress(0, None, "Measuring matrix products for two seconds")
         rate = machine.measure_gemm()
+        if libraries["platformdirs"]:
+            machine.keep_rate(rate)  # the app tells from it how long a training takes
         train, caption = machine.seconds_for_500_photos(rate)
         data["gemm"] = {"gflops": rate.gflops, "library": rate.library, "device": rate.device}
         data["minutes_500_photos"] = {"train": train / 60, "caption": caption / 60}
@@ -191,7 +193,9 @@ def _gigabytes(number: int | None) -> str:
 
 def _about(minutes: float) -> str:
     """A span instead of false precision: the estimate may be off by a third."""
-    low, high = minutes * 0.7, minutes * 1.4
+    from core.machine import SPAN
+
+    low, high = minutes * SPAN[0], minutes * SPAN[1]
     if high < 1.5:
         return f"{max(5, round(low * 60 / 5) * 5):.0f} to {max(10, round(high * 60 / 5) * 5):.0f} seconds"
     if high < 120:

@@ -41,6 +41,9 @@ from core.training.data import (
     make_training_data,
 )
 from core.training.messages import (
+    COMPARING,
+    LOADING,
+    REPORTING,
     GateRow,
     MetricRow,
     Samples,
@@ -52,6 +55,8 @@ from core.training.messages import (
 from core.training.presets import Preset, find_preset, read_preset, with_overrides
 from core.training.runfolder import STARTER, RunFolder, kept_checkpoint, warm_checkpoint
 from core.training.snapshot import read_snapshot, take_snapshot, write_snapshot
+from core.training.so_far import steps_done
+from core.training.time_left import Plan, Timed, plan_of
 
 if TYPE_CHECKING:
     from core.captioner.captioner import Captioner
@@ -68,7 +73,7 @@ STOPPED = (CANCELLED, FAILED, INTERRUPTED)
 def train_job(ctx: JobContext, request: TrainRequest) -> TrainReport:
     """Train on the library's seeds and make the new model the library's, if it is better.
 
-    While it runs it sends ``StageStarted``, ``MetricRow``, ``Samples`` and ``GateRow``.
+    While it runs it sends ``StageStarted``, ``MetricRow``, ``Samples``, ``GateRow`` and ``TimeLeft``.
 
     Raises:
         UserError: too few seeds, an unknown name, or nothing to go on with.
@@ -85,32 +90,54 @@ def train_job(ctx: JobContext, request: TrainRequest) -> TrainReport:
         texts = read_sentences(request.text_file) if request.text_file and stopped is None else ()
         ensure(ctx, request.encoder)
         ensure(ctx, request.lm)
-        ctx.progress(0, None, "Loading the models")
-        from core.encoders.embed import embed_library
-        from core.encoders.open_clip_encoder import load_encoder
-        from core.training.compute import best_device
-
-        encoder = load_encoder(request.encoder, best_device())
-        if stopped is None:
-            embed_library(library, encoder, ctx)
-            data, hashes = _library_set(library, encoder, texts, seed=request.seed)
-            run = _new_run(library, request, preset, encoder, data)
-        else:
-            data, hashes = data_of_run(library, stopped, encoder, ctx), None
-            run = update_run(library, stopped.id, status=RUNNING, message="")
+        timed = Timed(ctx, request, _plan(library, request, preset, stopped))
         try:
-            if hashes is not None:
-                write_snapshot(run.folder, take_snapshot(data, hashes))
-            report, stages = _train(ctx, library, run, request, data, encoder)
-        except Cancelled:
-            update_run(library, run.id, status=CANCELLED, message="Stopped; what was learned is kept.")
-            raise
-        except BaseException as error:
-            update_run(library, run.id, status=FAILED, message=str(error) or type(error).__name__)
-            raise
-        page = _page(ctx, library, run.folder, stages, data, encoder)  # the run has ended: nothing here fails it
-        missing = () if page else ("There is no page about this training; 'seedcap report' makes one.",)
-        return replace(report, page=page, notes=(*report.notes, *missing))
+            return _learn(timed, library, request, preset, texts, stopped)
+        finally:
+            timed.keep()
+
+
+def _plan(library: Library, request: TrainRequest, preset: Preset, stopped: RunRow | None) -> Plan:
+    """What is to do; the photos have been looked at where there was a training before."""
+    if stopped is not None:
+        return plan_of(preset, 0, request.stages, steps_done(stopped.folder))
+    return plan_of(preset, 0 if runs(library) else len(unlabelled(library)), request.stages)
+
+
+def _learn(
+    ctx: JobContext,
+    library: Library,
+    request: TrainRequest,
+    preset: Preset,
+    texts: Sequence[str],
+    stopped: RunRow | None,
+) -> TrainReport:
+    ctx.progress(0, None, LOADING)
+    from core.encoders.embed import embed_library
+    from core.encoders.open_clip_encoder import load_encoder
+    from core.training.compute import best_device
+
+    encoder = load_encoder(request.encoder, best_device())
+    if stopped is None:
+        embed_library(library, encoder, ctx)
+        data, hashes = _library_set(library, encoder, texts, seed=request.seed)
+        run = _new_run(library, request, preset, encoder, data)
+    else:
+        data, hashes = data_of_run(library, stopped, encoder, ctx), None
+        run = update_run(library, stopped.id, status=RUNNING, message="")
+    try:
+        if hashes is not None:
+            write_snapshot(run.folder, take_snapshot(data, hashes))
+        report, stages = _train(ctx, library, run, request, data, encoder)
+    except Cancelled:
+        update_run(library, run.id, status=CANCELLED, message="Stopped; what was learned is kept.")
+        raise
+    except BaseException as error:
+        update_run(library, run.id, status=FAILED, message=str(error) or type(error).__name__)
+        raise
+    page = _page(ctx, library, run.folder, stages, data, encoder)  # the run has ended: nothing here fails it
+    missing = () if page else ("There is no page about this training; 'seedcap report' makes one.",)
+    return replace(report, page=page, notes=(*report.notes, *missing))
 
 
 def read_sentences(file: Path) -> tuple[str, ...]:
@@ -314,7 +341,7 @@ def _page(
 
     if report.judge is None:
         return None
-    ctx.progress(0, None, "Writing the report")
+    ctx.progress(0, None, REPORTING)
     try:
         models = Models(data, encoder, report.judge, report.evaluations, warm_checkpoint(run))
         save_page_data(run, measure(models, ctx))
@@ -363,7 +390,7 @@ def _take_over(
 
     current = current_run(library)
     if current is not None and current.id != run.id and current.encoder_fingerprint == encoder.fingerprint:
-        ctx.progress(0, None, "Comparing with the model in use")
+        ctx.progress(0, None, COMPARING)
         try:
             old = load_captioner(kept_checkpoint(current.folder), encoder.fingerprint, captioner.device)
         except UserError:

@@ -97,7 +97,7 @@ def train_stages(
     training = _Training(data, captioner, encoder, config, RunFolder(run_dir), ctx)
     if 1 in stages:
         training.stage1(last=2 not in stages)
-    if 2 in stages:
+    if 2 in stages and not (training.ended and 1 in stages):
         training.stage2()
     return training.report()
 
@@ -134,6 +134,7 @@ class _Training:
             resume=config.resume,
             with_lm=config.with_lm or not frozen,
         )
+        ctx.progress(0, None, "Judging the model it begins with")
         self._best = _Judged("before", self._env.judge(captioner))
         self._judged = [self._best]
         self._learned_wording = True
@@ -206,6 +207,11 @@ class _Training:
         self._env.run.write_report({**_plain(report), **about, "token_limits": self._limits.to_dict()})
         evaluations = {one.name: one.evaluation for one in self._judged}
         return replace(report, judge=self._env.judge, evaluations=evaluations)
+
+    @property
+    def ended(self) -> bool:
+        """A person has ended it, and stage 2 had not begun."""
+        return self._env.run.asked_to_end and not self._env.run.state(2).exists()
 
     @property
     def _held(self) -> int:

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+LOADING, LOOKING = "Loading the models", "Looking at the photos"
+FINISHING = COMPARING, REPORTING = "Comparing with the model in use", "Writing the report"
+"""What a job says it does before the stages, and after them."""
+
 GateState = Literal["green", "amber", "red"]
 Kept = Literal["before", "stage1", "stage2"]
 """Which model a training ended with; ``before``: the one it began with, as nothing was better."""
@@ -35,10 +39,11 @@ class TrainRequest:
 
 @dataclass(frozen=True)
 class StageStarted:
-    """A stage (1 or 2) begins, and will take at most so many steps."""
+    """A stage (1 or 2) begins, or goes on after ``done`` steps, and will take at most so many in all."""
 
     stage: int
     total_steps: int
+    done: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,14 @@ class GateRow:
     name: str
     state: GateState
     sentence: str
+
+
+@dataclass(frozen=True)
+class TimeLeft:
+    """Seconds until the whole training has ended; ``slow``: steps take much longer than was planned."""
+
+    seconds: float
+    slow: bool = False
 
 
 @dataclass(frozen=True)

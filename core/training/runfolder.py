@@ -15,7 +15,7 @@ from core.errors import UserError
 
 STARTER, BEFORE = "starter", "before"
 CONFIG, METRICS, SAMPLES, REPORT = "config.toml", "metrics.jsonl", "samples.jsonl", "report.json"
-OUTCOME, FOLDS = "outcome.json", "folds.json"
+OUTCOME, FOLDS, END = "outcome.json", "folds.json", "end-here"
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,16 @@ class RunFolder:
         self.state(number).unlink(missing_ok=True)
         if number == 2:
             shutil.rmtree(self.candidates, ignore_errors=True)
+
+    @property
+    def asked_to_end(self) -> bool:
+        """Whether no step more is wanted: what was learned is judged, and kept if it is better."""
+        return (self.path / END).exists()
+
+    def ask_to_end(self, wanted: bool = True) -> None:
+        """Have the training, whether it runs or is gone on with, learn no more and come to its end; or not."""
+        file = self.path / END
+        file.touch() if wanted else file.unlink(missing_ok=True)
 
     def outcome(self, number: int) -> StageOutcome | None:
         """How a stage ended; ``None`` while it has not."""

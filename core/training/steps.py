@@ -84,8 +84,8 @@ def run_stage(stage: Stage, env: Environment) -> StageOutcome:
     model so far lies in the stage's folder.
     """
     wanted = stage.steps
-    env.ctx.partial(StageStarted(stage.number, wanted))
     best, progress = _begin(stage, env)
+    env.ctx.partial(StageStarted(stage.number, wanted, progress.step))
     started = time.monotonic() - progress.seconds
     try:
         _loop(stage, env, best, progress, lambda: time.monotonic() - started)
@@ -119,6 +119,8 @@ def _loop(stage: Stage, env: Environment, best: Weights, progress: Progress, ela
     saved = time.monotonic()
     judging, training = 0.0, list[float]()
     while True:
+        if env.run.asked_to_end and not progress.stopped:
+            progress.stopped = "it was ended by hand"
         began = time.monotonic()
         due = progress.step % stage.evaluate_every == 0 or progress.step == stage.steps or bool(progress.stopped)
         if due and progress.judged != progress.step:

@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QGridLayout, QLabel, QProgressBar, QScrollArea, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QPushButton, QScrollArea, QWidget
 
-from core.training.messages import GateRow, MetricRow, Samples, StageStarted, TrainReport
-from gui import theme, verdict, words
+from core import machine
+from core.training.messages import StageStarted, TimeLeft, TrainReport, TrainRequest
+from gui import theme, train_words, verdict
 from gui.actions import Actions
 from gui.bridge import RunningJob
 from gui.history import RunLine, took
+from gui.icons import icon
 from gui.services import Overview
 from gui.session import Session
 from gui.tasks import train
@@ -29,18 +31,15 @@ from gui.widgets.basics import (
     column,
     label,
     measure_by_width,
+    relabel,
     row,
     set_role,
 )
-from gui.widgets.curves import Curve
 from gui.widgets.history import History
-from gui.widgets.job_bar import Eta
 from gui.widgets.train_options import TrainOptions
-from gui.widgets.training import Checks, Steps, explanation
-from gui.widgets.training import Samples as SampleGrid
+from gui.widgets.train_run import DONE, Learning, RunningCard, end_button
+from gui.widgets.training import explanation
 from gui.worker import Failure, Progress
-
-PREPARE, STAGE_1, STAGE_2, CHECK, DONE = range(5)
 
 
 class TrainView(QWidget):
@@ -53,7 +52,6 @@ class TrainView(QWidget):
         self._session = session
         self._actions = actions
         self._job: RunningJob | None = None
-        self._eta = Eta()
         self._report: TrainReport | None = None
         self._old_run: str | None = None
         self._history_of: tuple[object, ...] = ()  # what the history has been read of
@@ -61,6 +59,9 @@ class TrainView(QWidget):
         self._build()
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._state = "idle"
+        self._drawn: tuple[object, ...] = ()  # of a stopped training, what is on the page
+        self._measured = False  # asked how fast this computer is
+        self._refocus = False  # the button that was pressed has gone: the one that takes its place gets the focus
         self._connect()
         self._apply_overview(session.overview)
         self._show_state("idle")
@@ -69,31 +70,17 @@ class TrainView(QWidget):
 
     def _build(self) -> None:
         self.idle = self._idle_card()
-        self.running = self._running_card()
+        self.running = RunningCard()
+        self.steps, self.stop, self.end = self.running.steps, self.running.pause_button, self.running.end_button
         self.verdict = self._verdict_card()
-        unexpected = self.tr("How unexpected your words still are; lower is better")
-        reward = self.tr("How well its captions fit their photos; higher is better")
-        self.loss = Curve(self.tr("Stage 1: learning your wording"), unexpected)
-        self.reward = Curve(self.tr("Stage 2: telling photos apart"), reward, restless=True)
-        self.samples = SampleGrid(self._session.thumbnails)
-        self.checks = Checks()
-        curves = row(self.loss, self.reward, spacing=theme.L)
-        left = column(
-            card(curves), card(column(label(self.tr("The same six photos, as it learns"), "strong"), self.samples))
-        )
-        left.setSpacing(theme.M)
-        left.addStretch(1)
-        checks = card(column(label(self.tr("Checks"), "strong"), self.checks, spacing=theme.S))
-        checks.setFixedWidth(268)
-        body = row(left, checks, spacing=theme.M)
-        body.setStretch(0, 1)
-        self.progress_area = QWidget()
-        self.progress_area.setLayout(body)
+        self.learning = Learning(self._session.thumbnails)
+        self.loss, self.reward = self.learning.loss, self.learning.reward
+        self.samples, self.checks = self.learning.samples, self.learning.checks
         inner = QWidget()
         self.explanation = explanation()
         self.history = History()
         self.history.hide()
-        parts = (self.idle, self.running, self.verdict, self.history, self.explanation, self.progress_area)
+        parts = (self.idle, self.running, self.verdict, self.history, self.explanation, self.learning)
         content = column(*parts, spacing=theme.M)
         content.setStretch(5, 1)
         content.addStretch(0)  # takes the rest while the progress is hidden
@@ -117,29 +104,15 @@ class TrainView(QWidget):
         self.start = action_button(self._actions["train"], role="big", icon_name="train")
         self.go_on = button(self.tr("Go on"), lambda: self.begin(resume=True), icon_name="play")
         self.go_on.setToolTip(self.tr("Go on with the training that was stopped, exactly where it stopped"))
+        self.end_stopped = end_button(lambda: self.end_here())
         self.to_seed = button(self.tr("Write captions"), self.go_seed.emit, role="primary", icon_name="seed")
         self.options = TrainOptions()
         text = column(self.headline, self.estimate, spacing=theme.XS)
         self.last_report = button(self.tr("Last report"), self._open_last_report, role="link")
-        top = row(text, self.last_report, self.to_seed, self.go_on, self.start, spacing=theme.L)
+        buttons = row(self.last_report, self.to_seed, self.start, self.end_stopped, self.go_on, spacing=theme.M)
+        top = row(text, buttons, spacing=theme.L)
         top.setStretch(0, 1)
         return card(column(top, self.options, spacing=theme.S))
-
-    def _running_card(self) -> QWidget:
-        self.steps = Steps((self.tr("Look at the photos"), self.tr("Stage 1"), self.tr("Stage 2"), self.tr("Check")))
-        self.doing = ElidedLabel("", "muted")
-        self.left = label("", "muted")
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setAccessibleName(self.tr("Training progress"))
-        self.stop = button(self.tr("Pause"), self.cancel, icon_name="pause")
-        self.stop.setToolTip(self.tr("What is learned so far is kept; go on with it whenever you like"))
-        state = row(self.doing, self.left, spacing=theme.M)
-        state.setStretch(0, 1)
-        text = column(self.steps, self.bar, state, spacing=theme.S)
-        layout = row(text, self.stop, spacing=theme.L)
-        layout.setStretch(0, 1)
-        return card(layout)
 
     def _verdict_card(self) -> QWidget:
         self.kept = label("", "heading", wrap=True)
@@ -152,13 +125,13 @@ class TrainView(QWidget):
         again = button(self.tr("Train again"), lambda: self._show_state("idle"))
         seeds = button(self.tr("Write more captions"), self.go_seed.emit, icon_name="seed")
         self.to_report = button(self.tr("Open the report"), self._open_report, icon_name="info")
-        deliver = button(self.tr("Caption the library"), self.go_deliver.emit, role="primary", icon_name="deliver")
+        self.deliver = button(self.tr("Caption the library"), self.go_deliver.emit, role="primary", icon_name="deliver")
         self.details = Disclosure(self.tr("Details"), self.because)
         table = row(self.evidence, None)
         top = row(column(self.kept, self.outcome, spacing=theme.S), self.choose_old, spacing=theme.L)
         top.setStretch(0, 1)
         top.setAlignment(self.choose_old, Qt.AlignmentFlag.AlignTop)
-        foot = row(again, seeds, self.to_report, None, deliver)
+        foot = row(again, seeds, self.to_report, None, self.deliver)
         parts = (top, theme.XS, table, self.details, theme.S, foot)
         return card(column(*parts, spacing=theme.S))
 
@@ -170,6 +143,9 @@ class TrainView(QWidget):
         self.options.changed.connect(lambda: self._apply_overview(self._session.overview))
         self.history.use.connect(self._use_model)
         self.history.report.connect(self._show_page)
+        self.running.pause.connect(self.cancel)
+        self.running.end.connect(self.end_here)
+        self.learning.wanted.connect(self._read_samples)
         action = self._actions["train"]
         action.triggered.connect(lambda _checked=False: self.begin())
         self.addAction(action)
@@ -178,78 +154,91 @@ class TrainView(QWidget):
 
     def _apply_overview(self, overview: Overview | None) -> None:
         seeds = overview.counts.seeds if overview is not None else 0
-        photos = _unlabelled(overview) if overview is not None else 0
         ready = seeds >= NEEDED and self._job is None
+        stopped = ready and overview is not None and overview.stopped is not None
+        self._hold_focus()
         self._actions["train"].setEnabled(ready)
         self.to_seed.setVisible(seeds < NEEDED)
         self.start.setVisible(seeds >= NEEDED)
-        stopped = ready and overview is not None and overview.stopped is not None
         self.go_on.setVisible(stopped)
+        self.end_stopped.setVisible(stopped and overview is not None and bool(overview.trainings.so_far))
         # A person who paused wants to go on; a new training, which drops what was learned, must not look like that.
+        relabel(self.start, self.tr("Begin anew") if stopped else self.tr("Train"))
         set_role(self.go_on, "big" if stopped else "")
         set_role(self.start, "" if stopped else "big")
+        for one in (self.go_on, self.start):
+            one.setIcon(icon("play" if one is self.go_on else "train", _tint(one)))
         self.last_report.setVisible(overview is not None and overview.report is not None)
-        if seeds < NEEDED:
-            self.headline.setText(
-                self.tr("{n} more captions are needed").format(n=NEEDED - seeds)
-                if NEEDED - seeds > 1
-                else self.tr("One more caption is needed")
-            )
-            self.estimate.setText(
-                self.tr("Seedcap learns from captions that you write. {n} are the least it can learn from.").format(
-                    n=NEEDED
-                )
-            )
-            return
-        text = self.tr("Learn from {captions}, practise on {photos}")
-        captions = words.counted(seeds, self.tr("caption"), self.tr("captions"))
-        self.headline.setText(
-            text.format(captions=captions, photos=words.counted(photos, self.tr("photo"), self.tr("photos")))
-        )
-        before = overview.last_training_s if overview is not None else None
-        if not self.options.own_models:
-            estimate = self.tr("How long it takes depends on the models behind More; it is told when it runs.")
-        elif before is not None:
-            estimate = self.tr("It took {time} last time.")
-        else:
-            estimate = self.tr("About {time} on most computers.")
-            before = estimate_seconds(photos + seeds)
-        stopped = overview is not None and overview.stopped is not None
-        more = (
-            self.tr("A training waits to be gone on with; Train begins a new one.")
-            if stopped
-            else self.tr("You can go on working; nothing is lost if you close.")
-        )
-        self.estimate.setText(f"{estimate.format(time=words.duration(before or 0.0))} {more}")
+        if overview is not None:
+            self._draw_stopped(overview.trainings.so_far if stopped else ())
+            self.headline.setText(train_words.headline(overview, stopped=stopped))
+            self.estimate.setText(train_words.before(overview, self._request(overview), stopped=stopped))
+            if ready:
+                self._measure()
+        self._give_focus()
 
-    def begin(self, *, resume: bool = False) -> None:
+    def _request(self, overview: Overview | None, *, resume: bool | None = None) -> TrainRequest:
+        """What the button that stands out would do; ``resume`` says it for one of the others."""
         service = self._session.service
+        request = self.options.request(Path() if service is None else service.path, self.overrides)
+        stopped = overview.stopped if overview is not None else None
+        if stopped is None or resume is False:
+            return request
+        return replace(stopped, limit_minutes=request.limit_minutes)
+
+    def _measure(self) -> None:
+        """How fast this computer is, once: it takes a moment, and tells how long a first training will take."""
+        if not self._measured:
+            self._measured = True
+            self._session.look_up(
+                lambda _service: machine.quick_rate(), lambda _rate: self._session.refresh(), key="speed"
+            )
+
+    def _draw_stopped(self, shown: tuple[object, ...]) -> None:
+        """What a stopped training had shown stays on the page."""
+        if self._job is None and shown != self._drawn:
+            self._drawn = shown
+            self.learning.begin(self._session.overview.stopped if self._session.overview else None, shown)
+            self._show_state(self._state)
+
+    def begin(self, *, resume: bool = False, ending: bool = False) -> None:
+        """``resume``: go on with the stopped training; ``ending``: only to judge what it has learned."""
+        service, overview = self._session.service, self._session.overview
         if service is None or self._job is not None:
             return
+
+        def start(_written: object = None) -> None:
+            self._start(resume=resume, ending=ending)
+
+        if resume and overview is not None and overview.trainings.ends != ending:
+            # It was asked to end before, or is asked now: the training reads that when it goes on.
+            self._session.write(lambda service: service.end_training(ending), start)
+        else:
+            start()
+
+    def _start(self, *, resume: bool, ending: bool) -> None:
         overview = self._session.overview
-        request = self.options.request(service.path, self.overrides)
-        if resume and overview is not None and overview.stopped is not None:
-            request = replace(overview.stopped, limit_minutes=request.limit_minutes)
+        if self._session.service is None or self._job is not None:
+            return
+        request = self._request(overview, resume=resume)
         self._old_run = overview.run_id if overview is not None else None
         job = self._session.start(self._session.heavy, train, request, title=self.tr("Training"), kind="train")
         if job is not None:
-            self.watch(job)
+            self.watch(job, request)
+        if job is not None and ending:
+            self.running.show_ending()
 
     # -- while it runs ----------------------------------------------------------------------------------------------
 
-    def watch(self, job: RunningJob) -> None:
+    def watch(self, job: RunningJob, request: TrainRequest | None = None) -> None:
+        self._hold_focus()
         self._job = job
-        self._eta = Eta()
         self._actions["train"].setEnabled(False)
-        self.loss.begin(1)
-        self.reward.begin(1)
-        self.samples.clear()
-        self.checks.clear()
-        self.steps.set_current(PREPARE)
-        self.doing.set_text(self.tr("Loading the models…"))
-        self.left.setText("")
-        self.bar.setRange(0, 0)
-        self.stop.setEnabled(True)
+        overview = self._session.overview
+        resumed = overview.trainings if overview is not None and request is not None and request.resume else None
+        expected = "" if overview is None or request is None else train_words.time_of(overview, request)
+        self.learning.begin(request, resumed.so_far if resumed is not None else ())
+        self.running.begin(expected, resumed.stage if resumed is not None else None)
         job.progress.connect(self.show_progress)
         job.partials.connect(self.show_partials)
         job.finished.connect(self.show_result)
@@ -257,58 +246,70 @@ class TrainView(QWidget):
         job.cancelled.connect(self._cancelled)
         job.ended.connect(self._ended)
         self._show_state("running")
+        self._give_focus()
 
     def cancel(self) -> None:
         if self._job is not None:
-            self.stop.setEnabled(False)
-            self.doing.set_text(self.tr("Pausing; what is learned so far is kept…"))
-            self.left.setText("")
+            self._hold_focus()
             self._job.cancel()
+            self.running.show_pausing()
+            self._give_focus()
+
+    def end_here(self) -> None:
+        """Learn no more; what was learned is judged, and kept if it is better."""
+        self._hold_focus()
+        if self._job is None:
+            self.begin(resume=True, ending=True)
+        else:
+            self._session.write(lambda service: service.end_training(True), lambda _: None)
+            self.running.show_ending()
+        self._give_focus()
 
     def show_progress(self, progress: Progress) -> None:
-        if self._job is not None and self._job.cancelling:
-            return
-        self.doing.set_text(progress.message)
-        if progress.total:
-            self.bar.setRange(0, progress.total)
-            self.bar.setValue(min(progress.done, progress.total))
-        else:
-            self.bar.setRange(0, 0)
-        left = self._eta.left(progress)
-        self.left.setText("" if left is None else self.tr("{time} left in this step").format(time=words.duration(left)))
+        if self._job is None or not self._job.cancelling:
+            self.running.show_progress(progress)
 
     def show_partials(self, results: Sequence[object]) -> None:
-        """Everything a run reports, in order; rows of one batch reach a curve in one go."""
-        drawn = 0
-        for at, result in enumerate(results):
+        """Everything a run reports, in order."""
+        self.learning.show_partials(results)
+        if self._job is not None and self._job.cancelling:
+            return
+        for result in results:
             if isinstance(result, StageStarted):
-                self._draw(results[drawn:at])  # what was before a stage began does not belong to its curve
-                drawn = at
-                if result.stage == 2:
-                    self.loss.end()  # it may have stopped early
-                (self.loss if result.stage == 1 else self.reward).begin(result.total_steps)
-                self.steps.set_current(STAGE_1 if result.stage == 1 else STAGE_2)
-            elif isinstance(result, Samples):
-                self._show_samples(result)
-            elif isinstance(result, GateRow):
-                self.checks.set_gate(result)
-        self._draw(results[drawn:])
+                self.running.show_stage(result)
+            elif isinstance(result, TimeLeft):
+                self.running.show_left(result)
 
-    def _draw(self, results: Sequence[object]) -> None:
-        rows = [result for result in results if isinstance(result, MetricRow)]
-        self.loss.extend([(r.step, r.loss) for r in rows if r.stage == 1 and r.loss is not None])
-        self.reward.extend([(r.step, r.reward) for r in rows if r.stage == 2 and r.reward is not None])
+    def _read_samples(self, image_ids: tuple[int, ...]) -> None:
+        self._session.read_photos(np.array(image_ids, dtype=np.int64), self.samples.set_photos)
 
-    def _show_samples(self, samples: Samples) -> None:
-        if self.samples.set_captions(samples.items):
-            ids = np.array(self.samples.image_ids, dtype=np.int64)
-            self._session.read_photos(ids, self.samples.set_photos)
+    # -- where the keys go ------------------------------------------------------------------------------------------
+
+    def _hold_focus(self) -> None:
+        """Before a button goes or greys: else Qt hands the focus on, and the next key would leave the page."""
+        focus = self.window().focusWidget()
+        if focus is not None and self.isAncestorOf(focus) and focus.isVisible():
+            self._refocus = True
+            self.setFocus()
+
+    def _give_focus(self) -> None:
+        """To the button that stands out now; the page itself keeps it until there is one."""
+        if not (self._refocus and self.hasFocus()):
+            self._refocus = False
+            return
+        here = {"running": (self.stop,), "idle": (self.go_on, self.start)}.get(self._state, (self.deliver,))
+        for one in here:
+            if one.isVisible() and one.isEnabled():
+                one.setFocus()
+                self._refocus = False
+                return
 
     # -- afterwards -------------------------------------------------------------------------------------------------
 
     def show_result(self, report: TrainReport) -> None:
+        self._hold_focus()
         self.steps.set_current(DONE)
-        self.reward.end()
+        self.learning.end()
         self._report = report
         for gate in report.gates:
             self.checks.set_gate(gate)
@@ -330,6 +331,7 @@ class TrainView(QWidget):
         self.choose_old.setVisible(report.kept != "before")
         self.to_report.setVisible(report.page is not None)
         self._show_state("done")
+        self._give_focus()
 
     def _tell_model(self, *, in_use: bool) -> None:
         """``in_use``: the library uses the model of this run. It may not: an older one did better, or was chosen."""
@@ -430,6 +432,7 @@ class TrainView(QWidget):
 
     def _new_library(self) -> None:
         self._report = None
+        self._drawn = ()
         self.history.set_lines(())
         self._show_state("idle")
 
@@ -439,13 +442,9 @@ class TrainView(QWidget):
         self.idle.setVisible(state == "idle")
         self.running.setVisible(state == "running")
         self.verdict.setVisible(state == "done")
-        self.progress_area.setVisible(state != "idle")
-        self.explanation.setVisible(state == "idle")
-
-
-def _unlabelled(overview: Overview) -> int:
-    """The photos to practise on: those without a caption of the person's own."""
-    return max(0, overview.counts.photos - overview.counts.seeds)
+        paused = state == "idle" and bool(self._drawn)
+        self.learning.setVisible(state != "idle" or paused)
+        self.explanation.setVisible(state == "idle" and not paused)
 
 
 def _aligned(text: QLabel, place: int) -> QLabel:
@@ -454,6 +453,5 @@ def _aligned(text: QLabel, place: int) -> QLabel:
     return text
 
 
-def estimate_seconds(photos: int) -> float:
-    """A first guess before this computer has trained once: looking at each photo, then a fixed number of steps."""
-    return 60.0 + 0.15 * photos + 150.0
+def _tint(made: QPushButton) -> str:
+    return "on_accent" if made.property("role") == "big" else "text"

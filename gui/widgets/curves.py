@@ -19,8 +19,10 @@ class Curve(QWidget):
     ``restless``: single steps scatter, so that the line shown is their running mean, over the steps in grey.
     """
 
-    def __init__(self, title: str, hint: str, *, restless: bool = False) -> None:
+    def __init__(self, title: str, hint: str, axes: tuple[str, str] = ("", ""), *, restless: bool = False) -> None:
+        """``axes``: what is counted to the right, and what upwards."""
         super().__init__()
+        self._title = f"{title}. {hint}"
         self._x: list[float] = []
         self._y: list[float] = []
         self._restless = restless
@@ -30,7 +32,7 @@ class Curve(QWidget):
         self._plot.setMenuEnabled(False)
         self._plot.setMouseEnabled(False, False)
         self._plot.hideButtons()
-        self._plot.setAccessibleName(title)
+        self.axes = dict(zip(("bottom", "left"), axes, strict=True))
         self._steps = pg.PlotDataItem(antialias=True)
         self._line = pg.PlotDataItem(antialias=True)
         self._now = pg.ScatterPlotItem(size=8, antialias=True)
@@ -46,10 +48,10 @@ class Curve(QWidget):
     def points(self) -> list[tuple[float, float]]:
         return list(zip(self._x, self._y, strict=True))
 
-    def begin(self, total_steps: int) -> None:
-        """Empty, with room for so many steps."""
-        self._x.clear()
-        self._y.clear()
+    def begin(self, total_steps: int, done: int = 0) -> None:
+        """With room for so many steps; empty but for the first ``done``, which were drawn before."""
+        kept = sum(x <= done for x in self._x)
+        del self._x[kept:], self._y[kept:]
         self._plot.getViewBox().setRange(xRange=(0, max(1, total_steps)), padding=0.02)
         self._draw()
 
@@ -74,8 +76,12 @@ class Curve(QWidget):
         self._steps.setData(self._x, self._y if self._restless else shown)
         self._line.setData(self._x, shown)
         self._now.setData(self._x[-1:], shown[-1:])
-        for side in ("left", "bottom"):
-            self._plot.getAxis(side).setStyle(showValues=bool(self._x))  # figures of nothing would be made up
+        for side, text in self.axes.items():
+            axis = self._plot.getAxis(side)
+            axis.setStyle(showValues=bool(self._x))  # figures of nothing would be made up
+            axis.showLabel(bool(self._x and text))
+        now = f" {self._y[-1]:.2f} after step {self._x[-1]:.0f}." if self._x else ""
+        self._plot.setAccessibleName(f"{self._title}{now}")
 
     def _restyle(self) -> None:
         self._plot.setBackground(colour("surface"))
@@ -90,6 +96,9 @@ class Curve(QWidget):
             axis.setTextPen(pg.mkPen(colour("muted")))
             axis.setTickFont(font)
             axis.enableAutoSIPrefix(False)
+            small = {"color": colour("muted").name(), "font-size": f"{font.pointSizeF():.1f}pt"}
+            axis.setLabel(self.axes[side], **small)
+            axis.showLabel(bool(self._x and self.axes[side]))
         self._plot.showGrid(x=False, y=True, alpha=0.15)
 
 

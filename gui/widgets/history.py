@@ -28,7 +28,7 @@ class History(QFrame):
             self.tr("Captions"),
             self.tr("Took"),
             self.tr("Outcome"),
-            self.tr("Agreement"),
+            self.tr("Like yours"),
             self.tr("Finds its photo"),
         )
         self.table = plain_table(headings, self.tr("Trainings so far"))
@@ -36,11 +36,15 @@ class History(QFrame):
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        for place, tip in (
-            (2, self.tr("Photos with captions of yours that it was given")),
-            (5, self.tr("CIDEr with your captions of photos it has not learned from, before and after")),
-            (6, self.tr("How many of its captions find their own photo first among those, before and after")),
-        ):
+        given = self.tr("Captions: photos with captions of yours that it was given.")
+        like = self.tr(
+            "Like yours: how much its captions say what you said of photos that it has not learned from, before and"
+            " after (agreement, CIDEr; more is better)."
+        )
+        finds = self.tr(
+            "Finds its photo: how many of its captions fit their own photo better than all others, before and after."
+        )
+        for place, tip in ((2, given), (5, like), (6, finds)):
             heading = self.table.horizontalHeaderItem(place)
             if heading is not None:
                 heading.setToolTip(tip)
@@ -48,9 +52,10 @@ class History(QFrame):
         self.take = button(self.tr("Use this model"), self._use)
         self.open = button(self.tr("Open its report"), self._open, icon_name="info")
         foot = row(self.take, self.open, None)
-        self.setLayout(
-            column(label(self.tr("Trainings so far"), "heading"), self.table, foot, spacing=theme.S, margin=theme.L)
-        )
+        self.legend = label(f"{like} {finds}", "small", wrap=True)  # tips are for those with a mouse
+        self.table.setAccessibleDescription(f"{given} {like} {finds}")
+        heading = label(self.tr("Trainings so far"), "heading")
+        self.setLayout(column(heading, self.table, self.legend, foot, spacing=theme.S, margin=theme.L))
         self.table.itemSelectionChanged.connect(self._show_buttons)
         self.table.cellActivated.connect(lambda *_: self._open())
         self._show_buttons()

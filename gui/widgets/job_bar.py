@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 
 from PySide6.QtWidgets import QFrame, QProgressBar, QSizePolicy, QWidget
 
+from core.training.messages import TimeLeft
 from gui import theme, words
-from gui.bridge import RunningJob
+from gui.bridge import PAUSED_BY_STOPPING, RunningJob
+from gui.icons import icon
 from gui.widgets.basics import ElidedLabel, button, label, relabel, row
 from gui.worker import Progress
 
 ETA_WINDOW_S = 30.0
-PAUSED_BY_STOPPING = ("train",)  # kinds of jobs that go on exactly where they were stopped
 
 
 class Eta:
@@ -51,6 +53,7 @@ class JobBar(QFrame):
         super().__init__(parent)
         self.setProperty("role", "bar")
         self._jobs: dict[RunningJob, Progress | None] = {}  # what each has said last, the newest job last
+        self._whole: dict[RunningJob, float] = {}  # seconds left of all of a job, of those that tell it
         self._eta = Eta()
         self.title = label("", "strong")
         self.detail = ElidedLabel("", "muted")
@@ -74,6 +77,7 @@ class JobBar(QFrame):
     def watch(self, job: RunningJob) -> None:
         self._jobs[job] = None
         job.progress.connect(lambda progress: self._progress(job, progress))
+        job.partials.connect(lambda results: self._time_left(job, results))
         job.ended.connect(lambda: self._ended(job))
         self._show(job)
         self.show()
@@ -85,7 +89,9 @@ class JobBar(QFrame):
         self.time.setText("")
         self.bar.setRange(0, 0)
         self.stop.setEnabled(True)
-        relabel(self.stop, self.tr("Pause") if job.kind in PAUSED_BY_STOPPING else self.tr("Cancel"))
+        pauses = job.kind in PAUSED_BY_STOPPING
+        self.stop.setIcon(icon("pause" if pauses else "stop", "text"))
+        relabel(self.stop, self.tr("Pause") if pauses else self.tr("Cancel"))
         said = self._jobs[job]
         if job.cancelling:
             self.show_cancelling()
@@ -106,8 +112,19 @@ class JobBar(QFrame):
             self.bar.setRange(0, 0)
             numbers = words.count(progress.done) if progress.done else ""
         self.detail.set_text(" · ".join(part for part in (progress.message, numbers) if part))
-        left = self._eta.left(progress)
+        # Of a training, one step is the smaller part: what is left of it would be taken for the whole.
+        left = self._whole.get(job) if job.kind in PAUSED_BY_STOPPING else self._eta.left(progress)
+        self._show_time(left)
+
+    def _show_time(self, left: float | None) -> None:
         self.time.setText("" if left is None else self.tr("{time} left").format(time=words.duration(left)))
+
+    def _time_left(self, job: RunningJob, results: Sequence[object]) -> None:
+        told = [one.seconds for one in results if isinstance(one, TimeLeft)]
+        if told:
+            self._whole[job] = told[-1]
+            if job is self.job and not job.cancelling:
+                self._show_time(told[-1])
 
     def _cancel(self) -> None:
         job = self.job
@@ -124,6 +141,7 @@ class JobBar(QFrame):
     def _ended(self, job: RunningJob) -> None:
         was_shown = job is self.job
         self._jobs.pop(job, None)
+        self._whole.pop(job, None)
         if self.job is None:
             self.hide()
         elif was_shown:

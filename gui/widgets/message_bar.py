@@ -73,7 +73,7 @@ class MessageBar(QFrame):
     ) -> None:
         self._timer.stop()
         self._kind, self._details = kind, details
-        self.setAccessibleName(f"{text} {next_step}".strip())
+        self.setAccessibleName(_whole(text, next_step))
         escaped = [part.replace("&", "&amp;").replace("<", "&lt;") for part in (text, next_step)]
         self._text.setText(f"<b>{escaped[0]}</b> {escaped[1]}" if next_step else escaped[0])
         for made in (self._open, self._copy):
@@ -96,6 +96,11 @@ class MessageBar(QFrame):
     def show_failure(self, failure: Failure) -> None:
         self.show_message(failure.message, failure.next_step, kind="bad", details=failure.details)
 
+    def withdraw(self, failure: Failure) -> None:
+        """It is no longer true; what has come after it stays."""
+        if self.accessibleName() == _whole(failure.message, failure.next_step):
+            self.clear()
+
     def clear(self) -> None:
         self._timer.stop()
         self.hide()
@@ -109,3 +114,7 @@ class MessageBar(QFrame):
     def _tint(self) -> None:
         name, tint = ICONS[self._kind]
         self._picture.setPixmap(icon(name, tint).pixmap(QSize(20, 20), self.devicePixelRatio()))
+
+
+def _whole(text: str, next_step: str) -> str:
+    return f"{text} {next_step}".strip()

@@ -23,8 +23,12 @@ class ModelChoice(QWidget):
 
     changed = Signal()
 
-    def __init__(self, offered: Mapping[str, tuple[str, methods.Told]], name: str, example: str) -> None:
+    def __init__(
+        self, offered: Mapping[str, tuple[str, methods.Told]], name: str, example: str, what: str = ""
+    ) -> None:
+        """``what``: what such a model is for."""
         super().__init__()
+        self._what = what
         self._offered = offered
         self.box = ComboBox()
         self.box.setAccessibleName(name)
@@ -52,10 +56,12 @@ class ModelChoice(QWidget):
         key = self.box.currentData()
         self.other.setVisible(key == BY_NAME)
         if key == BY_NAME:
-            self.about.setText(self.tr("It is downloaded once, or read from a folder; larger ones take longer."))
+            told = self.tr("It is downloaded once, or read from a folder; larger ones take longer.")
         else:
-            told = self._offered[key][1]
-            self.about.setText(f"{told.sentence} {told.cost}")
+            offered = self._offered[key][1]
+            told = f"{offered.sentence} {offered.cost}"
+        self.about.setText(f"{self._what} {told}".strip())
+        self.box.setAccessibleDescription(self.about.text())
         self.changed.emit()
 
 
@@ -71,13 +77,22 @@ class TrainOptions(QWidget):
             self.preset.addItem(preset.title, preset.name)
         self.preset.setAccessibleName(self.tr("Method"))
         self.about_preset = label("", "muted", wrap=True)
-        self.encoder = ModelChoice(methods.encoders(), self.tr("Encoder"), "open_clip:ARCH/PRETRAINED")
-        self.lm = ModelChoice(methods.language_models(), self.tr("Language model"), "hf:REPO, dir:FOLDER")
+        self.encoder = ModelChoice(methods.encoders(), self.tr("Encoder"), "open_clip:ARCH/PRETRAINED", methods.ENCODER)
+        self.lm = ModelChoice(
+            methods.language_models(), self.tr("Language model"), "hf:REPO, dir:FOLDER", methods.LANGUAGE_MODEL
+        )
         self.minutes = ComboBox()
         self.minutes.addItem(self.tr("No limit"), None)
         for limit in LIMITS_MINUTES:
             self.minutes.addItem(words.duration(limit * 60), float(limit))
-        self.minutes.setAccessibleName(self.tr("Stop after"))
+        self.minutes.setAccessibleName(self.tr("End after"))
+        told = self.tr(
+            "Both stages then fit into this time, and the training ends, as with End here. It counts from the first"
+            " step, and anew from each Go on."
+        )
+        self.about_limit = label(told, "muted", wrap=True)
+        self.minutes.setAccessibleDescription(told)
+        self.minutes.currentIndexChanged.connect(lambda _index: self.changed.emit())
         form = QWidget()
         grid = QGridLayout(form)
         grid.setContentsMargins(theme.L, 0, 0, 0)
@@ -88,7 +103,7 @@ class TrainOptions(QWidget):
             (self.tr("Encoder"), self.encoder),
             (self.tr("Language model"), self.lm),
             (self.tr("Sentences"), self._sentences()),
-            (self.tr("Stop after"), self._under(self.minutes, None)),
+            (self.tr("End after"), self._under(self.minutes, self.about_limit)),
         )
         for at, (text, widget) in enumerate(lines):
             grid.addWidget(_beside(text), at, 0)
@@ -132,9 +147,9 @@ class TrainOptions(QWidget):
     def _reads_sentences(self) -> bool:
         return PRESETS[self.preset.currentData()].stage1.texts > 0
 
-    def _under(self, box: QWidget, text: QLabel | None) -> QWidget:
+    def _under(self, box: QWidget, text: QLabel) -> QWidget:
         holder = QWidget()
-        holder.setLayout(column(row(box, None), *(() if text is None else (text,)), spacing=theme.XS))
+        holder.setLayout(column(row(box, None), text, spacing=theme.XS))
         return holder
 
     def _sentences(self) -> QWidget:
@@ -163,9 +178,7 @@ class TrainOptions(QWidget):
         self.text_name.set_text("" if self.text_file is None else self.text_file.name)
         self.drop_text.setVisible(self.text_file is not None)
         self.about_text.setText(
-            self.tr("Sentences in the wording you want, one a line: it learns how they are said. Takes no longer.")
-            if self._reads_sentences
-            else self.tr("This method learns from captions of photos alone.")
+            methods.SENTENCES if self._reads_sentences else self.tr("This method learns from captions of photos alone.")
         )
         self.changed.emit()
 

@@ -172,7 +172,8 @@ class Checks(QFrame):
         self._states: dict[str, str] = {}
         self._list = QVBoxLayout()
         self._list.setSpacing(theme.S)
-        self._waiting = label(self.tr("The first check comes after the first steps."), "muted", wrap=True)
+        waiting = self.tr("They begin with stage 2, when it practises on its own. Until then it only learns from you.")
+        self._waiting = label(waiting, "muted", wrap=True)
         self.setLayout(column(self._waiting, self._list, None, spacing=theme.S))
         theme.theme().changed.connect(self._tint)
 

@@ -40,6 +40,8 @@ TORCH_FREE = (
     "core.onnx.smaller",
     "core.starter.scenes",
     "core.starter.truth",
+    "core.training.so_far",
+    "core.training.time_left",
 )
 
 

@@ -22,7 +22,9 @@ from core.library.runs import current_run, runs, update_run
 from core.library.scan import scan
 from core.library.splits import held_out
 from core.training.job import TrainRequest, read_sentences, train_job
-from core.training.runfolder import kept_checkpoint, read_rows
+from core.training.messages import MetricRow, Samples, StageStarted
+from core.training.runfolder import RunFolder, kept_checkpoint, read_rows
+from core.training.so_far import so_far
 from tests.tiny import SENTENCES, random_pixels
 
 FAST = {
@@ -66,6 +68,14 @@ class StopAfter(QuietContext):
     def check_cancelled(self):
         if self.stop:
             raise Cancelled
+
+
+class Heard(QuietContext):
+    def __init__(self):
+        self.partials = []
+
+    def partial(self, result):
+        self.partials.append(result)
 
 
 def test_the_button(library):
@@ -289,3 +299,39 @@ def test_the_command(library, tmp_path, capsys):
 def test_wrong_usage_ends_with_2_and_a_sentence(library, capsys, wrong):
     assert cli.main(["train", str(library), *wrong]) == 2
     assert capsys.readouterr().err.strip()
+
+
+# -- ending by hand ---------------------------------------------------------------------------------------------------
+
+
+def test_a_training_that_is_ended_keeps_what_it_has_learned(library):
+    with pytest.raises(Cancelled):
+        train_job(StopAfter("Stage 1", 10), request(library))
+    with Library.open(library) as opened:
+        [run] = runs(opened)
+        told = so_far(run.folder, {1: 24, 2: 4})
+        RunFolder(run.folder).ask_to_end()
+    rows = [one for one in told if isinstance(one, MetricRow)]
+    assert told[0] == StageStarted(1, 24, 10) and isinstance(told[-1], Samples) and told[-1].items
+    assert [row.step for row in rows] == list(range(1, 11)) and all(row.loss is not None for row in rows)
+    heard = Heard()
+    report = train_job(heard, TrainRequest(library, resume=True))
+    assert report.results["stage1"].steps == 10 and "stage2" not in report.results
+    assert "ended by hand" in " ".join(report.notes)
+    assert [one for one in heard.partials if isinstance(one, StageStarted)] == [StageStarted(1, 24, 10)]
+    with Library.open(library) as opened:
+        assert runs(opened)[0].status == "done"
+
+
+def test_a_stage_2_that_is_ended_is_judged(library):
+    with pytest.raises(Cancelled):
+        train_job(StopAfter("Stage 2", 2), request(library))
+    with Library.open(library) as opened:
+        folder = RunFolder(runs(opened)[0].folder)
+    folder.ask_to_end()
+    assert folder.asked_to_end
+    folder.ask_to_end(False)
+    assert not folder.asked_to_end, "a person who goes on after all has changed their mind"
+    folder.ask_to_end()
+    report = train_job(QuietContext(), TrainRequest(library, resume=True))
+    assert report.results["stage2"].steps == 2

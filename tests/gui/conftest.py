@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from PySide6.QtCore import QCoreApplication, QEvent, QSettings, Qt
 from PySide6.QtTest import QTest
 
+from core import machine
 from core.library import queries
 from core.library.candidates import add_candidates
 from core.library.library import Library
@@ -20,6 +21,7 @@ from gui.app import make_application, make_window
 from gui.main_window import MainWindow
 from gui.theme import theme
 
+SPEED = machine.GemmRate(50.0, "made up", "computer")
 WAIT = 120_000  # a busy computer is slow; nothing waits longer than it must
 COLOURS = ("red", "green", "blue", "orange", "purple", "brown", "teal", "gold")
 
@@ -46,6 +48,8 @@ def open_window(qtbot, qapp, seedcap_home) -> Iterator[Callable[..., MainWindow]
 
     def open_one(folder: Path | None = None, *, scan: bool = True, in_process: bool = True) -> MainWindow:
         (seedcap_home / "config").mkdir(parents=True, exist_ok=True)
+        if machine.kept_rate() is None:
+            machine.keep_rate(SPEED)  # or Train would measure this computer in every test
         settings = QSettings(str(seedcap_home / "config" / "window.ini"), QSettings.Format.IniFormat)
         window = make_window(settings, in_process=in_process)
         theme().set_mode("light")

@@ -1,0 +1,277 @@
+"""How long a training takes on this computer: planned from what earlier ones took here, told anew while one runs.
+
+What was measured is kept in the cache folder, for each combination of preset and models. No torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+
+from core import machine, paths
+from core.disk import replacing
+from core.jobs import JobContext
+from core.training.messages import LOOKING, MetricRow, StageStarted, TimeLeft, TrainRequest
+from core.training.presets import Preset
+
+FILE = "training-pace.json"
+ENOUGH_STEPS = 4
+"""So many tell how fast a stage is; the first of them, which is slower, does not count."""
+ENOUGH_PHOTOS = 8
+SLOW = 2.0
+"""So many times as long as planned is worth a remark."""
+_EVERY_S = 1.0
+_SURELY = 0.2
+# Of the time that the doctor tells for 500 photos, each part's share, as seen in trainings with the starter models.
+_SHARES = {"load": 0.1, "look": 0.2, "stage1": 0.3, "stage2": 0.3, "finish": 0.1}
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds on one computer: ``load`` before the first step, without the looking; ``look`` a photo; ``stage1`` and
+    ``stage2`` a step, its share of the checks included; ``finish`` after the last step."""
+
+    load: float
+    look: float
+    stage1: float
+    stage2: float
+    finish: float
+
+    def seconds(self, plan: Plan) -> float:
+        """Of all that is planned."""
+        stages = self.stage1 * plan.stage1 + self.stage2 * plan.stage2
+        return self.load + self.look * plan.photos + stages + self.finish
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to do: photos to look at, and steps of each stage."""
+
+    photos: int
+    stage1: int
+    stage2: int
+
+
+@dataclass(frozen=True)
+class Paces:
+    """What is known of this computer: paces by :func:`name_of`, and the GFLOP/s that were measured, or ``None``."""
+
+    known: Mapping[str, Pace]
+    gflops: float | None = None
+
+
+def plan_of(preset: Preset, photos: int, stages: str = "12", done: Mapping[int, int] | None = None) -> Plan:
+    """``done``: steps of each stage that are behind."""
+    done = done or {}
+    first = preset.stage1.steps if "1" in stages else 0
+    second = preset.stage2.steps if "2" in stages and preset.stage2 is not None else 0
+    if done.get(2):
+        first = 0
+    return Plan(photos, max(0, first - done.get(1, 0)), max(0, second - done.get(2, 0)))
+
+
+def name_of(request: TrainRequest) -> str:
+    """By what a pace is kept: trainings with the same models and method take the same steps."""
+    return " ".join((request.preset, request.encoder, request.lm))
+
+
+def read_paces() -> Paces:
+    """What earlier trainings on this computer have left, and its measured speed; a damaged file is as good as none."""
+    rate = machine.kept_rate()
+    return Paces(_kept(), None if rate is None else rate.gflops)
+
+
+def expected(paces: Paces, request: TrainRequest, plan: Plan) -> tuple[float, float] | None:
+    """Seconds at least and at most; ``None`` where nothing is known of these models on this computer."""
+    if (pace := paces.known.get(name_of(request))) is not None:
+        seconds = pace.seconds(plan)
+        return seconds * (1 - _SURELY), seconds * (1 + _SURELY)
+    if paces.gflops is None or not request.encoder == request.lm == TrainRequest.lm:
+        return None
+    seconds = pace_of_speed(paces.gflops).seconds(plan)
+    return seconds * machine.SPAN[0], seconds * machine.SPAN[1]
+
+
+def pace_of_speed(gflops: float) -> Pace:
+    """A first guess for the starter models, from the rate of matrix products alone."""
+    whole, _ = machine.seconds_for_500_photos(machine.GemmRate(gflops, "", ""))
+    part = {name: share * whole for name, share in _SHARES.items()}
+    return Pace(part["load"], part["look"] / 500, part["stage1"] / 100, part["stage2"] / 100, part["finish"])
+
+
+class Steps:
+    """The pace of one stage, from the times between its steps; the first holds the check before it as well."""
+
+    def __init__(self, planned: float) -> None:
+        self._planned = planned
+        self._took: list[float] = []
+
+    def add(self, seconds: float) -> None:
+        self._took.append(seconds)
+
+    @property
+    def measured(self) -> float | None:
+        """Seconds a step with its share of the checks; ``None`` until there are enough."""
+        if len(self._took) < ENOUGH_STEPS:
+            return None
+        # A step after a check holds the check too: the mean counts them as often as they come.
+        plain = statistics.median(self._took[1:])
+        return max(plain, statistics.fmean(self._took[1:]))
+
+    @property
+    def slowness(self) -> float | None:
+        """How many times as long as planned."""
+        return None if self.measured is None or self._planned <= 0 else self.measured / self._planned
+
+
+class Forecast:
+    """Where a training is in its plan, and what that says of the rest. ``limit_s``: of both stages together."""
+
+    def __init__(
+        self, pace: Pace, plan: Plan, limit_s: float | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._pace, self._plan, self._limit, self._clock = pace, plan, limit_s, clock
+        self._began = self._at = clock()
+        self._look_began: float | None = None
+        self._looked = self._looked_s = 0.0
+        self._stage = 0
+        self._stages_began: float | None = None
+        self._todo = {1: plan.stage1, 2: plan.stage2}
+        self._photos = plan.photos
+        self._steps = {1: Steps(pace.stage1), 2: Steps(pace.stage2)}
+        self._loaded: float | None = None
+
+    def look(self, done: int, total: int) -> None:
+        """So many of so many photos were looked at."""
+        now = self._clock()
+        if self._look_began is None:
+            self._look_began = now
+        self._looked, self._looked_s, self._photos = done, now - self._look_began, total - done
+
+    def begin(self, stage: int, steps: int) -> None:
+        """A stage begins with so many steps to do."""
+        now = self._clock()
+        if self._stages_began is None:
+            self._stages_began, self._loaded = now, now - self._began - self._looked_s
+        if stage == 2:
+            self._todo[1] = 0
+        self._stage, self._at, self._photos = stage, now, 0
+        self._todo[stage] = steps
+
+    def step(self, left: int) -> None:
+        """A step was done; so many are left."""
+        now = self._clock()
+        self._steps[self._stage].add(now - self._at)
+        self._at = now
+        self._todo[self._stage] = left
+
+    @property
+    def left(self) -> float:
+        """Seconds until the whole training has ended."""
+        now, slow, pace = self._clock(), self.slowness, self._pace
+        look = self._looked_s / self._looked if self._looked >= ENOUGH_PHOTOS else pace.look
+        stages = sum(self._todo[n] * (self._steps[n].measured or slow * of) for n, of in self._planned)
+        if self._stages_began is None:
+            loading = max(0.0, pace.load - (now - self._began - self._looked_s))
+        else:
+            loading = 0.0
+            if self._limit is not None:
+                stages = min(stages, max(0.0, self._limit - (now - self._stages_began)))
+        return loading + self._photos * look + stages + slow * pace.finish
+
+    @property
+    def slowness(self) -> float:
+        """How many times as long as planned things take; 1 until something is known."""
+        known = [found for n in (2, 1) if (found := self._steps[n].slowness) is not None]
+        return known[0] if known else 1.0
+
+    @property
+    def measured(self) -> Pace:
+        """What this training shows; as planned where it did not get that far."""
+        return Pace(
+            self._pace.load if self._loaded is None else self._loaded,
+            self._looked_s / self._looked if self._looked >= ENOUGH_PHOTOS else self._pace.look,
+            self._steps[1].measured or self.slowness * self._pace.stage1,
+            self._steps[2].measured or self.slowness * self._pace.stage2,
+            self._pace.finish if self._stages_began is None else self._finish,
+        )
+
+    @property
+    def learned(self) -> bool:
+        """Whether enough steps were done to say how fast this computer is."""
+        return any(steps.measured is not None for steps in self._steps.values())
+
+    @property
+    def _planned(self) -> tuple[tuple[int, float], ...]:
+        return (1, self._pace.stage1), (2, self._pace.stage2)
+
+    @property
+    def _finish(self) -> float:
+        """Since the last step, where all were done."""
+        ended = not any(self._todo.values())
+        return self._clock() - self._at if ended else self.slowness * self._pace.finish
+
+
+class Timed:
+    """A job's context that also tells how long the whole training will take (:class:`TimeLeft`), and keeps its pace."""
+
+    def __init__(self, ctx: JobContext, request: TrainRequest, plan: Plan) -> None:
+        paces = read_paces()
+        self._ctx, self._name = ctx, name_of(request)
+        known = paces.known.get(self._name)
+        self._plans = known is not None or expected(paces, request, plan) is not None
+        limit = None if request.limit_minutes is None else 60 * request.limit_minutes
+        self._forecast = Forecast(known or pace_of_speed(paces.gflops or 1.0), plan, limit, time.monotonic)
+        self._total = 0
+        self._stage = 0
+        self._told = float("-inf")
+        self.check_cancelled = ctx.check_cancelled
+
+    def progress(self, done: int, total: int | None, message: str = "") -> None:
+        if message == LOOKING and total is not None:
+            self._forecast.look(done, total)
+        elif self._stage and total is not None and message.startswith(f"Stage {self._stage}"):
+            self._total = total  # a stage with a time limit is shortened on the way
+        self._ctx.progress(done, total, message)
+        self._tell()
+
+    def partial(self, result: object) -> None:
+        if isinstance(result, StageStarted):
+            self._stage, self._total = result.stage, result.total_steps
+            self._forecast.begin(result.stage, result.total_steps - result.done)
+        elif isinstance(result, MetricRow) and not result.values and result.stage == self._stage:
+            self._forecast.step(max(0, self._total - result.step))
+        self._ctx.partial(result)
+        self._tell()
+
+    def keep(self) -> None:
+        """Remember the pace for the next training, also after one that was stopped."""
+        if self._forecast.learned:
+            known = {**_kept(), self._name: self._forecast.measured}
+            file = paths.cache_dir() / FILE
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(OSError), replacing(file, durable=False) as stream:  # a full disk costs it alone
+                stream.write(json.dumps({name: asdict(pace) for name, pace in known.items()}, indent=2).encode())
+
+    def _tell(self) -> None:
+        """Not before anything is known; at most once a second, as each is handed on."""
+        now = time.monotonic()
+        if now - self._told < _EVERY_S or not (self._plans or self._forecast.learned):
+            return
+        self._told = now
+        slow = self._plans and self._forecast.slowness >= SLOW
+        self._ctx.partial(TimeLeft(self._forecast.left, slow))
+
+
+def _kept() -> dict[str, Pace]:
+    names = {one.name for one in fields(Pace)}
+    try:
+        content = json.loads((paths.cache_dir() / FILE).read_text(encoding="utf-8"))
+        found = {name: {key: float(value) for key, value in pace.items()} for name, pace in content.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+    return {name: Pace(**pace) for name, pace in found.items() if set(pace) == names}

@@ -1,0 +1,171 @@
+"""How long a training takes: planned from what is known of this computer, told anew while it runs, kept afterwards."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from core import machine, paths
+from core.jobs import QuietContext
+from core.training import time_left
+from core.training.messages import LOOKING, MetricRow, StageStarted, TimeLeft, TrainRequest
+from core.training.presets import PRESETS
+from core.training.time_left import ENOUGH_STEPS, Forecast, Pace, Paces, Plan, Timed, expected, plan_of, read_paces
+
+PACE = Pace(load=30.0, look=0.1, stage1=1.0, stage2=2.0, finish=20.0)
+PLAN = Plan(100, 100, 100)
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    made = Clock()
+    monkeypatch.setattr(time_left.time, "monotonic", made)
+    return made
+
+
+class Told(QuietContext):
+    def __init__(self):
+        self.left: list[TimeLeft] = []
+
+    def partial(self, result):
+        if isinstance(result, TimeLeft):
+            self.left.append(result)
+
+
+def steps(forecast: Forecast, clock: Clock, number: int, seconds: float, total: int = 100) -> None:
+    for step in range(1, number + 1):
+        clock.now += seconds
+        forecast.step(total - step)
+
+
+def test_the_plan_counts_all_that_comes_and_nothing_that_is_behind(clock):
+    assert PACE.seconds(PLAN) == 30 + 10 + 100 + 200 + 20
+    forecast = Forecast(PACE, PLAN, clock=clock)
+    assert forecast.left == PACE.seconds(PLAN)
+    clock.now += 30
+    forecast.look(0, 100)
+    clock.now += 10
+    forecast.look(100, 100)
+    forecast.begin(1, 100)
+    assert forecast.left == pytest.approx(100 + 200 + 20)
+    steps(forecast, clock, 100, 1.0)
+    assert forecast.left == pytest.approx(200 + 20)
+    forecast.begin(2, 100)
+    steps(forecast, clock, 100, 2.0)
+    assert forecast.left == pytest.approx(20)
+
+
+def test_a_computer_that_is_busy_now_makes_the_rest_longer_too(clock):
+    forecast = Forecast(PACE, PLAN, clock=clock)
+    forecast.begin(1, 100)
+    steps(forecast, clock, 10, 5.0)
+    assert forecast.slowness == pytest.approx(5)
+    assert forecast.left == pytest.approx(90 * 5 + 100 * 2 * 5 + 20 * 5)
+
+
+def test_a_limit_bounds_what_is_told(clock):
+    forecast = Forecast(PACE, PLAN, limit_s=60.0, clock=clock)
+    forecast.begin(1, 100)
+    assert forecast.left == pytest.approx(60 + 20)
+    clock.now += 50
+    assert forecast.left == pytest.approx(10 + 20)
+
+
+def test_what_a_stopped_training_has_behind_it_is_not_planned_again():
+    preset = PRESETS["recommended"]
+    one, two = preset.stage1.steps, preset.stage2.steps
+    assert plan_of(preset, 7) == Plan(7, one, two)
+    assert plan_of(preset, 0, done={1: 20}) == Plan(0, one - 20, two)
+    assert plan_of(preset, 0, done={1: 60, 2: 5}) == Plan(0, 0, two - 5), "stage 1 had stopped early"
+    assert plan_of(PRESETS["clipcap-mlp"], 0).stage2 == 0
+
+
+def test_nothing_is_promised_of_a_computer_or_models_that_are_not_known(tmp_path):
+    request = TrainRequest(tmp_path)
+    assert expected(Paces({}), request, PLAN) is None
+    low, high = expected(Paces({}, 50.0), request, PLAN) or (0, 0)
+    slower, _ = expected(Paces({}, 5.0), request, PLAN) or (0, 0)
+    assert 0 < low < high and slower > high
+    other = TrainRequest(tmp_path, lm="hf:someone/large")
+    assert expected(Paces({}, 50.0), other, PLAN) is None
+    known = Paces({time_left.name_of(other): PACE}, 50.0)
+    low, high = expected(known, other, PLAN) or (0, 0)
+    assert low < PACE.seconds(PLAN) < high
+
+
+def test_a_training_tells_the_time_left_and_the_next_one_knows_it_before(seedcap_home, tmp_path, clock):
+    told, request = Told(), TrainRequest(tmp_path)
+    machine.keep_rate(machine.GemmRate(1e6, "made up", "fast"))
+    timed = Timed(told, request, PLAN)
+    timed.progress(0, None, "Loading the models")
+    timed.partial(StageStarted(1, 100))
+    for step in range(1, ENOUGH_STEPS + 4):
+        clock.now += 3.0
+        timed.partial(MetricRow(1, step, loss=1.0))
+        timed.partial(MetricRow(1, step, values={"nll": 1.0}))  # a check is no step
+    timed.keep()
+    assert told.left[0].seconds < told.left[-1].seconds and not told.left[0].slow
+    assert told.left[-1].slow, "so fast a computer was to take much less"
+    pace = read_paces().known[time_left.name_of(request)]
+    assert pace.stage1 == pytest.approx(3.0)
+    again = Timed(Told(), request, PLAN)
+    again.partial(StageStarted(1, 100))
+    assert again._ctx.left[0].seconds > 300  # type: ignore[attr-defined]
+
+
+def test_of_unknown_models_nothing_is_told_before_some_steps(seedcap_home, tmp_path, clock):
+    told = Told()
+    timed = Timed(told, TrainRequest(tmp_path, lm="hf:someone/large"), PLAN)
+    timed.partial(StageStarted(1, 100))
+    assert told.left == []
+    for step in range(1, ENOUGH_STEPS + 2):
+        clock.now += 2.0
+        timed.partial(MetricRow(1, step, loss=1.0))
+    assert told.left and not told.left[-1].slow, "slower than what?"
+
+
+def test_a_training_stopped_at_once_leaves_what_was_known(seedcap_home, tmp_path):
+    Timed(Told(), TrainRequest(tmp_path), PLAN).keep()
+    assert not (paths.cache_dir() / time_left.FILE).exists()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"a": 1}', json.dumps({"a": {"load": "x"}}), json.dumps({"a": {}})])
+def test_a_damaged_file_is_as_good_as_none(seedcap_home, content):
+    paths.cache_dir().mkdir(parents=True, exist_ok=True)
+    for name in (time_left.FILE, machine.SPEED_FILE):
+        (paths.cache_dir() / name).write_text(content)
+    assert read_paces() == Paces({})
+
+
+def test_the_best_moment_counts_and_what_the_trainer_itself_reached_stays(seedcap_home, monkeypatch):
+    rates = iter((3.0, 9.0, 5.0, 2.0, 4.0))
+    monkeypatch.setattr(machine, "_numpy_rate", lambda _seconds: machine.GemmRate(next(rates), "numpy 2", "here"))
+    assert machine.quick_rate(tries=3).gflops == 9.0 == read_paces().gflops
+    assert machine.quick_rate(tries=1).gflops == 2.0, "another program may have slowed it the first time"
+    trainer = machine.GemmRate(70.0, "torch 2", "card")
+    machine.keep_rate(trainer)
+    assert machine.quick_rate() == machine.kept_rate() == trainer
+
+
+def test_looking_is_said_as_it_is_listened_for(monkeypatch, tmp_path):
+    from core.encoders import embed
+
+    said = []
+    monkeypatch.setattr(embed, "VectorStore", lambda *_: None)
+    monkeypatch.setattr(embed, "_copies", lambda *_: [])
+    monkeypatch.setattr(embed, "stamps", lambda *_: {})
+    monkeypatch.setattr(embed, "_decoded", lambda *_: [])
+    monkeypatch.setattr(embed, "_Writer", lambda *_: type("W", (), {"flush": lambda self: None})())
+    encoder = type("E", (), {"fingerprint": "", "dim": 1})()
+    ctx = QuietContext()
+    monkeypatch.setattr(ctx, "progress", lambda done, total, message: said.append(message))
+    embed.embed_library(None, encoder, ctx)  # type: ignore[arg-type]
+    assert said == [LOOKING]
