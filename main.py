@@ -29,8 +29,6 @@ def wants_app(argv: Sequence[str]) -> bool:
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if is_built():
-        own_search_path(os.environ)
     # Nothing leaves the computer: set before any model library is imported, inherited by the worker processes.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -56,8 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    if is_built():  # the worker processes that multiprocessing spawns begin here, too
+    if is_built():
         import multiprocessing
 
+        own_search_path(os.environ)  # before the workers that multiprocessing spawns, and that begin here, too
         multiprocessing.freeze_support()
     sys.exit(main())

@@ -68,9 +68,11 @@ def run_module(arguments: Sequence[str]) -> int:
 
 def own_search_path(environment: MutableMapping[str, str]) -> None:
     """Give other programs (ExifTool, a browser) back the search path for libraries that an installed build has changed
-    for itself; its own libraries are found without."""
+    for itself. Processes of the build's own must set it anew: PyInstaller's launcher does so when it is told that it
+    begins afresh, and otherwise relies on what it inherits."""
     before = environment.pop("LD_LIBRARY_PATH_ORIG", None)
     if before is not None:
         environment["LD_LIBRARY_PATH"] = before
     else:
         environment.pop("LD_LIBRARY_PATH", None)
+    environment["PYINSTALLER_RESET_ENVIRONMENT"] = "1"

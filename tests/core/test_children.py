@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import multiprocessing
+import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -79,10 +82,28 @@ def test_the_program_runs_no_other_module(capsys):
             program.main([children.RUN_MODULE, *asked])
 
 
+def test_workers_that_a_build_spawns_have_the_search_path_of_before_too(built, monkeypatch):
+    """They begin in main.py and leave it by freeze_support; once is enough, a second time would lose the path."""
+    seen = []
+
+    def leave() -> None:
+        seen.append({name: os.environ.get(name) for name in ("LD_LIBRARY_PATH", "PYINSTALLER_RESET_ENVIRONMENT")})
+
+    monkeypatch.setattr(multiprocessing, "freeze_support", leave)
+    monkeypatch.setattr(sys, "argv", ["seedcap", "--version"])
+    monkeypatch.setenv("PYINSTALLER_RESET_ENVIRONMENT", "")  # both are taken away again afterwards
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/built")
+    monkeypatch.setenv("LD_LIBRARY_PATH_ORIG", "/mine")
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(ROOT / "main.py"), run_name="__main__")
+    assert seen == [{"LD_LIBRARY_PATH": "/mine", "PYINSTALLER_RESET_ENVIRONMENT": "1"}]
+    assert os.environ["LD_LIBRARY_PATH"] == "/mine"
+
+
 def test_other_programs_get_the_search_path_back_that_the_build_changed():
     changed = {"LD_LIBRARY_PATH": "/built", "LD_LIBRARY_PATH_ORIG": "/mine", "HOME": "/home"}
     children.own_search_path(changed)
-    assert changed == {"LD_LIBRARY_PATH": "/mine", "HOME": "/home"}
+    assert changed == {"LD_LIBRARY_PATH": "/mine", "HOME": "/home", "PYINSTALLER_RESET_ENVIRONMENT": "1"}
     alone = {"LD_LIBRARY_PATH": "/built"}
     children.own_search_path(alone)
-    assert alone == {}
+    assert "LD_LIBRARY_PATH" not in alone

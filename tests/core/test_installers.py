@@ -9,19 +9,24 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
 import numpy
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from PIL import Image
 
-from installers.contents import NEVER, Contents, Part, bill_of_materials, contents_of, write
-from installers.icons import write_icons
+from contents import NEVER, Contents, Part, bill_of_materials, contents_of, unlocked, write
+from icons import write_icons
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "installers"
+FOLDER = ROOT / "packaging"
 NUMPY = Path(numpy.__file__)
+LOCK = (FOLDER / "linux-cuda.lock").read_text("utf-8")
+LOCKED = dict(re.findall(r"^([\w.-]+)==(\S+)$", LOCK, re.MULTILINE))
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +116,48 @@ def test_the_icon_is_drawn_for_each_system(tmp_path):
     assert "currentColor" not in (tmp_path / "seedcap.svg").read_text("utf-8")
 
 
+def test_the_folder_does_not_stand_before_the_library_of_its_name():
+    assert not (FOLDER / "__init__.py").exists()
+    asked = "import packaging.version, sys; print(sys.path[0], packaging.version.__file__, sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
+    searched_first, found = done.stdout.splitlines()
+    assert searched_first == ""  # the folder with `packaging` in it
+    assert not Path(found).is_relative_to(FOLDER)
+
+
+def test_the_lock_has_what_the_program_requires_in_versions_that_it_takes():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    locked = {canonicalize_name(name): version for name, version in LOCKED.items()}
+    here = {"platform_machine": "x86_64", "sys_platform": "linux", "python_version": "3.11"}
+    for text in [*project["dependencies"], *project["optional-dependencies"]["metadata"]]:
+        asked = Requirement(text)
+        if asked.marker is None or asked.marker.evaluate(here):
+            assert asked.specifier.contains(locked[canonicalize_name(asked.name)]), text
+        else:
+            assert canonicalize_name(asked.name) not in locked, text
+    assert not NEVER & set(locked)
+
+
+def test_a_bill_of_what_was_locked_agrees_with_the_lock():
+    parts = [Part("pypi", name, version, "MIT", ()) for name, version in LOCKED.items()]
+    parts += [Part("deb", "libx", "1", "MIT", ()), Part("pypi", "seedcap", "0.1.0", "Apache-2.0", ())]
+    assert unlocked(bill_of_materials(parts, "0.1.0"), LOCK) == []
+
+
+def test_a_bill_that_differs_from_the_lock_is_told_and_fails(tmp_path):
+    parts = (
+        Part("pypi", "Some_Thing", "1.0+cpu", "MIT", ()),
+        Part("pypi", "old", "2.0", "MIT", ()),
+        Part("pypi", "more", "3.0", "MIT", ()),
+    )
+    (tmp_path / "bill").write_text(json.dumps(bill_of_materials(parts, "0.1.0")))
+    (tmp_path / "lock").write_text("some-thing==1.0\nold==1.9\n# old==2.0 once\n")
+    command = [sys.executable, str(FOLDER / "contents.py"), str(tmp_path / "bill"), str(tmp_path / "lock")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    said = ["old 2.0 is inside; 1.9 is locked.", "more 3.0 is inside; nothing of it is locked."]
+    assert (done.stdout.splitlines(), done.returncode) == (said, 1), done.stderr
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="menus of Linux desktops")
 def test_the_menu_entry_leads_to_the_program_wherever_it_lies_and_goes_again(tmp_path):
     place = tmp_path / 'my "apps" $1 50% a\\b'
@@ -133,13 +180,15 @@ def test_the_menu_entry_leads_to_the_program_wherever_it_lies_and_goes_again(tmp
     assert not [file for file in data.rglob("*") if file.is_file()]
 
 
-def test_the_recipe_and_its_workflow_name_what_is_there():
+def test_the_recipe_and_the_workflows_name_what_is_there():
     recipe = (FOLDER / "seedcap.spec").read_text("utf-8")
     compile(recipe, "seedcap.spec", "exec")
     for named in re.findall(r'ROOT / "([^"]+)"', recipe):
         assert (ROOT / named).exists(), named
-    workflow = (ROOT / ".github/workflows/installers.yml").read_text("utf-8")
-    assert workflow.startswith("# Untested")
-    for named in re.findall(r"\binstallers/[\w.-]+", workflow):
-        assert (ROOT / named).exists(), named
-    assert re.search(r"^torch==", (FOLDER / "linux-cuda.lock").read_text("utf-8"), re.MULTILINE)
+    for name in ("installers.yml", "holes.yml"):
+        workflow = (ROOT / ".github/workflows" / name).read_text("utf-8")
+        assert workflow.startswith("# Untested")
+        named = re.findall(r"\bpackaging/[\w.-]+", workflow)
+        assert "packaging/linux-cuda.lock" in named
+        assert [one for one in named if not (ROOT / one).is_file()] == []
+    assert "torch" in LOCKED

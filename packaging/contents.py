@@ -3,6 +3,9 @@
 Used by ``seedcap.spec`` with the files that PyInstaller has collected, so that the lists hold what is shipped and not
 what happens to be installed. Writes ``licences/`` (an index and the texts), ``sbom.cdx.json`` (CycloneDX 1.6) and
 ``requirements.txt`` (for pip-audit).
+
+``python packaging/contents.py BILL LOCK`` says what a bill of materials holds and a lock file does not, and ends with 1
+then.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ class Part:
     @property
     def plain_name(self) -> str:
         """Its name as registries compare it: ``pillow-heif`` for ``pillow_heif``."""
-        return re.sub(r"[-_.]+", "-", self.name).lower() if self.kind == "pypi" else self.name
+        return _plain(self.name) if self.kind == "pypi" else self.name
 
     @property
     def purl(self) -> str:
@@ -55,6 +58,10 @@ class Part:
 class Contents:
     parts: tuple[Part, ...]
     unknown: tuple[Path, ...]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def contents_of(files: Iterable[Path], own: Path) -> Contents:
@@ -200,3 +207,25 @@ def _component(part: Part) -> dict[str, Any]:
     if part.licence != "see its text":
         known["licenses"] = [{"license": {"name": part.licence}}]
     return known
+
+
+def unlocked(bill: dict[str, Any], lock: str) -> list[str]:
+    """The Python packages in a bill of materials that the text of a lock file (``NAME==VERSION``, a line each) does not
+    have in the same version, a sentence each. What a lock has beyond that was needed to build."""
+    pins = re.findall(r"^([\w.-]+)==(\S+)$", lock, re.MULTILINE)
+    locked = {_plain(name): pin for name, pin in pins}
+    said = []
+    for one in bill["components"]:
+        if not one["purl"].startswith("pkg:pypi/"):
+            continue
+        version, pin = one["version"].partition("+")[0], locked.get(_plain(one["name"]))
+        if pin != version:
+            said.append(f"{one['name']} {version} is inside; {f'{pin} is' if pin else 'nothing of it is'} locked.")
+    return said
+
+
+if __name__ == "__main__":
+    bill_file, lock_file = map(Path, sys.argv[1:])
+    differing = unlocked(json.loads(bill_file.read_text("utf-8")), lock_file.read_text("utf-8"))
+    sys.stdout.writelines(f"{sentence}\n" for sentence in differing)
+    sys.exit(1 if differing else 0)

@@ -1,6 +1,6 @@
 """The app's icon as the systems want it, drawn from ``resources/icons/app.svg``.
 
-``python installers/icons.py FOLDER`` writes ``seedcap.svg``, ``seedcap.png``, ``seedcap.ico`` and ``seedcap.icns``.
+``python packaging/icons.py FOLDER`` writes ``seedcap.svg``, ``seedcap.png``, ``seedcap.ico`` and ``seedcap.icns``.
 """
 
 from __future__ import annotations
