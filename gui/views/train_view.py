@@ -11,6 +11,7 @@ from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QGridLayout, QLabel, QProgressBar, QScrollArea, QWidget
 
+from core.power import LONG_S, battery_percent
 from core.training.messages import GateRow, MetricRow, Samples, StageStarted, TrainReport
 from gui import theme, verdict, words
 from gui.actions import Actions
@@ -57,6 +58,7 @@ class TrainView(QWidget):
         self._report: TrainReport | None = None
         self._old_run: str | None = None
         self._history_of: tuple[object, ...] = ()  # what the history has been read of
+        self._asked = False  # whether to train on the battery
         self.overrides: dict[str, object] = {}  # settings of the preset by dotted name
         self._build()
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -226,6 +228,8 @@ class TrainView(QWidget):
         service = self._session.service
         if service is None or self._job is not None:
             return
+        if self._ask_about_battery():
+            return
         overview = self._session.overview
         request = self.options.request(service.path, self.overrides)
         if resume and overview is not None and overview.stopped is not None:
@@ -234,6 +238,21 @@ class TrainView(QWidget):
         job = self._session.start(self._session.heavy, train, request, title=self.tr("Training"), kind="train")
         if job is not None:
             self.watch(job)
+
+    def _ask_about_battery(self) -> bool:
+        """Whether the next press of the button is waited for: the computer may not last until a long training ends."""
+        minutes = self.options.minutes.currentData()
+        overview = self._session.overview
+        known = estimate_seconds(_unlabelled(overview)) if overview and self.options.own_models else None
+        longest = min((one for one in (known, minutes and 60 * minutes) if one is not None), default=LONG_S)
+        left = None if self._asked or longest < LONG_S else battery_percent()
+        if left is None:
+            self._asked = False
+            return False
+        self._asked = True
+        said = self.tr("This computer runs on its battery ({left}%), and this may take long.").format(left=left)
+        self.estimate.setText(f"{said} {self.tr('Plug it in, or press the button again. What is learned is kept.')}")
+        return True
 
     # -- while it runs ----------------------------------------------------------------------------------------------
 
