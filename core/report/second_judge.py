@@ -43,7 +43,7 @@ class SecondJudge:
     def _of(self, captions: Sequence[str]) -> Judged:
         there = self.places < len(captions)  # a row may be of the first photos alone
         images = self.images[there]
-        texts = text_vectors(self.encoder, [captions[place] for place in self.places[there]], prompt=True)
+        texts = text_vectors(self.encoder, [captions[int(place)] for place in self.places[there]], prompt=True)
         found = ranks(texts @ images.T, np.arange(len(images)))
         fit = float(clip_s(row_cosines(texts, images)).mean())
         return Judged(len(images), fit, found.recall(1), float(found.reciprocal().mean()))

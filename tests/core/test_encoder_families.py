@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -33,7 +35,8 @@ def test_vectors_are_those_that_open_clip_makes_of_the_same_photo_and_texts(load
     photo = tmp_path / "photo.png"
     small = Image.fromarray(rng.integers(0, 255, (6, 9, 3), np.uint8))
     small.resize((300, 200), Image.Resampling.BICUBIC).save(photo)
-    model, _, theirs = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    made: Any = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    model, _, theirs = made
     prepared = theirs(Image.open(photo))
     pixels = load_pixels(photo, encoder.preprocess)
     assert pixels.shape == tuple(prepared.shape)
