@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from core.training.messages import TrainRequest
 from gui import words
 from gui.methods import OWN
@@ -53,6 +55,13 @@ def time_of(overview: Overview, request: TrainRequest) -> str:
         stops = tr("It ends by itself after {time} of learning, as chosen behind More.")
         return f"{sentence} {stops.format(time=words.duration(60 * limit))}"
     return sentence
+
+
+def longest(overview: Overview, request: TrainRequest) -> float:
+    """Seconds that it may take; infinite where nothing is known and no limit was set."""
+    found = expected(overview.trainings, request, overview.counts.photos)
+    limit = math.inf if request.limit_minutes is None else 60 * request.limit_minutes
+    return min(limit, math.inf if found is None else found[1])
 
 
 def _unknown(request: TrainRequest) -> str:

@@ -13,6 +13,7 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")  # the models here are tiny; more threads would only get in each other's way
 
+import psutil  # noqa: E402
 import pytest  # noqa: E402
 
 from tests import leftovers  # noqa: E402
@@ -59,6 +60,12 @@ def exported_tiny_starter(tiny_starter_folder, tmp_path_factory):
 def tiny_bundle(exported_tiny_starter):
     """The folder of an ONNX bundle of the tiny models; captioning with it needs no torch."""
     return exported_tiny_starter[1]
+
+
+@pytest.fixture(autouse=True)
+def on_mains(monkeypatch):
+    """Tests are the same on a laptop that runs on its battery."""
+    monkeypatch.setattr(psutil, "sensors_battery", lambda: None, raising=False)
 
 
 @pytest.fixture(autouse=True)

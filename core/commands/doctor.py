@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import platform
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.commands.result import CommandResult
 from core.display import has_display, lacking_library
 from core.errors import UserError
 from core.jobs import JobContext
+
+if TYPE_CHECKING:
+    from core.devices import Device
 
 HELP = """Say what this machine can do: libraries, processor, memory, disk, display, and honest minutes for 500 photos,
 from a measurement of two seconds. With LIB, say whether that library is whole; --recover keeps what can be read of a
@@ -64,6 +68,7 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         if libraries["torch"] and (trouble := machine.torch_trouble()):
             data["problems"].append(f"torch is installed but does not load, so this machine cannot train: {trouble}")
         ctx.progress(0, None, "Measuring matrix products for two seconds")
+        data["devices"] = [asdict(one) for one in _devices(machine.torch_trouble())]
         rate = machine.measure_gemm()
         if libraries["platformdirs"]:
             machine.keep_rate(rate)  # the app tells from it how long a training takes
@@ -71,6 +76,12 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         data["gemm"] = {"gflops": rate.gflops, "library": rate.library, "device": rate.device}
         data["minutes_500_photos"] = {"train": train / 60, "caption": caption / 60}
     return CommandResult(data, _text(data), len(data["problems"]))
+
+
+def _devices(trouble: str | None) -> tuple[Device, ...]:
+    from core.devices import devices
+
+    return () if trouble else devices()
 
 
 def _examine(library: Path) -> CommandResult:
@@ -175,6 +186,9 @@ def _text(data: dict[str, Any]) -> str:
         ("ExifTool", data["exiftool"] or "not installed"),
         ("Libraries", ", ".join(f"{name} {found or 'MISSING'}" for name, found in data["libraries"].items())),
     ]
+    for one in data.get("devices", ()):
+        room = "" if one["free"] is None else f", {_gigabytes(one['free'])} of {_gigabytes(one['total'])} free"
+        rows.append(("Trains on", f"{one['name']}: {one['title']}{room}"))
     if "gemm" in data:
         gemm, minutes = data["gemm"], data["minutes_500_photos"]
         rows.append(("Speed", f"{gemm['gflops']:,.0f} GFLOP/s in float32 ({gemm['library']}, {gemm['device']})"))

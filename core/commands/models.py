@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict, dataclass
 
 from core import paths
+from core.asking import agreed
 from core.commands.result import CommandResult
 from core.errors import UserError
 from core.jobs import JobContext
@@ -56,7 +57,7 @@ def _get(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
     if here < pin.size:
         kept = f" ({megabytes(here)} of it are here already)" if here else ""
         print(f"{described(pin)}{kept}.", file=sys.stderr)
-        if not args.yes and not _agreed():
+        if not args.yes and not _wanted():
             return CommandResult({"name": pin.name, "downloaded": False}, "Nothing was downloaded.")
     get(ctx, pin)
     data = {**asdict(pin), "size": pin.size, "memory_mb": memory_of(pin), "folder": paths.models_dir()}
@@ -64,11 +65,10 @@ def _get(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
     return CommandResult({"downloaded": here < pin.size, **data}, text)
 
 
-def _agreed() -> bool:
+def _wanted() -> bool:
     if not sys.stdin.isatty():
         raise UserError("Nobody is there to say yes to this download.", "Add --yes.")
-    print("Download it? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return agreed("Download it?")
 
 
 def _remove(name: str) -> CommandResult:

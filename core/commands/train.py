@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from core.asking import agreed
 from core.commands.result import CommandResult
 from core.errors import UserError
 from core.jobs import JobContext
@@ -33,8 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", metavar="FILE", type=Path, help="sentences, one a line, for practice without photos")
     parser.add_argument("--stages", choices=("1", "2", "12"), default="12", help="which stages to run (default: both)")
     parser.add_argument("--limit-minutes", metavar="M", type=float, help="stop the stages after so many minutes")
+    parser.add_argument("--device", default="auto", help="cpu, mps, cuda:0, cuda:1, …; see doctor (default: the best)")
     parser.add_argument("--resume", action="store_true", help="go on with the training that was stopped")
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0); one seed gives one result")
+    parser.add_argument("--yes", action="store_true", help="do not ask whether to train on the battery")
     parser.add_argument(
         "--set",
         dest="overrides",
@@ -63,7 +66,10 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         resume=args.resume,
         seed=args.seed,
         overrides=dict(_pair(one) for one in args.overrides),
+        device=args.device,
     )
+    if not _may_begin(args):
+        return CommandResult({"report": None}, "Nothing was trained.")
     with Library.open(args.library, exclusive=True):
         report = train_job(ctx, request)
     lines = [_table({name: result.values for name, result in report.results.items()}), "", report.reason]
@@ -76,6 +82,18 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         f"{report.seconds / 60:.1f} minutes. Run folder: {report.folder}"
     )
     return CommandResult({"report": report}, "\n".join(lines))
+
+
+def _may_begin(args: argparse.Namespace) -> bool:
+    """On its battery a computer may not last until a training ends; somebody who is there is asked."""
+    from core.power import LONG_S, battery_percent
+
+    short = args.limit_minutes is not None and 60 * args.limit_minutes < LONG_S
+    left = None if args.yes or short else battery_percent()
+    if left is None:
+        return True
+    said = f"This computer runs on its battery ({left}%), and a training may take long; what it learned is kept."
+    return agreed(f"{said} Train all the same?", nobody=True)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -36,8 +36,10 @@ class EmbedReport:
     failed: tuple[tuple[Path, str], ...]
 
 
-def embed_library(library: Library, encoder: Encoder, ctx: JobContext) -> EmbedReport:
-    """Embed every usable photo whose content has no vector of ``encoder`` yet.
+def embed_library(
+    library: Library, encoder: Encoder, ctx: JobContext, *, only: Container[str] | None = None
+) -> EmbedReport:
+    """Embed every usable photo whose content has no vector of ``encoder`` yet; ``only``: of these contents.
 
     A file that has changed since the last scan is recorded as one that cannot be used, so that no content ever gets the
     vector of another one; the next scan takes it in again.
@@ -47,7 +49,7 @@ def embed_library(library: Library, encoder: Encoder, ctx: JobContext) -> EmbedR
     job is cancelled is kept.
     """
     store = VectorStore(library, encoder.fingerprint, encoder.dim)
-    todo = _copies(library, store)
+    todo = [copies for copies in _copies(library, store) if only is None or copies[0].content_hash in only]
     known = stamps(library, [row.id for copies in todo for row in copies])
     writer = _Writer(store)
     failed: list[tuple[Path, str]] = []

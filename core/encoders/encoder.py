@@ -30,3 +30,29 @@ class Encoder(Protocol):
     def encode_texts(self, texts: Sequence[str], prompt: bool = True) -> np.ndarray:
         """Sentences to unit rows ``[n, dim]``; ``prompt`` puts :attr:`prompt` before each of them."""
         ...
+
+
+STARTER_SCALE = 22.146
+"""What the starter multiplied cosines with when it learned to tell pairs apart; settings are written for it."""
+
+
+def sharpness(encoder: Encoder) -> float:
+    """How many times as much a difference of cosines means to ``encoder`` as to the starter, to two digits.
+
+    By the scales that both learned with, whether by a softmax (CLIP, EVA, MobileCLIP: 100, so about 4.5) or pair by
+    pair by a sigmoid (SigLIP: about 115, so about 5.2); 1 where an encoder does not say.
+    """
+    scale = getattr(encoder, "logit_scale", None)
+    return 1.0 if scale is None else round(float(scale) / STARTER_SCALE, 2)
+
+
+def said_too_long(encoder: Encoder, captions: Sequence[str]) -> str:
+    """A sentence about captions with more tokens than ``encoder`` reads; empty where none has, or it cannot say."""
+    count = getattr(encoder, "count_too_long", None)
+    longer = 0 if count is None else count(captions)
+    if not longer:
+        return ""
+    return (
+        f"{longer:,} of your captions {'is' if longer == 1 else 'are'} longer than the encoder reads "
+        f"({getattr(encoder, 'context_length', 0)} word pieces); what comes after counts in no score and no reward."
+    )

@@ -76,7 +76,8 @@ class OpenClipEncoder:
         full = [self.prompt + text if prompt else text for text in texts]
         inner = getattr(self.tokenizer, "tokenizer", None)
         if inner is not None:
-            lengths = [len(ids) for ids in inner(full, truncation=False, verbose=False).input_ids] if full else []
+            cleaned = [self.tokenizer.clean_fn(text) for text in full]
+            lengths = [len(ids) for ids in inner(cleaned, truncation=False, verbose=False).input_ids] if full else []
         else:  # open_clip's own BPE leaves out the start and the end token here
             lengths = [len(self.tokenizer.encode(text)) + 2 for text in full]
         return sum(length > self.context_length for length in lengths)

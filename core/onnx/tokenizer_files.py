@@ -12,6 +12,22 @@ from core.errors import UserError
 # CLIP's own words (openai/CLIP, simple_tokenizer.py): contractions, runs of letters, single digits, runs of the rest.
 _CLIP_WORDS = r"""'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
 
+_PROBE = "A_b,  C!"
+_LOWER = normalizers.Lowercase()
+# What open_clip's ways of cleaning make of the probe, and what each does beyond ``core.onnx.text.clean_text``. SigLIP
+# was trained on words alone: lower case, no punctuation.
+_CLEANING: dict[str, tuple[normalizers.Normalizer, ...]] = {
+    "A_b, C!": (),
+    "a_b, c!": (_LOWER,),
+    "a b c": (
+        normalizers.Replace("_", " "),
+        normalizers.Replace(Regex(r"[!-/:-@\[-`{-~]"), ""),
+        _LOWER,
+        normalizers.Replace(Regex(r"\s+"), " "),
+        normalizers.Strip(),
+    ),
+}
+
 
 @dataclass(frozen=True)
 class EncoderTokenizerFile:
@@ -30,7 +46,9 @@ def encoder_tokenizer_file(tokenizer: Any) -> EncoderTokenizerFile:
     backend = getattr(inner, "backend_tokenizer", None)
     special = getattr(tokenizer, "tokenizer_mode", "") or getattr(tokenizer, "strip_sep_token", False)
     if inner is not None and backend is not None and not special:
-        return EncoderTokenizerFile(tokenizer_content(backend), int(inner.pad_token_id or 0))
+        cleaned = _with_cleaning(backend, tokenizer)
+        if cleaned is not None:
+            return EncoderTokenizerFile(tokenizer_content(cleaned), int(inner.pad_token_id or 0))
     if hasattr(tokenizer, "bpe_ranks") and hasattr(tokenizer, "encoder"):
         return EncoderTokenizerFile(tokenizer_content(_clip_tokenizer(tokenizer)), 0)
     raise UserError(
@@ -45,6 +63,18 @@ def tokenizer_content(tokenizer: Tokenizer) -> str:
     copy.no_padding()
     copy.no_truncation()
     return copy.to_str()
+
+
+def _with_cleaning(backend: Tokenizer, tokenizer: Any) -> Tokenizer | None:
+    """``backend`` that cleans texts first as ``tokenizer`` does; ``None`` where that is not known."""
+    clean = getattr(tokenizer, "clean_fn", None)
+    steps = () if clean is None else _CLEANING.get(clean(_PROBE))
+    if not steps:
+        return None if steps is None else backend
+    copy = Tokenizer.from_str(backend.to_str())
+    own = [] if copy.normalizer is None else [copy.normalizer]
+    copy.normalizer = normalizers.Sequence([*steps, *own])
+    return copy
 
 
 def _clip_tokenizer(simple: Any) -> Tokenizer:

@@ -74,6 +74,38 @@ class SeedEvidence:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """What a judge found in captions of ``photos`` photos: mean CLIP-S, percent found first, mean reciprocal rank."""
+
+    photos: int
+    clip_s: float
+    r1: float
+    mrr: float
+
+
+@dataclass(frozen=True)
+class JudgedBy:
+    """``encoder``: the name of one that gave no reward; ``rows``: what it found, by the key of a row."""
+
+    encoder: str
+    rows: Mapping[str, Judged]
+
+    def sentence(self) -> str:
+        """What it says of the last model against the first, in words."""
+        shown = [key for key in ("before", "stage1", "stage2") if key in self.rows]
+        if len(shown) < 2:
+            return f"{self.encoder}, which gave no reward, judged as well."
+        first, last = self.rows[shown[0]], self.rows[shown[-1]]
+        return (
+            f"Judged by {self.encoder}, which gave no reward: a caption finds its photo first {last.r1:.0f}% of the "
+            f"time ({first.r1:.0f}% before; mean reciprocal rank {first.mrr:.2f} to {last.mrr:.2f})."
+        )
+
+
+NO_JUDGE = "No second encoder is here, so the one that rewarded also judged; 'seedcap models' lists others."
+
+
+@dataclass(frozen=True)
 class PageData:
     """Everything on the page that is not in the rest of the report, the metrics or the settings."""
 
@@ -82,6 +114,7 @@ class PageData:
     photos: tuple[PhotoCaptions, ...] = ()
     seeds: SeedEvidence = field(default_factory=SeedEvidence)
     on_practice: bool = False
+    judged: JudgedBy | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -105,4 +138,6 @@ class PageData:
         points = tuple((int(n), float(loss)) for n, loss in document["seeds"]["points"])
         seeds = SeedEvidence(points, tuple(document["seeds"]["sentences"]))
         gains = tuple(Gain(**one) for one in document["gains"])
-        return cls(rows, gains, photos, seeds, bool(document["on_practice"]))
+        told = document.get("judged")  # earlier versions had none
+        judged = told and JudgedBy(str(told["encoder"]), {str(key): Judged(**one) for key, one in told["rows"].items()})
+        return cls(rows, gains, photos, seeds, bool(document["on_practice"]), judged or None)

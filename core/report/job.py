@@ -87,7 +87,8 @@ class _Measuring:
 def _measured(ctx: JobContext, library: Library, run: RunRow, *, full: bool) -> PageData:
     from core.captioner.checkpoint import load_captioner
     from core.encoders.open_clip_encoder import load_encoder
-    from core.report.measure import Models, measure
+    from core.report.measure import Models, judged_ids, measure
+    from core.report.second_judge import second_judge
     from core.training.adaptation import decided
     from core.training.compute import best_device, set_attention
     from core.training.evaluate import Judge
@@ -121,7 +122,8 @@ def _measured(ctx: JobContext, library: Library, run: RunRow, *, full: bool) -> 
         evaluations |= _text_alone(parts)
         evaluations |= _similarity_alone(parts, evaluations, notes)
         seeds = _seed_evidence(parts)
-    return measure(Models(data, encoder, judge, evaluations, warm, notes, seeds), ctx)
+    second = second_judge(library, encoder, judged_ids(data, judge), ctx)
+    return measure(Models(data, encoder, judge, evaluations, warm, notes, seeds, second), ctx)
 
 
 def _began_anew(run: Path) -> bool:

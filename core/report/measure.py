@@ -20,6 +20,7 @@ from core.metrics.clip_score import clip_s
 from core.metrics.guards import guard_summary
 from core.metrics.retrieval import ranks
 from core.report.document import TITLES, Figure, Gain, PageData, PhotoCaptions, Row, SeedEvidence
+from core.report.second_judge import SecondJudge
 from core.training.data import TrainingData
 from core.training.evaluate import Evaluation, Judge
 from core.training.texts import text_vectors
@@ -34,7 +35,8 @@ _PLAIN = ("r5", "nll", "fluency_nll", "unique_ratio", "rep2", "length")
 class Models:
     """What was judged: ``evaluations`` by the key of their row; ``warm``: the checkpoint that stage 2 began with.
 
-    ``notes``: a sentence for rows that need one; ``seeds``: what the seeds themselves tell.
+    ``notes``: a sentence for rows that need one; ``seeds``: what the seeds themselves tell; ``second``: an encoder that
+    gave no reward.
     """
 
     data: TrainingData
@@ -44,6 +46,7 @@ class Models:
     warm: Path
     notes: Mapping[str, str] = field(default_factory=dict)
     seeds: SeedEvidence = field(default_factory=SeedEvidence)
+    second: SecondJudge | None = None
 
 
 def measure(models: Models, ctx: JobContext) -> PageData:
@@ -59,7 +62,18 @@ def measure(models: Models, ctx: JobContext) -> PageData:
         rows["human"] = people
     ordered = tuple(rows[key] for key in TITLES if key in rows)
     on_practice = models.judge.on_practice
-    return PageData(ordered, _gains(evaluations), _photos(models, evaluations), models.seeds, on_practice)
+    judged = None
+    if models.second is not None:
+        ctx.progress(0, None, f"Asking {models.second.encoder.id}, which gave no reward")
+        judged = models.second.of({key: one.captions for key, one in evaluations.items()})
+    return PageData(ordered, _gains(evaluations), _photos(models, evaluations), models.seeds, on_practice, judged)
+
+
+def judged_ids(data: TrainingData, judge: Judge) -> np.ndarray:
+    """The ids ``[n]`` of the photos that models are judged on, in the order of ``judge.images``."""
+    if judge.on_practice:
+        return np.concatenate([data.unlabelled_ids, data.seeds.ids])
+    return np.concatenate([data.held_seeds.ids, data.gallery_ids])
 
 
 def best_of_several(captioner: Captioner, models: Models, ctx: JobContext) -> Evaluation:
@@ -140,12 +154,11 @@ def _gains(evaluations: Mapping[str, Evaluation]) -> tuple[Gain, ...]:
 def _photos(models: Models, evaluations: Mapping[str, Evaluation]) -> tuple[PhotoCaptions, ...]:
     """Ten photos: held-out seeds first, for half of them at most where there are others; spread over each."""
     data, judge = models.data, models.judge
+    ids = judged_ids(data, judge)
     if judge.on_practice:
-        ids = np.concatenate([data.unlabelled_ids, data.seeds.ids])
         human = [()] * len(data.unlabelled_ids) + list(data.seeds.captions)
         labelled = np.zeros(0, np.int64)
     else:
-        ids = np.concatenate([data.held_seeds.ids, data.gallery_ids])
         human = [*data.held_seeds.captions, *([()] * len(data.gallery_ids))]
         labelled = np.arange(len(data.held_seeds))
     most = min([len(ids), *(len(one.captions) for one in evaluations.values())])

@@ -14,7 +14,7 @@ from core.images.thumbnails import ensure_thumbnail
 from core.library.library import Library
 from core.library.queries import image_rows
 from core.library.records import ImageRow
-from core.report.document import PAGE, TITLES, Gain, PageData, PhotoCaptions, Row
+from core.report.document import NO_JUDGE, PAGE, TITLES, Gain, PageData, PhotoCaptions, Row
 from core.report.plots import Series, line_plot
 from core.training.runfolder import CONFIG, METRICS, RunFolder, read_report, read_rows, write_text
 
@@ -136,7 +136,28 @@ def _table(data: PageData) -> str:
         "better; of fewer than 20 captions the interval of CIDEr-D is too narrow. NLL: nats a token of your held-out "
         "captions, lower is better.</p>"
     )
-    return _section("Side by side", table + _gains(data.gains))
+    return _section("Side by side", table + _gains(data.gains) + _second(data))
+
+
+def said_judge(data: PageData) -> str:
+    """Who judged besides the encoder that rewarded, and what it found, in a sentence."""
+    return NO_JUDGE if data.judged is None else data.judged.sentence()
+
+
+def _second(data: PageData) -> str:
+    said = f"<p>{escape(said_judge(data))}</p>"
+    if data.judged is None:
+        return said
+    found = data.judged.rows
+    body = "".join(
+        f"<tr><td>{escape(title)}</td><td>{one.photos}</td><td>{one.clip_s:.3f}</td><td>{one.r1:.1f}</td>"
+        f"<td>{one.mrr:.3f}</td></tr>"
+        for key, title in TITLES.items()
+        if (one := found.get(key)) is not None
+    )
+    head = "<tr><th>captions of</th><th>photos</th><th>CLIP-S</th><th>R@1 %</th><th>MRR</th></tr>"
+    title = f"<h3>By {escape(data.judged.encoder)}</h3>"
+    return f"{title}<div class='wide'><table><thead>{head}</thead><tbody>{body}</tbody></table></div>{said}"
 
 
 def _row(row: Row, columns: Sequence[tuple[str, str, str]]) -> str:

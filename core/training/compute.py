@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from core.devices import choose_device
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 _LARGEST_KEPT, _KEPT = 32 << 20, 1 << 30
 
@@ -70,4 +72,5 @@ def torch_rng(seed: int, purpose: str, step: int) -> torch.Generator:
 
 
 def best_device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """What trains where nobody chose; see :func:`core.devices.choose_device`."""
+    return torch.device(choose_device().name)

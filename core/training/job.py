@@ -61,11 +61,13 @@ from core.training.time_left import Plan, Timed, plan_of
 if TYPE_CHECKING:
     from core.captioner.captioner import Captioner
     from core.encoders.encoder import Encoder
+    from core.encoders.open_clip_encoder import OpenClipEncoder
     from core.training.loop import StagesReport, TrainingConfig
 
 __all__ = ["GateRow", "MetricRow", "Samples", "StageResult", "StageStarted", "TrainReport", "TrainRequest", "train_job"]
 
 _LONGEST_TEXT_FILE = 200_000
+_OF_THIS_TIME = ("library", "limit_minutes", "device")
 STOPPED = (CANCELLED, FAILED, INTERRUPTED)
 """Trainings that did not end, and can go on."""
 
@@ -112,12 +114,9 @@ def _learn(
     texts: Sequence[str],
     stopped: RunRow | None,
 ) -> TrainReport:
-    ctx.progress(0, None, LOADING)
+    encoder = _load_encoder(ctx, library, request, preset)
     from core.encoders.embed import embed_library
-    from core.encoders.open_clip_encoder import load_encoder
-    from core.training.compute import best_device
 
-    encoder = load_encoder(request.encoder, best_device())
     if stopped is None:
         embed_library(library, encoder, ctx)
         data, hashes = _library_set(library, encoder, texts, seed=request.seed)
@@ -135,9 +134,22 @@ def _learn(
     except BaseException as error:
         update_run(library, run.id, status=FAILED, message=str(error) or type(error).__name__)
         raise
-    page = _page(ctx, library, run.folder, stages, data, encoder)  # the run has ended: nothing here fails it
-    missing = () if page else ("There is no page about this training; 'seedcap report' makes one.",)
-    return replace(report, page=page, notes=(*report.notes, *missing))
+    page, said = _page(ctx, library, run.folder, stages, data, encoder)  # the run has ended: nothing here fails it
+    return replace(report, page=page, notes=(*report.notes, said))
+
+
+def _load_encoder(ctx: JobContext, library: Library, request: TrainRequest, preset: Preset) -> OpenClipEncoder:
+    """The encoder on the device that trains, once it is clear and was said that the models fit there."""
+    from core.devices import choose_device
+    from core.encoders.open_clip_encoder import load_encoder
+    from core.library.queries import seeds
+    from core.training.room import said_room
+
+    device = choose_device(request.device)
+    captions = sum(len(one.texts) for one in seeds(library))
+    said = said_room(device, request.encoder, request.lm, preset, captions)
+    ctx.progress(0, None, f"{LOADING}. {said}" if said else LOADING)
+    return load_encoder(request.encoder, device.name)
 
 
 def read_sentences(file: Path) -> tuple[str, ...]:
@@ -232,16 +244,16 @@ def _stopped(library: Library) -> RunRow:
 
 
 def _as_begun(request: TrainRequest, run: RunRow) -> TrainRequest:
-    """The request that began ``run``, with the library and the time limit of this one.
+    """The request that began ``run``, with the library, the time limit and the device of this one.
 
     What this one says besides must not contradict it; a setting left at its default says nothing.
     """
     known = {field.name for field in fields(TrainRequest)}
     begun = {name: value for name, value in run.config["request"].items() if name in known}
     begun["text_file"] = Path(begun["text_file"]) if begun.get("text_file") else None
-    begun |= {"library": request.library, "limit_minutes": request.limit_minutes, "resume": True}
+    begun |= {name: getattr(request, name) for name in _OF_THIS_TIME} | {"resume": True}
     before, silent = TrainRequest(**begun), TrainRequest(request.library)
-    given = {name: getattr(request, name) for name in known - {"library", "limit_minutes", "resume"}}
+    given = {name: getattr(request, name) for name in known - {*_OF_THIS_TIME, "resume"}}
     spoken = {name: value for name, value in given.items() if value != getattr(silent, name)}
     different = sorted(name for name, value in spoken.items() if not _same(value, getattr(before, name)))
     if different:
@@ -334,20 +346,25 @@ def _train(
 
 def _page(
     ctx: JobContext, library: Library, run: Path, report: StagesReport, data: TrainingData, encoder: Encoder
-) -> Path | None:
-    """The page about the run. The training has ended well: to stop now, or a full disk, costs the page alone."""
-    from core.report.measure import Models, measure
-    from core.report.page import save_page_data, write_page
+) -> tuple[Path | None, str]:
+    """The page about the run, and who judged, in a sentence. The training has ended well: to stop now, or a full disk,
+    costs the page alone."""
+    from core.report.measure import Models, judged_ids, measure
+    from core.report.page import said_judge, save_page_data, write_page
+    from core.report.second_judge import second_judge
 
+    missing = None, "There is no page about this training; 'seedcap report' makes one."
     if report.judge is None:
-        return None
+        return missing
     ctx.progress(0, None, REPORTING)
     try:
-        models = Models(data, encoder, report.judge, report.evaluations, warm_checkpoint(run))
-        save_page_data(run, measure(models, ctx))
-        return write_page(library, run)
+        second = second_judge(library, encoder, judged_ids(data, report.judge), ctx)
+        models = Models(data, encoder, report.judge, report.evaluations, warm_checkpoint(run), second=second)
+        found = measure(models, ctx)
+        save_page_data(run, found)
+        return write_page(library, run), said_judge(found)
     except (Cancelled, UserError, OSError):
-        return None
+        return missing
 
 
 def _start(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from core.captioner.captioner import Captioner
 from core.captioner.checkpoint import load_captioner
-from core.encoders.encoder import Encoder
+from core.encoders.encoder import Encoder, said_too_long
 from core.errors import UserError
 from core.jobs import JobContext
 from core.training.adaptation import decided
@@ -266,6 +266,7 @@ class _Training:
                 f"Captions longer than {self._limits.learned} word pieces were learned without their ends: "
                 f"{self._limits.cut} of yours."
             )
+        notes += [said] if (said := said_too_long(self._encoder, self._data.seeds.pairs()[1])) else []
         if self._env.judge.on_practice:
             notes.append("There were too few photos to hold some out; the figures are of photos it learned from.")
         return tuple(notes)

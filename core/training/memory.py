@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 _ROWS_WITHOUT_CHECKPOINTS = 4
 """Fewer rows at once than this cost more time than computing activations twice."""
+_RAN_OUT = ("can't allocate memory", "MPS backend out of memory")
 
 
 class MicroBatches:
@@ -46,6 +47,8 @@ class MicroBatches:
                     raise
             # Only here, where no error holds on to the tensors of the attempt any more, is their memory free.
             torch.cuda.empty_cache()
+            if torch.backends.mps.is_available():
+                torch.mps.empty_cache()
             self._give_way()
 
     def _give_way(self) -> None:
@@ -61,8 +64,9 @@ class MicroBatches:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether it says that memory ran out; on a processor torch has no type of its own for that."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+    """Whether it says that memory ran out; on processors and Apple's chips torch has no type of its own for that."""
+    said = str(error)
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(words in said for words in _RAN_OUT)
 
 
 @contextmanager

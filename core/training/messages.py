@@ -22,7 +22,7 @@ class TrainRequest:
 
     ``library``: its folder. ``stages``: ``"1"``, ``"2"`` or ``"12"``; ``"2"`` goes on from the library's current model.
     ``text_file``: sentences, one a line, for text-only practice. ``overrides``: settings of the preset by dotted name,
-    e.g. ``{"stage2.steps": 50}``.
+    e.g. ``{"stage2.steps": 50}``. ``device``: see :mod:`core.devices`; a training may go on on another one.
     """
 
     library: Path
@@ -35,6 +35,7 @@ class TrainRequest:
     resume: bool = False
     seed: int = 0
     overrides: Mapping[str, object] = field(default_factory=dict)
+    device: str = "auto"
 
 
 @dataclass(frozen=True)

@@ -93,11 +93,12 @@ class Stage2Settings:
     """Practice on unlabelled photos in a :data:`Method`: ``photos`` × ``samples`` captions a step.
 
     ``method="auto"``: ``leave-one-out``, but ``best-of-n`` for a large language model on a processor.
-    ``contrastive_scale`` multiplies cosines before the softmax; ``hard_share`` of a batch are neighbours (ranks
-    ``hard_ranks``) of its other photos. ``temperature``: low, so that what is practised is close to what is delivered;
-    captions drawn at 0.9 are so much worse that all they teach is not to draw them. ``tau``: of the softmax through
-    which ``straight-through`` sends gradients, first and last. ``round_epochs``: how often ``best-of-n`` and ``dico``
-    go over the photos with captions drawn once; ``dico_beta`` and ``dico_scale``: β and τ of the DiCO loss.
+    ``contrastive_scale``, times :func:`core.encoders.encoder.sharpness`, multiplies cosines before the softmax;
+    ``hard_share`` of a batch are neighbours (ranks ``hard_ranks``) of its other photos. ``temperature``: low, so that
+    what is practised is close to what is delivered; captions drawn at 0.9 are so much worse that all they teach is not
+    to draw them. ``tau``: of the softmax through which ``straight-through`` sends gradients, first and last.
+    ``round_epochs``: how often ``best-of-n`` and ``dico`` go over the photos with captions drawn once; ``dico_beta``
+    and ``dico_scale``: β and τ of the DiCO loss.
     ``lr_floor``: the share of the rate at the end. ``beta``: weight of the exact KL to stage 1, adapted to hold
     ``kl_target`` nats a caption of ten words between ``beta_range``; ``entropy``: of the entropy of the words.
     ``seed_weight``: of the interleaved cross-entropy on ``seed_rows`` seed captions; :func:`gentler` where stage 1 was

@@ -2,7 +2,8 @@
 
 Composition: total = sum over rewards of weight · rise(step) / spread · reward. ``spread`` is the reward's standard
 deviation among the captions of one photo, measured once on captions of the model stage 2 begins with and then frozen;
-it is 1 for penalties, whose weights are in units of their own, and where nothing is calibrated.
+it is 1 for penalties, whose weights are in units of their own, and where nothing is calibrated. The contrastive reward
+compares cosines at the encoder's own scale.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.encoders.encoder import Encoder
+from core.encoders.encoder import Encoder, sharpness
 from core.errors import UserError
 from core.metrics.tokenize import tokenize
 from core.training.data import TrainingData
@@ -58,6 +59,7 @@ class Scorer:
         lengths = [len(tokenize(caption)) for caption in seeds] or [10]
         self.length_mean, self.length_spread = float(np.mean(lengths)), float(np.std(lengths))
         self.images = practised_on(data, settings)
+        self._sharpness = sharpness(encoder)
         self._first_labelled = len(self.images) - len(data.seeds)
         self._tower: TunedTower | None = None
         if settings.tower_steps > 0:
@@ -161,7 +163,7 @@ class Scorer:
             samples=sampled.samples,
             length_mean=self.length_mean,
             length_spread=self.length_spread,
-            contrastive_scale=settings.contrastive_scale,
+            contrastive_scale=settings.contrastive_scale * self._sharpness,
             references=self._references,
             labelled=np.maximum(sampled.photos - self._first_labelled, -1),
             log_p=log_p,

@@ -22,7 +22,7 @@ from core.training.state import Progress
 from core.training.steps import Environment, StepResult
 from core.training.texts import text_vectors
 
-_LARGE_LM = 50_000_000
+LARGE_LM = 50_000_000
 _GROUP = 16
 """Rows run at once on a processor."""
 _NO_PAIRS_COSINE = 0.3
@@ -154,7 +154,7 @@ def make_optimiser(captioner: Captioner, lr_mapper: float, lr_lm: float, weight_
 
 def has_large_lm(captioner: Captioner) -> bool:
     """Whether the language model is of the size that is published pre-trained, not one as small as the starter's."""
-    return sum(parameter.numel() for parameter in captioner.lm.parameters()) > _LARGE_LM
+    return sum(parameter.numel() for parameter in captioner.lm.parameters()) > LARGE_LM
 
 
 def warm_up_cosine(step: int, steps: int) -> float:

@@ -12,6 +12,7 @@ from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QGridLayout, QLabel, QPushButton, QScrollArea, QWidget
 
 from core import machine
+from core.power import LONG_S, battery_percent
 from core.training.messages import StageStarted, TimeLeft, TrainReport, TrainRequest
 from gui import theme, train_words, verdict
 from gui.actions import Actions
@@ -55,6 +56,7 @@ class TrainView(QWidget):
         self._report: TrainReport | None = None
         self._old_run: str | None = None
         self._history_of: tuple[object, ...] = ()  # what the history has been read of
+        self._asked = False  # whether to train on the battery
         self.overrides: dict[str, object] = {}  # settings of the preset by dotted name
         self._build()
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -206,6 +208,8 @@ class TrainView(QWidget):
         service, overview = self._session.service, self._session.overview
         if service is None or self._job is not None:
             return
+        if not ending and self._ask_about_battery(resume=resume):
+            return
 
         def start(_written: object = None) -> None:
             self._start(resume=resume, ending=ending)
@@ -227,6 +231,19 @@ class TrainView(QWidget):
             self.watch(job, request)
         if job is not None and ending:
             self.running.show_ending()
+
+    def _ask_about_battery(self, *, resume: bool) -> bool:
+        """Whether the next press of the button is waited for: the computer may not last until a long training ends."""
+        overview = self._session.overview
+        longest = train_words.longest(overview, self._request(overview, resume=resume)) if overview else LONG_S
+        left = None if self._asked or longest < LONG_S else battery_percent()
+        if left is None:
+            self._asked = False
+            return False
+        self._asked = True
+        said = self.tr("This computer runs on its battery ({left}%), and this may take long.").format(left=left)
+        self.estimate.setText(f"{said} {self.tr('Plug it in, or press the button again. What is learned is kept.')}")
+        return True
 
     # -- while it runs ----------------------------------------------------------------------------------------------
 

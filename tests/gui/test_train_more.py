@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
@@ -222,3 +224,25 @@ def test_the_page_scrolls_no_further_than_what_is_on_it(qtbot, train):
     page = train.findChild(QScrollArea).widget()
     height = page.heightForWidth(page.width())
     assert page.minimumSizeHint().height() <= height, "it would scroll through room that nothing is in"
+
+
+def test_on_the_battery_a_long_training_waits_for_a_second_press(train, monkeypatch):
+    begun: list[object] = []
+    monkeypatch.setattr(train._session, "start", lambda _runner, _job, request, **_: begun.append(request))
+    monkeypatch.setattr(
+        psutil, "sensors_battery", lambda: SimpleNamespace(percent=40, power_plugged=False), raising=False
+    )
+    train.begin()
+    assert len(begun) == 1, "with its own models and few photos it does not take long"
+    train.options.lm.box.setCurrentIndex(1)
+    train.begin()
+    assert len(begun) == 1 and "on its battery (40%)" in train.estimate.text()
+    train.begin()
+    assert len(begun) == 2
+    train.begin()
+    assert len(begun) == 2, "the next training is asked about anew"
+    train.options.minutes.setCurrentIndex(1)
+    assert train.options.minutes.currentData() < 10
+    train._asked = False
+    train.begin()
+    assert len(begun) == 3

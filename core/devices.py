@@ -1,0 +1,92 @@
+"""What training and reports can run on: graphics cards, Apple's chip, the processor; and whether the models fit there.
+
+torch is imported by the functions, not here.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from core.errors import UserError
+from core.machine import memory, processor
+
+AUTO, CPU, MPS, CUDA = "auto", "cpu", "mps", "cuda"
+VARIABLE = "SEEDCAP_DEVICE"
+
+
+@dataclass(frozen=True)
+class Device:
+    """``name`` as torch has it (``cuda:1``); ``total`` and ``free`` bytes of memory, ``None`` where nobody says."""
+
+    name: str
+    title: str
+    total: int | None = None
+    free: int | None = None
+
+    @property
+    def room(self) -> int | None:
+        """Bytes that a new program may hope for."""
+        return self.total if self.free is None else self.free
+
+
+def devices() -> tuple[Device, ...]:
+    """All there are, the processor last. A card whose driver or memory cannot be asked is left out."""
+    import torch
+
+    found: list[Device] = []
+    for at in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        try:
+            free, total = torch.cuda.mem_get_info(at)
+            found.append(Device(f"{CUDA}:{at}", torch.cuda.get_device_name(at), total, free))
+        except RuntimeError:  # in use by one program alone, or fallen off the bus
+            continue
+    total, free = memory()
+    if torch.backends.mps.is_available():
+        found.append(Device(MPS, "Apple GPU", total, free))  # it shares the computer's memory
+    return (*found, Device(CPU, processor(), total, free))
+
+
+def choose_device(name: str = AUTO) -> Device:
+    """The device of this name; ``auto``: what ``SEEDCAP_DEVICE`` says, else the card with most free memory, Apple's
+    chip, the processor.
+
+    Raises:
+        UserError: there is no such device here; the message lists what there is.
+    """
+    here = devices()
+    name = os.environ.get(VARIABLE, AUTO) if name == AUTO else name
+    if name == AUTO:
+        cards = [one for one in here if one.name.startswith(CUDA)]
+        return max(cards, key=lambda one: one.free or 0) if cards else here[0]
+    wanted = f"{CUDA}:0" if name == CUDA else name
+    for one in here:
+        if one.name == wanted:
+            return one
+    listed = "; ".join(f"{one.name} ({one.title})" for one in here)
+    raise UserError(f"There is no device '{name}' to train on.", f"Here are: {listed}.")
+
+
+def fit(device: Device, needed: int) -> str:
+    """A sentence on whether ``needed`` bytes of models go onto ``device``; photos and captions come on top.
+
+    Raises:
+        UserError: they are more than the device has in all.
+    """
+    where = "this computer" if device.name == CPU else f"{device.name} ({device.title})"
+    says = f"Training these models takes about {_gigabytes(needed)} of memory"
+    if device.total is not None and needed > device.total:
+        raise UserError(
+            f"{says}; {where} has {_gigabytes(device.total)} in all.",
+            "Choose smaller models ('seedcap models' says what each takes), let less of the language model learn "
+            "(--set lm.train=none or lm.train=lora), or train on another device.",
+        )
+    if device.room is None:
+        return f"{says}; how much is free on {where} is not known."
+    if needed > device.room:
+        return f"{says}, and {where} has {_gigabytes(device.room)} free: close other programs if it gets slow."
+    return f"{says}; {where} has {_gigabytes(device.room)} free."
+
+
+def _gigabytes(number: int) -> str:
+    return f"{number / 1e9:.1f} GB"

@@ -1,0 +1,83 @@
+"""Where a second encoder is on this computer, it judges what the other one rewarded, and the report says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.encoders.encoder import said_too_long, sharpness
+from core.encoders.open_clip_encoder import load_encoder
+from core.encoders.store import VectorStore, stored_encoders
+from core.jobs import QuietContext
+from core.library.library import Library
+from core.library.queries import image_rows
+from core.report.document import NO_JUDGE, Judged, JudgedBy, PageData
+from core.report.page import said_judge
+from core.report.second_judge import second_judge
+from core.training.job import train_job
+from core.training.runfolder import read_report
+from tests.core.test_train_job import library, request
+from tests.tiny import write_tiny_encoder
+
+__all__ = ["library"]
+
+
+def test_the_starter_judges_what_another_encoder_rewarded(library, tmp_path):
+    other = f"open_clip:local-dir:{write_tiny_encoder(tmp_path / 'other', seed=1)}"
+    report = train_job(QuietContext(), request(library, encoder=other))
+    data = PageData.from_dict(read_report(report.folder)["page"])
+    assert data.judged is not None and data.judged.encoder == "starter"
+    assert set(data.judged.rows) == {row.key for row in data.rows} - {"human"}
+    assert data.judged.sentence() in report.notes
+    assert "Judged by starter, which gave no reward" in (report.folder / "report.html").read_text()
+
+    judge, ids = load_encoder("starter"), [photo.image_id for photo in data.photos]
+    assert len(ids) == report.held_out, "the page shows all of so few"
+    with Library.open(library) as opened:
+        counts = {one.fingerprint: one.count for one in stored_encoders(opened)}
+        rewarding = load_encoder(other)
+        # Each encoder has vectors of its own; the judge has looked at the photos that it judges on, and at no other.
+        assert set(counts) == {judge.fingerprint, rewarding.fingerprint}
+        assert counts[judge.fingerprint] == len(ids) < counts[rewarding.fingerprint]
+        hashes = {row.id: row.content_hash for row in image_rows(opened, ids)}
+        images = VectorStore(opened, judge.fingerprint, judge.dim).get([hashes[one] for one in ids])
+    cosines = judge.encode_texts([photo.captions["stage2"] for photo in data.photos]) @ images.T
+    own = np.diag(cosines)
+    assert data.judged.rows["stage2"].clip_s == pytest.approx(2.5 * np.clip(own, 0, None).mean(), abs=1e-4)
+    if len(np.unique(cosines, axis=0)) == len(ids):  # without captions that are alike there are no ties to share
+        place = (cosines > own[:, None]).sum(axis=1) + 1
+        assert data.judged.rows["stage2"].mrr == pytest.approx((1 / place).mean(), abs=1e-4)
+
+
+def test_where_there_is_no_second_encoder_that_is_said(library):
+    with Library.open(library) as opened:
+        ids = np.array([1, 2, 3])
+        assert second_judge(opened, load_encoder("starter"), ids, QuietContext()) is None
+    assert said_judge(PageData()) == NO_JUDGE
+
+
+def test_a_judge_is_kept_with_the_page_and_older_pages_have_none():
+    judged = JudgedBy("open_clip:a/b", {"before": Judged(9, 0.5, 11.1, 0.3), "stage2": Judged(9, 0.6, 44.4, 0.55)})
+    document = PageData(judged=judged).to_dict()
+    assert PageData.from_dict(document).judged == judged
+    assert "first 44% of the time (11% before; mean reciprocal rank 0.30 to 0.55)" in judged.sentence()
+    del document["judged"]
+    assert PageData.from_dict(document).judged is None
+
+
+def test_cosines_mean_as_much_as_the_encoder_learned_to_mean_by_them(tiny_starter):
+    class OfColours:
+        """An encoder that somebody added, which does not say."""
+
+    colours: Any = OfColours()
+    assert sharpness(colours) == 1.0
+    assert sharpness(load_encoder("starter")) == round(1 / 0.07 / 22.146, 2)
+
+
+def test_captions_longer_than_the_encoder_reads_are_said(tiny_starter):
+    encoder = load_encoder("starter")
+    assert said_too_long(encoder, ["A dog.", "Two dogs."]) == ""
+    assert said_too_long(encoder, ["A dog.", "dog " * 60]).startswith("1 of your captions is longer than the encoder")
+    assert "(32 word pieces)" in said_too_long(encoder, ["dog " * 60, "cat " * 60])
