@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib.util
+import json
 import os
 import platform
 import shutil
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -28,6 +29,9 @@ TRAIN_GFLOP = 45_000.0
 CAPTION_GFLOP = 3_000.0
 # However fast the chip is, files are read and steps are started one after another.
 LEAST_TRAIN_S, LEAST_CAPTION_S = 60.0, 10.0
+SPAN = (0.7, 1.4)
+"""Of such an estimate, what is told as the least and the most: it may be off by a third."""
+SPEED_FILE = "speed.json"
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,38 @@ def measure_gemm(seconds: float = 2.0, *, on_cpu: bool = False) -> GemmRate:
         with contextlib.suppress(RuntimeError):  # another program holds its memory, or its driver does not fit
             return _torch_rate("cuda", 4096, seconds)
     return _torch_rate("cpu", 1024, seconds)
+
+
+def kept_rate() -> GemmRate | None:
+    """What was measured last on this computer."""
+    from core.paths import cache_dir
+
+    try:
+        content = json.loads((cache_dir() / SPEED_FILE).read_text(encoding="utf-8"))
+        rate = GemmRate(float(content["gflops"]), str(content["library"]), str(content["device"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return rate if rate.gflops > 0 else None
+
+
+def keep_rate(rate: GemmRate) -> None:
+    """Remember a measurement; a full disk costs it alone."""
+    from core.disk import replacing
+    from core.paths import cache_dir
+
+    with contextlib.suppress(OSError):
+        cache_dir().mkdir(parents=True, exist_ok=True)
+        with replacing(cache_dir() / SPEED_FILE, durable=False) as stream:
+            stream.write(json.dumps(asdict(rate)).encode())
+
+
+def quick_rate(seconds: float = 0.3) -> GemmRate:
+    """The rate that is kept, else that of the processor, measured now without the library that trains, and kept."""
+    found = kept_rate()
+    if found is None:
+        found = _numpy_rate(seconds)
+        keep_rate(found)
+    return found
 
 
 def _torch_rate(device: str, size: int, seconds: float) -> GemmRate:

@@ -273,6 +273,11 @@ class Session(QObject):
         return running
 
     @property
+    def training(self) -> bool:
+        job = self.heavy.current
+        return job is not None and job.kind == "train"
+
+    @property
     def busy(self) -> bool:
         return any(runner.current is not None for runner in self.runners)
 

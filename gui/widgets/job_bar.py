@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QFrame, QProgressBar, QSizePolicy, QWidget
 
 from gui import theme, words
 from gui.bridge import RunningJob
+from gui.tasks import GETTING_READY
 from gui.widgets.basics import ElidedLabel, button, label, relabel, row
 from gui.worker import Progress
 
@@ -99,12 +100,9 @@ class JobBar(QFrame):
         if progress.total:
             self.bar.setRange(0, progress.total)
             self.bar.setValue(min(progress.done, progress.total))
-            numbers = self.tr("{done} of {total}").format(
-                done=words.count(progress.done), total=words.count(progress.total)
-            )
         else:
             self.bar.setRange(0, 0)
-            numbers = words.count(progress.done) if progress.done else ""
+        numbers = words.so_far(progress.done, progress.total, percent=progress.message == GETTING_READY)
         self.detail.set_text(" · ".join(part for part in (progress.message, numbers) if part))
         left = self._eta.left(progress)
         self.time.setText("" if left is None else self.tr("{time} left").format(time=words.duration(left)))
