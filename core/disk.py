@@ -7,10 +7,13 @@ import secrets
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+_DAY_S = 86_400
 
 
 def is_pipe_or_device(path: Path) -> bool:
@@ -80,6 +83,32 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     if durable:
         with suppress(OSError):  # some file systems cannot; the file is written either way
             sync_folder(path.parent)
+
+
+@contextmanager
+def new_folder_beside(folder: Path) -> Iterator[Path]:
+    """A temporary folder for what ``folder`` shall hold, under a name that says which process made it.
+
+    It vanishes at the end unless it was moved; where the process is ended before, see :func:`clear_beside`.
+    Raises ``OSError``.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.{os.getpid()}-", dir=folder.parent))
+    try:
+        made.chmod(0o755)
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def clear_beside(folder: Path, process: int | None = None) -> None:
+    """Remove the temporary folders that the ended ``process`` has left beside ``folder``; without one, those of any
+    process that are older than a day."""
+    long_ago = time.time() - _DAY_S
+    for left in folder.parent.glob(f".{folder.name}.{'*' if process is None else process}-*"):
+        with suppress(OSError):
+            if process is not None or left.stat().st_mtime < long_ago:
+                shutil.rmtree(left)
 
 
 def put_folder_in_place(new: Path, folder: Path) -> None:

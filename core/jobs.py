@@ -31,6 +31,19 @@ class JobContext(Protocol):
         ...
 
 
+class PartOfWhole:
+    """The context of a part of the work: what it reports counts from ``begin`` to ``end`` of the whole's 100 percent,
+    so that one bar only ever goes forward."""
+
+    def __init__(self, ctx: JobContext, begin: int, end: int) -> None:
+        self._ctx, self._begin, self._end = ctx, begin, end
+        self.partial, self.check_cancelled = ctx.partial, ctx.check_cancelled
+
+    def progress(self, done: int, total: int | None, message: str = "") -> None:
+        share = done / total if total else 0.0
+        self._ctx.progress(round(self._begin + (self._end - self._begin) * share), 100, message)
+
+
 class QuietContext:
     """A context that reports nowhere and is never cancelled: for tests and nested calls."""
 

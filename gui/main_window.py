@@ -29,6 +29,7 @@ from gui.theme import MODES, Mode
 from gui.views.library_view import LibraryView
 from gui.widgets.basics import column, row
 from gui.widgets.job_bar import JobBar
+from gui.widgets.library_place import LibraryPlace
 from gui.widgets.message_bar import MessageBar
 from gui.widgets.nav import PLACES, NavRail
 from gui.widgets.toast import Toast
@@ -60,13 +61,14 @@ class MainWindow(QMainWindow):
         self.rail = NavRail(self.actions_table)
         self.messages = MessageBar()
         self.job_bar = JobBar()
+        self.library_place = LibraryPlace()
         self.stack = QStackedWidget()
         self._holders: dict[str, QWidget] = {}
         for name in PLACES:
             holder = QWidget()
             self._holders[name] = holder
             self.stack.addWidget(holder)
-        right = column(self.messages, self.stack, self.job_bar, spacing=0)
+        right = column(self.messages, self.stack, self.job_bar, self.library_place, spacing=0)
         right.setStretch(1, 1)
         body = row(self.rail, right, spacing=0)
         body.setStretch(1, 1)
@@ -289,6 +291,8 @@ class MainWindow(QMainWindow):
     def _library_opened(self) -> None:
         service = self.session.service
         is_open = service is not None
+        self.library_place.tell(service.path if service is not None else None)
+        self._show_job_bar()
         for name in ("add_folder", "rescan", "rewrite"):
             self.actions_table[name].setEnabled(is_open)
         if service is not None:
@@ -353,7 +357,10 @@ class MainWindow(QMainWindow):
         """Not where the place itself shows the same progress at length."""
         job = self.job_bar.job
         elsewhere = job is not None and PLACES_WITH_OWN_PROGRESS.get(job.kind) != self.place
-        self.job_bar.setVisible(elsewhere)
+        # Not both for a moment: the window would be laid out for that.
+        first, second = (self.library_place, self.job_bar) if elsewhere else (self.job_bar, self.library_place)
+        first.hide()
+        second.setVisible(elsewhere or self.library_place.known)
 
     # -- appearance -------------------------------------------------------------------------------------------------
 

@@ -43,7 +43,10 @@ class Offers(QObject):
         """New photos and no caption anywhere: the starter model can say something at once."""
         self._messages.show_message(
             self.tr("{n} photos are here.").format(n=words.count(photos)),
-            self.tr("Write captions for a handful in Seed, or have the starter model suggest one for each."),
+            self.tr(
+                "Write captions for a handful in Seed. Or have the starter model suggest one for each photo first:"
+                " suggestions wait in Review and never touch what you write."
+            ),
             action=(self.tr("Suggest captions"), self._suggest_captions),
         )
 

@@ -131,6 +131,7 @@ class Overview:
     outdated: int  # photos to review whose suggestions are all from another model than the one in use
     report: Path | None = None  # the page about the newest training that has one
     faster: PrecisionLoss | None = None  # what the model's int8 bundle loses; None: it has none yet
+    ready: bool = True  # the model in use can begin to caption within seconds
     candidate_order: float = 1.0  # of suggestions, from the person's wording (0) to telling photos apart (1)
 
 
@@ -238,6 +239,7 @@ class LibraryService:
             len(outdated(self._library)),
             trainings.newest_report(runs),
             trainings.faster(self.path, run),
+            run is None or (self._library.bundles_dir / run.id / "manifest.json").is_file(),
             queries.candidate_order(self._library),
         )
 

@@ -279,6 +279,11 @@ class Session(QObject):
         job.ended.connect(lambda: self.settled.emit(failure))
 
     @property
+    def training(self) -> bool:
+        job = self.heavy.current
+        return job is not None and job.kind == "train"
+
+    @property
     def busy(self) -> bool:
         return any(runner.current is not None for runner in self.runners)
 

@@ -7,6 +7,7 @@ this module or of ``core.training.messages``: what crosses the pipe never makes 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +123,7 @@ class CaptionOrder:
     only_outdated: bool = False  # the photos whose suggestions are from another model than the one in use
     distinctive: float | None = None
     faster: bool = False  # with the int8 bundle, where that loses little
+    model: str = ""  # what the pace of this captioning is remembered of
 
 
 @dataclass(frozen=True)
@@ -248,6 +250,7 @@ def train(ctx: JobContext, request: TrainRequest) -> TrainReport:
 def caption_photos(ctx: JobContext, order: CaptionOrder) -> CaptionResult:
     """Caption the library with its bundle, then score; ``BatchProgress`` tells rate and time left on the way."""
     from core.batch.library_runner import run
+    from core.batch.pace import keep_pace
     from core.batch.requests import CaptionOptions, LibraryCaptionRequest
     from core.library.library import Library
     from gui.services import outdated
@@ -266,10 +269,13 @@ def caption_photos(ctx: JobContext, order: CaptionOrder) -> CaptionResult:
         options=options,
         faster=order.faster,
     )
-    report = run(_PlainMessages(ctx), request)
+    said = _PlainMessages(ctx)
+    report = run(said, request)
+    keep_pace(order.model, report.done, time.monotonic() - said.ready_at)
     return CaptionResult(report.done, report.failed, report.seconds)
 
 
+GETTING_READY = "Getting your model ready; this is done once"
 EXPORTING = "Exporting the model"  # what ``core.batch.bundles`` says while it makes a bundle
 
 
@@ -278,12 +284,15 @@ class _PlainMessages:
 
     def __init__(self, ctx: JobContext) -> None:
         self._ctx = ctx
+        self.ready_at = time.monotonic()  # when the model was there, as far as is known
         self.partial = ctx.partial
         self.check_cancelled = ctx.check_cancelled
 
     def progress(self, done: int, total: int | None, message: str = "") -> None:
         said = message.split(",")[0]
-        self._ctx.progress(done, total, "Getting the model ready; this is done once" if said == EXPORTING else said)
+        if said == EXPORTING:
+            self.ready_at = time.monotonic()
+        self._ctx.progress(done, total, GETTING_READY if said == EXPORTING else said)
 
 
 @needs("core.exchange.exports")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QCoreApplication, QDateTime, QLocale
 
 if TYPE_CHECKING:
+    from core.batch.pace import Expected
     from core.library.blind_rounds import RoundResult
     from core.library.records import CaptionRow, ScoreRow
     from core.onnx.precision_loss import PrecisionLoss
@@ -33,6 +34,15 @@ def count(number: int) -> str:
 def counted(number: int, one: str, many: str) -> str:
     """``1 photo``, ``4,812 photos``."""
     return f"{count(number)} {one if number == 1 else many}"
+
+
+def so_far(done: int, total: int | None, *, percent: bool = False) -> str:
+    """``31 of 4,812``; ``43 %`` where what is counted has no name; what is done alone where nobody knows the whole."""
+    if not total:
+        return count(done) if done else ""
+    return (
+        f"{100 * done // total} %" if percent else tr("{done} of {total}").format(done=count(done), total=count(total))
+    )
 
 
 def ordinal(number: int) -> str:
@@ -75,6 +85,15 @@ def span(low: float, high: float) -> str:
             else tr("{a} to {b} minutes").format(a=first, b=last)
         )
     return tr("{a} to {b} hours").format(a=f"{low / 3600:.1f}", b=f"{high / 3600:.1f}")
+
+
+def captioning_time(found: Expected, ready: bool) -> str:
+    """What to expect before captioning begins; not ``ready``: the model has never captioned before."""
+    sure = tr("{time} on this computer, judged by the last captioning here.")
+    unsure = tr("Roughly {time} on this computer; it is told better once it has captioned here.")
+    text = (sure if found.measured else unsure).format(time=span(found.low, found.high))
+    text = text[0].upper() + text[1:]
+    return text if ready else f"{text} {tr('Your new model needs some minutes more, once, to get ready.')}"
 
 
 def place(path: Path) -> str:

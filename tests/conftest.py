@@ -45,15 +45,25 @@ def tiny_starter(tiny_starter_folder, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def exported_tiny_starter(tiny_starter_folder, tmp_path_factory):
+def told_while_exporting():
+    """What the export of the tiny starter reported: done, of how many, words."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def exported_tiny_starter(tiny_starter_folder, tmp_path_factory, told_while_exporting):
     """``(report, folder)`` of the tiny starter's fp32 bundle, exported once; never write into this folder."""
     from core.jobs import QuietContext
     from core.onnx.export import ExportRequest, export_job
 
+    class Noting(QuietContext):
+        def progress(self, done, total, message=""):
+            told_while_exporting.append((done, total, message))
+
     folder = tmp_path_factory.mktemp("bundles") / "tiny"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEEDCAP_STARTER", str(tiny_starter_folder))
-        return export_job(QuietContext(), ExportRequest("starter", folder)), folder
+        return export_job(Noting(), ExportRequest("starter", folder)), folder
 
 
 @pytest.fixture(scope="session")

@@ -13,16 +13,42 @@ from typing import IO
 
 from core import paths
 from core.children import child_environment, module_command
+from core.disk import clear_beside, new_folder_beside, put_folder_in_place
 from core.errors import UserError
 from core.jobs import JobContext
 from core.onnx.bundle import SCHEMA, BundleError, load_manifest, sha256_of
+from core.onnx.outline import OUTLINE, fill
 from core.onnx.precision_loss import PrecisionLoss, loss_of
 from core.onnx.source import STARTER, model_sha256
 
 
 def starter_bundle(ctx: JobContext) -> Path:
-    """The bundle of the starter models in the cache; exported now when it is missing, damaged or of another starter."""
-    return exported(ctx, STARTER, starter_folder())
+    """The bundle of the starter models in the cache, which is made now when it is missing, damaged or of another
+    starter: filled from the outline that came with them, else exported."""
+    return filled_starter() or exported(ctx, STARTER, starter_folder())
+
+
+def filled_starter() -> Path | None:
+    """The starter's bundle, which takes seconds to have; ``None`` where only an export can make it: of models without
+    an outline of their own.
+
+    Raises ``UserError`` where the models are not there.
+    """
+    folder = starter_folder()
+    if _is_sound(folder, model_sha256(STARTER)):
+        return folder
+    models = paths.starter_dir()
+    if not (models / OUTLINE).is_dir():
+        return None
+    clear_beside(folder)
+    try:
+        with new_folder_beside(folder) as new:
+            if not fill(models, models / OUTLINE, new):
+                return None
+            put_folder_in_place(new, folder)
+    except OSError:  # no room, no right: an export says so in words
+        return None
+    return folder
 
 
 def starter_folder() -> Path:
@@ -57,6 +83,7 @@ def export_in_process(ctx: JobContext, source: str, folder: Path, more: Sequence
     """
     ctx.progress(0, None, "Exporting the model, once")
     folder.parent.mkdir(parents=True, exist_ok=True)
+    clear_beside(folder)
     process = subprocess.Popen(
         module_command("core.cli", "bundle", source, str(folder), *more),
         env=child_environment(PYTHONIOENCODING="utf-8"),
@@ -89,6 +116,7 @@ def export_in_process(ctx: JobContext, source: str, folder: Path, more: Sequence
             process.wait()
         reader.join()
         process.stderr.close()
+        clear_beside(folder, process.pid)  # what was ended could not
     if status != 0:
         words = next((line for line in reversed(said) if line.startswith("seedcap: ")), None)
         message = words.removeprefix("seedcap: ") if words else "\n".join(said) or f"exit status {status}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.batch.bundles import starter_folder
+from core.batch.bundles import filled_starter
 from core.batch.doubts import model_doubts
 from core.encoders.embed import embed_library
 from core.encoders.encoder import Encoder
@@ -199,7 +199,8 @@ def library_encoder(library: Library) -> Encoder:
     name = encoder_name(run)
     bundle = _bundled(library.bundles_dir / run.id) if run else None
     if bundle is None and name == STARTER:
-        bundle = _bundled(starter_folder())
+        made = filled_starter()
+        bundle = _bundled(made) if made else None
     if bundle is not None:
         return bundle
     return load_encoder(name)
@@ -224,6 +225,7 @@ def _any_store(library: Library, ctx: JobContext) -> tuple[VectorStore, tuple[tu
         store = VectorStore(library, stored.fingerprint, stored.dim)
         if not store.missing(hashes):
             return store, ()
+    ctx.progress(0, len(hashes), "Looking at the photos")  # getting the encoder ready takes seconds
     encoder = library_encoder(library)
     report = embed_library(library, encoder, ctx)
     return VectorStore(library, encoder.fingerprint, encoder.dim), report.failed

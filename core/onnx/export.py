@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +16,10 @@ from core.captioner.blend import check_share, load_blend
 from core.captioner.captioner import Captioner
 from core.captioner.checkpoint import load_captioner, read_info
 from core.captioner.decoding import DecodingOptions
-from core.disk import put_folder_in_place
+from core.disk import new_folder_beside, put_folder_in_place
 from core.encoders.open_clip_encoder import OpenClipEncoder, load_encoder
 from core.errors import UserError
-from core.jobs import JobContext
+from core.jobs import JobContext, PartOfWhole
 from core.metrics.guards import BAD_ENDINGS
 from core.onnx import bundle as files
 from core.onnx import graphs, quantize
@@ -83,18 +81,20 @@ def export_job(ctx: JobContext, request: ExportRequest) -> ExportReport:
     """
     quantize.check_precision(request.precision)
     checkpoints = _checkpoints(request)
+    exact = request.precision == "fp32"
     with _new_folder(request.out) as folder:
-        ctx.progress(0, None, "Loading the model")
+        ctx.progress(0, 100, "Loading the model")
         encoder = load_encoder(read_info(checkpoints[0]).encoder_id)
         captioner = _captioner(request, checkpoints, encoder.fingerprint)
-        manifest = _write_graphs(ctx, request, encoder, captioner, folder)
+        writing = PartOfWhole(ctx, 10, 65 if exact else 40)
+        manifest = _write_graphs(writing, request, encoder, captioner, folder)
         made_of = model_sha256(request.source, request.distinctive)
         manifest = replace(manifest, decoder=replace(manifest.decoder, checkpoint_sha256=made_of))
         manifest = write_manifest(manifest, folder)
         ctx.check_cancelled()
-        if request.precision != "fp32":
-            manifest = make_smaller(ctx, folder, manifest, request.precision, _evidence(request))
-        parity = _parity(ctx, request, encoder, captioner, folder)
+        if not exact:
+            manifest = make_smaller(PartOfWhole(ctx, 40, 80), folder, manifest, request.precision, _evidence(request))
+        parity = _parity(PartOfWhole(ctx, 65 if exact else 80, 100), request, encoder, captioner, folder)
         manifest = write_manifest(replace(manifest, parity=parity.to_dict()), folder)
     size = sum(entry.size for entry in manifest.files.values())
     loss = read_loss(manifest.precision_loss)
@@ -254,17 +254,15 @@ def _new_folder(out: Path) -> Iterator[Path]:
     out = out.absolute()
     if out.exists() and not _replaceable(out):
         raise UserError(f"{out} exists and is not a bundle.", "Choose a new folder for the bundle.")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise UserError(f"The bundle cannot be written to {out}: {error.strerror}.", "Choose another place.") from error
-    try:
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(new_folder_beside(out))
+        except OSError as error:
+            raise UserError(
+                f"The bundle cannot be written to {out}: {error.strerror}.", "Choose another place."
+            ) from error
         yield folder
-        folder.chmod(0o755)
         put_folder_in_place(folder, out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _replaceable(out: Path) -> bool:

@@ -17,13 +17,14 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from core.batch.pace import expected
 from core.batch.progress import BatchProgress
 from gui import theme, words
 from gui.actions import Actions
 from gui.bridge import RunningJob
 from gui.services import Overview
 from gui.session import Session
-from gui.tasks import CaptionOrder, CaptionResult, Existing, caption_photos
+from gui.tasks import GETTING_READY, CaptionOrder, CaptionResult, Existing, caption_photos
 from gui.views.export_panel import ExportPanel
 from gui.widgets.basics import (
     CheckBox,
@@ -108,6 +109,7 @@ class DeliverView(QWidget):
     def _caption_card(self) -> QWidget:
         self.left_to_do = label("", "heading", wrap=True)
         self.model = label("", "muted", wrap=True)
+        self.time = label("", "muted", wrap=True)
         self.caption = button("", lambda: self.begin(), role="big", icon_name="play")
         self.go_on = button("", lambda: self.begin(resume=True), icon_name="play")
         self.more = self._choices()
@@ -137,7 +139,7 @@ class DeliverView(QWidget):
         told = row(self.result, self.retry, self.review)
         told.setStretch(0, 1)
         self.outcome.setLayout(column(told, self.failures, spacing=theme.S))
-        text = column(self.left_to_do, self.model, spacing=theme.XS)
+        text = column(self.left_to_do, self.model, self.time, spacing=theme.XS)
         top = row(text, self.go_on, self.caption, spacing=theme.L)
         top.setStretch(0, 1)
         return card(column(top, self.running, self.outcome, self.more, spacing=theme.M))
@@ -163,6 +165,7 @@ class DeliverView(QWidget):
             self.candidates.addItem(str(number), number)
         self.candidates.setCurrentIndex(2)
         self.candidates.setAccessibleName(self.tr("Suggestions for each photo"))
+        self.candidates.currentIndexChanged.connect(lambda _index: self._apply_overview(self._session.overview))
         number = row(label(self.tr("Suggestions for each photo")), self.candidates, None)
         number.setContentsMargins(theme.XS + 1, theme.XS, 0, theme.XS)  # begins where the circles and boxes do
         options.addLayout(number)
@@ -210,9 +213,27 @@ class DeliverView(QWidget):
         again = self.tr("Suggest again for {photos}") if self._renews(overview) else self.tr("Caption {photos}")
         relabel(self.caption, again.format(photos=photos))
         self.caption.setVisible(todo > 0 and self._job is None)
+        self._look_up_time(todo or overview.captioning_left, overview.ready)
         left = overview.captioning_left
         self.go_on.setVisible(left > 0 and self._job is None)
         relabel(self.go_on, self.tr("Go on with the {n} left").format(n=words.count(left)))
+
+    @property
+    def _paced(self) -> str:
+        """What the pace of a captioning depends on, apart from the computer."""
+        overview = self._session.overview
+        run = overview.run_id if overview is not None else None
+        return f"{run or 'starter'} {self.candidates.currentData()}"
+
+    def _look_up_time(self, photos: int, ready: bool) -> None:
+        self.time.setVisible(photos > 0 and self._job is None)
+        if photos and self._job is None:
+            paced = self._paced
+            self._session.look_up(
+                lambda _service: expected(paced, photos),
+                lambda found: self.time.setText(words.captioning_time(found, ready)),
+                key="captioning-time",
+            )
 
     def _offer_faster(self, loss: PrecisionLoss | None) -> None:
         """A choice where the smaller copy loses little, or that is not known yet; there is none of a mix of stages."""
@@ -243,6 +264,7 @@ class DeliverView(QWidget):
             only_outdated=renews,
             distinctive=None if again else self.wording.distinctive,
             faster=self.faster.isChecked() and not again,
+            model="" if again else self._paced,
         )
         job = self._session.start(
             self._session.heavy, caption_photos, order, title=self.tr("Captioning"), kind="caption"
@@ -287,9 +309,7 @@ class DeliverView(QWidget):
             self.bar.setRange(0, 0)
         numbers = ""
         if progress.total:
-            numbers = self.tr("{done} of {total}").format(
-                done=words.count(progress.done), total=words.count(progress.total)
-            )
+            numbers = words.so_far(progress.done, progress.total, percent=progress.message == GETTING_READY)
         self.doing.set_text(" · ".join(part for part in (progress.message, numbers) if part))
 
     def show_news(self, results: Sequence[object]) -> None:
@@ -345,6 +365,7 @@ class DeliverView(QWidget):
         self.caption.setVisible(False)
         self.go_on.setVisible(False)
         self.more.setVisible(not running)
+        self.time.setVisible(not running)
         if running:
             self.outcome.hide()
 

@@ -73,8 +73,8 @@ class ExportPanel(QFrame):
             self.format.addItem(text, key)
         self.which = ComboBox()
         self.which.setAccessibleName(self.tr("Which captions"))
-        self.which.addItem(self.tr("Accepted captions"), "accepted")
-        self.which.addItem(self.tr("Accepted, else best suggestion"), "best")
+        self.which.addItem(self.tr("Captions you wrote or accepted"), "accepted")
+        self.which.addItem(self.tr("Those, else the best suggestion"), "best")
         self.overwrite = CheckBox(self.tr("Replace files that say something else"))
         self.choose = button(self.tr("Where…"), self.choose_target, icon_name="folder")
         self.summary = label("", "muted", wrap=True)
@@ -192,7 +192,7 @@ class ExportPanel(QFrame):
         else:
             self.nothing.say(
                 self.tr("Nothing to write yet"),
-                self.tr("Accept captions in Review, or choose to write the best suggestion where none is accepted."),
+                self.tr("Write captions in Seed, accept some in Review, or choose the best suggestion for the rest."),
             )
         self.export.setEnabled(preview.files + preview.unseen > 0)
         relabel(self.export, self._export_text(preview))

@@ -87,10 +87,11 @@ class LibraryView(QWidget):
         add = action_button(self._actions["add_folder"], icon_name="folder-add", text=self.tr("Add folder"))
         rescan = action_button(self._actions["rescan"], icon_name="refresh", text=self.tr("Look for changes"))
         self.search_box = search_box(
-            self.tr("Find photos by what they show, e.g. a dog on a beach"), self.tr("Find photos by words")
+            self.tr("What the photos show, e.g. a dog on a beach"), self.tr("Find photos by what they show")
         )
         self.filter_box = FilterBox(
-            self.tr("Words, or state:accepted score:<0.6"), self.tr("Filter by caption, state, score, folder…")
+            self.tr("Words in captions or file names"),
+            self.tr("Find photos by words in captions or file names, or by fields"),
         )
         self.filter_menu = tool_button("filter", self.tr("Show only…"))
         set_role(self.filter_menu, "framed")
@@ -115,7 +116,7 @@ class LibraryView(QWidget):
         links = (self.failed_link, self.selected.link)
         header = row(column(self.title, self.subtitle, spacing=2), *links, rescan, add, spacing=theme.S)
         header.setStretch(0, 1)
-        folders = action_tool_button(self._actions["folders"])
+        folders = action_tool_button(self._actions["folders"], named=True)
         tools = row(folders, self.search_box, self.filter_box, self.filter_menu, self.sort, spacing=theme.S)
         tools.setStretch(1, 3)
         tools.setStretch(2, 2)

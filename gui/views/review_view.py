@@ -144,6 +144,8 @@ class ReviewView(QWidget):
         self._session.data_changed.connect(self.reload)
         self._session.leaving.connect(self.keep)
         self._session.opened.connect(self._new_library)
+        self._session.job_started.connect(lambda _job: self._say_nothing())
+        self._session.heavy.idle.connect(self._say_nothing)
         self.editor.submitted.connect(self._finish_edit)
         self.editor.escaped.connect(self._leave_edit)
         self.editor.textChanged.connect(self._show_change)
@@ -280,15 +282,21 @@ class ReviewView(QWidget):
         overview = self._session.overview
         counts = overview.counts if overview is not None else None
         done = counts is not None and (counts.accepted > counts.seeds or counts.rejected > 0)
-        self.train.setVisible(not done)
-        if done:
+        training = self._session.training
+        self.train.setVisible(training or not done)
+        self.deliver.setVisible(not training)
+        if training:
+            text = self.tr("When it is done, caption the library with it in Deliver. Suggestions then wait here.")
+            self.nothing.say(self.tr("Your model is learning just now"), text)
+        elif done:
             text = self.tr(
                 "Every suggestion has been looked at. Export the captions, or caption more photos, in Deliver."
             )
             self.nothing.say(self.tr("Nothing left to review"), text)
         else:
             text = self.tr(
-                "Train on your captions first, or caption the library in Deliver. Suggestions then wait here."
+                "Train on your captions, or have the model in use caption the library in Deliver. Its suggestions then"
+                " wait here."
             )
             self.nothing.say(self.tr("No suggestions yet"), text)
 

@@ -34,7 +34,7 @@ from gui.widgets.photo_view import PhotoView
 
 NEEDED = 5  # training is refused below this
 ENOUGH = 20
-SUGGESTED = 12
+SUGGESTED = 12  # at a time, once there are that many
 SIDE_WIDTH = 268
 SLOW_MS = 250  # from then on it is better to show no photo than the last one
 
@@ -184,6 +184,7 @@ class SeedView(QWidget):
             return
         self.keep()
         self._shown, self._photo = image_id, None
+        self.strip.frame(image_id)
         # Whoever types before the photo has been read begins a caption of this photo, not of the last one.
         self._draft = Draft(image_id)
         self.editor.set_text("")
@@ -293,8 +294,7 @@ class SeedView(QWidget):
         mine = self.tr("The photo changed after this caption was written.")
         self.changed.setText(mine if photo.own else self.tr("The photo changed after this suggestion was made."))
         self.changed.setVisible(photo.changed)
-        if self.strip.photos.row_of(photo.image.id) is not None:
-            self.strip.select_id(photo.image.id)
+        self.strip.frame(photo.image.id)
 
     def _show_nothing(self) -> None:
         self.picture.clear()
@@ -399,7 +399,9 @@ class SeedView(QWidget):
             if busy.kind == "search":
                 busy.ended.connect(self.suggest)  # the first one looks at every photo, and may take minutes
             return
-        order = SuggestOrder(service.path, SUGGESTED)
+        overview = self._session.overview
+        missing = ENOUGH - (overview.counts.seeds if overview is not None else 0)
+        order = SuggestOrder(service.path, max(NEEDED, missing) if missing > 0 else SUGGESTED)
         title = self.tr("Choosing photos")
 
         def chosen(result: Suggestion) -> None:
@@ -415,6 +417,7 @@ class SeedView(QWidget):
         self._show_strip()
         if result.image_ids:
             self.show_id(result.image_ids[0])
+            self.strip.frame(result.image_ids[0])  # also where it was there already
             self.editor.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _show_strip(self) -> None:

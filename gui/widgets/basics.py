@@ -121,10 +121,12 @@ def tool_button(icon_name: str, name: str, clicked: Callable[[], object] | None 
     return made
 
 
-def action_tool_button(action: QAction) -> QToolButton:
-    """An icon alone that does what the action does, and shows whether it is on."""
+def action_tool_button(action: QAction, *, named: bool = False) -> QToolButton:
+    """An icon that does what the action does, and shows whether it is on; alone, or with the action's name."""
     made = QToolButton()
     made.setDefaultAction(action)
+    if named:
+        made.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
     made.setIconSize(QSize(18, 18))
     made.setAccessibleName(action.text().replace("&", ""))
     made.setProperty("role", "framed")
@@ -231,11 +233,17 @@ class ElidedLabel(QLabel):
 
 
 class ComboBox(QComboBox):
-    """A combo box with our own arrow; the style sheet takes Fusion's away."""
+    """A combo box with our own arrow, as the style sheet takes Fusion's away, and the inner half of the focus ring."""
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
         painter = QPainter(self)
+        if self.hasFocus():
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(colour("accent"))
+            painter.drawRoundedRect(
+                QRectF(self.rect()).adjusted(1.5, 1.5, -1.5, -1.5), theme.RADIUS - 1, theme.RADIUS - 1
+            )
         tint = colour("text" if self.isEnabled() else "outline")
         paint_icon(painter, "down", QRectF(self.width() - 24, (self.height() - 16) / 2, 16, 16), tint)
 

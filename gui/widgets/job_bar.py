@@ -12,6 +12,7 @@ from core.training.messages import TimeLeft
 from gui import theme, words
 from gui.bridge import PAUSED_BY_STOPPING, RunningJob
 from gui.icons import icon
+from gui.tasks import GETTING_READY
 from gui.widgets.basics import ElidedLabel, button, label, relabel, row
 from gui.worker import Progress
 
@@ -105,12 +106,9 @@ class JobBar(QFrame):
         if progress.total:
             self.bar.setRange(0, progress.total)
             self.bar.setValue(min(progress.done, progress.total))
-            numbers = self.tr("{done} of {total}").format(
-                done=words.count(progress.done), total=words.count(progress.total)
-            )
         else:
             self.bar.setRange(0, 0)
-            numbers = words.count(progress.done) if progress.done else ""
+        numbers = words.so_far(progress.done, progress.total, percent=progress.message == GETTING_READY)
         self.detail.set_text(" · ".join(part for part in (progress.message, numbers) if part))
         # Of a training, one step is the smaller part: what is left of it would be taken for the whole.
         left = self._whole.get(job) if job.kind in PAUSED_BY_STOPPING else self._eta.left(progress)

@@ -89,6 +89,11 @@ class PhotoGrid(QListView):
         self.scrollTo(index)
         return True
 
+    def frame(self, image_id: int) -> None:
+        """Make a photo current that is shown elsewhere; none is, where it is not among these."""
+        if not self.select_id(image_id):
+            self.selectionModel().clear()
+
     def rows_in_sight(self) -> int:
         """How many photos are on the screen, from the first of the list on, while nothing has been scrolled."""
         last = self.indexAt(self.viewport().rect().bottomRight() - INSIDE)

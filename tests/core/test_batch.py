@@ -26,6 +26,7 @@ from core.errors import UserError
 from core.images.content import hash_of
 from core.images.preprocess import Preprocess
 from core.jobs import Cancelled, QuietContext
+from core.onnx.bundle import load_manifest
 from tests.tiny import random_pixels
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -410,6 +411,44 @@ def test_an_export_can_be_cancelled(tmp_path, monkeypatch):
     in_place_of_the_export(monkeypatch, "print('begun', file=sys.stderr, flush=True); time.sleep(600)")
     with pytest.raises(Cancelled):
         bundles.export_in_process(Watching(lambda self: len(self.messages) > 1), "run", tmp_path / "out")
+
+
+def test_an_export_that_was_ended_leaves_nothing_in_the_cache(tmp_path, monkeypatch):
+    """It cannot tidy up itself; and what was left by one whose app was killed with it goes the next time."""
+    half = (
+        "import os; os.mkdir(sys.argv[-1] + f'/.out.{os.getpid()}-half'); print('begun', file=sys.stderr, flush=True)"
+    )
+    in_place_of_the_export(monkeypatch, f"sys.argv.append({str(tmp_path)!r}); {half}; time.sleep(600)")
+    old, of_another = tmp_path / ".out.7-left", tmp_path / ".out.8-working"
+    for folder in (old, of_another):
+        (folder / "graphs").mkdir(parents=True)
+    os.utime(old, (1e9, 1e9))
+    seen = []
+
+    def begun(self):
+        seen.extend(tmp_path.glob(".out.*-half"))
+        return bool(seen)
+
+    with pytest.raises(Cancelled):
+        bundles.export_in_process(Watching(begun), "run", tmp_path / "out")
+    assert seen and list(tmp_path.iterdir()) == [of_another]
+
+
+def test_a_starter_with_an_outline_is_not_exported(tiny_starter, tiny_bundle, tmp_path, monkeypatch):
+    from core.onnx.outline import OUTLINE, write_outline
+
+    monkeypatch.setattr(bundles, "export_in_process", lambda *_: pytest.fail("exported"))
+    models = Path(shutil.copytree(tiny_starter, tmp_path / "models"))
+    monkeypatch.setenv("SEEDCAP_STARTER", str(models))
+    assert bundles.filled_starter() is None  # no outline yet
+    write_outline(models, tiny_bundle, models / OUTLINE)
+    made = bundles.starter_bundle(QuietContext())
+    assert made == bundles.starter_folder()
+    (made / "decoder.onnx").write_bytes(b"damaged")
+    assert bundles.filled_starter() == made and load_manifest(made).source == "starter"
+    (models / "captioner" / "mapper.safetensors").write_bytes(b"other numbers")
+    assert bundles.filled_starter() is None
+    assert [path.name for path in made.parent.iterdir()] == [made.name]  # nothing half done
 
 
 # -- the process --

@@ -261,7 +261,8 @@ def opened(monkeypatch, tmp_path):
         ("core.encoders.open_clip_encoder", {"load_encoder": lambda name, device: log.append(f"open_clip {name}")}),
     ):
         monkeypatch.setitem(sys.modules, name, SimpleNamespace(**part))
-    monkeypatch.setattr(find, "starter_folder", lambda: tmp_path / "starter-bundle")
+    starter = tmp_path / "starter-bundle"
+    monkeypatch.setattr(find, "filled_starter", lambda: starter if starter.exists() else None)
     return log
 
 

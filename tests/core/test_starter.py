@@ -14,6 +14,11 @@ from core.images.preprocess import preprocess
 from core.jobs import QuietContext
 from core.metrics.guards import guard_summary
 from core.metrics.retrieval import ranks
+from core.onnx.outline import OUTLINE, fill
+from core.onnx.parity import check_parity
+from core.onnx.samples import rendered_scenes
+from core.onnx.session import open_bundle
+from core.onnx.source import STARTER, model_sha256
 from core.starter.scenes import sample_scene
 from core.starter.scenes_render import render
 from core.starter.scenes_words import DEMO, STANDARD, sentences
@@ -59,6 +64,22 @@ def test_sentences_find_their_scenes_in_every_dialect(encoder, vectors, dialect)
     texts = encoder.encode_texts([sentences(s, dialect, n=1)[0] for s in SCENES])
     found = ranks(texts @ vectors.T, np.arange(len(SCENES)))
     assert found.recall(5) > 40  # chance: 5 of 48, 10.4%
+
+
+def test_the_bundle_that_comes_with_it_is_the_models_own(encoder, tmp_path):
+    """It is filled within seconds, is the one that the manifest tells of, and says what the model says."""
+    models = paths.starter_dir()
+    assert fill(models, models / OUTLINE, tmp_path)
+    bundle = open_bundle(tmp_path, provider="cpu")
+    assert bundle.manifest.decoder.checkpoint_sha256 == model_sha256(STARTER)
+    assert bundle.manifest.encoder.fingerprint == encoder.fingerprint
+    captioner = load_captioner(models / "captioner", encoder.fingerprint)
+    report = check_parity(
+        bundle, encoder, captioner, rendered_scenes(4), options=bundle.decoding(), on="", ctx=QuietContext()
+    )
+    assert report.greedy.identical == report.beam.identical == report.photos == 4
+    assert report.image_difference < 1e-4 and report.text_difference < 1e-4
+    assert sum(file.stat().st_size for file in (models / OUTLINE).iterdir()) < 400_000
 
 
 def test_the_captioner_speaks_of_what_it_sees_and_not_the_demo_dialect(encoder, vectors):

@@ -1,0 +1,43 @@
+"""Where the open library lies, at the foot of the window while nothing is being done; and the way there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import QUrl
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QFrame, QSizePolicy
+
+from gui import theme, words
+from gui.widgets.basics import ElidedLabel, button, row
+
+
+class LibraryPlace(QFrame):
+    """As high as the bar of a job, which takes its place: nothing above them moves under somebody's hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("role", "bar")
+        self._path: Path | None = None
+        self.text = ElidedLabel("", "muted")
+        self.show_it = button(self.tr("Show the library's folder"), self._reveal, icon_name="folder")
+        layout = row(self.text, self.show_it, spacing=theme.M)
+        layout.setStretch(0, 1)
+        layout.setContentsMargins(theme.L, theme.S, theme.M, theme.S)
+        self.setLayout(layout)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.hide()
+
+    @property
+    def known(self) -> bool:
+        return self._path is not None
+
+    def tell(self, library: Path | None) -> None:
+        """The folder of the open library; None where none is open."""
+        self._path = library
+        if library is not None:
+            self.text.set_text(self.tr("Your captions are kept in {library}").format(library=words.place(library)))
+
+    def _reveal(self) -> None:
+        if self._path is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._path.parent)))
