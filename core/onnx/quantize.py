@@ -71,6 +71,7 @@ def _to_int8(path: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     folded, small = path.with_suffix(".folded"), path.with_suffix(".int8")
+    exact = _cosines(path)
     try:
         _fold_constants(path, folded)
         logging.disable(logging.WARNING)  # it advises, through the root logger, what has just been done
@@ -81,6 +82,7 @@ def _to_int8(path: Path) -> None:
             per_channel=True,
             reduce_range=True,  # 7 bits: two products of 8 bits overflow in processors without VNNI
             op_types_to_quantize=list(PRODUCTS),
+            nodes_to_exclude=exact,
         )
         for data in external_locations(path):  # the exact weights
             (path.parent / data).unlink(missing_ok=True)
@@ -89,6 +91,23 @@ def _to_int8(path: Path) -> None:
         logging.disable(logging.NOTSET)
         folded.unlink(missing_ok=True)
         small.unlink(missing_ok=True)
+
+
+def _cosines(path: Path) -> list[str]:
+    """The products with the mapper's sentences: a softmax over fifty times a cosine needs all its digits."""
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    shapes = {weight.name: tuple(weight.dims) for weight in graph.initializer}
+    own = next((shape for name, shape in shapes.items() if name.endswith("mapper.sentences")), None)
+    if own is None:
+        return []
+    turned = (own, own[::-1])  # the export turns them beforehand, under another name
+    return [
+        node.name
+        for node in graph.node
+        if node.op_type in PRODUCTS and any(shapes.get(name) in turned for name in node.input)
+    ]
 
 
 def _fold_constants(path: Path, out: Path) -> None:

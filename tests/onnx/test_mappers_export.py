@@ -14,7 +14,9 @@ from core.captioner.mapper_settings import MapperSettings
 from core.encoders.open_clip_encoder import load_encoder
 from core.jobs import QuietContext
 from core.onnx import graphs
+from core.onnx.bundle import DECODER
 from core.onnx.export import ExportRequest, export_job
+from core.onnx.quantize import _cosines
 from core.onnx.session import open_bundle
 from tests.tiny import SENTENCES, random_pixels
 
@@ -45,6 +47,7 @@ def encoder_graphs(monkeypatch, tiny_bundle):
 def test_parity_with_another_mapper(tiny_starter, encoder_graphs, tmp_path, settings):
     encoder = load_encoder("starter")
     captioner = new_captioner(encoder, load_language_model("starter"), settings, seed=1)
+    captioner.mapper.sentences = torch.from_numpy(encoder.encode_texts(SENTENCES)).half().float()
     vectors = torch.from_numpy(encoder.encode_images(random_pixels(4 * len(SENTENCES))))
     ids = pad(captioner.encode(SENTENCES)).repeat(4, 1)
     optimiser = torch.optim.Adam(captioner.mapper.parameters(), lr=1e-2)
@@ -56,3 +59,4 @@ def test_parity_with_another_mapper(tiny_starter, encoder_graphs, tmp_path, sett
     report = export_job(QuietContext(), ExportRequest(str(tmp_path / "stage1"), tmp_path / "bundle"))
     assert report.parity.identical == report.parity.photos == 24
     assert open_bundle(tmp_path / "bundle").manifest.decoder.prefix_length == settings.prefix_length
+    assert len(_cosines(tmp_path / "bundle" / DECODER)) == 2, "int8 leaves the two products with the sentences exact"

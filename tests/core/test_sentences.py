@@ -1,0 +1,96 @@
+"""The sentences that a captioner's view of a photo is moved towards: where they come from, and what becomes of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from core.captioner.blend import blend
+from core.captioner.checkpoint import CheckpointError, load_captioner, save_captioner
+from core.captioner.mapper import make_mapper
+from core.captioner.mapper_settings import MapperSettings
+from core.jobs import Cancelled, QuietContext
+from core.onnx.source import checkpoint_sha256
+from core.training import loop
+from core.training.loop import train_stages
+from core.training.messages import MetricRow
+from core.training.verdict import Verdict
+from tests.core.test_training import Recorder, captioner, config, data, encoder  # noqa: F401
+
+
+def test_a_vector_goes_half_the_way_to_where_its_sentences_are():
+    mapper = make_mapper(3, 8, MapperSettings("linear", prefix_length=1))
+    photo = torch.tensor([[1.0, 0.0, 0.0]])
+    assert torch.equal(mapper.moved(photo), photo)
+    near, far = [0.8, 0.6, 0.0], [0.0, 0.0, 1.0]
+    mapper.sentences = torch.tensor([near, far])
+    moved = mapper.moved(photo)[0]
+    expected = np.array([0.9, 0.3, 0.0])  # the far one weighs e^-40
+    assert moved.numpy() == pytest.approx(expected / np.linalg.norm(expected), abs=1e-6)
+    mapper.sentences = torch.tensor([near, [0.8, -0.6, 0.0]])
+    assert mapper.moved(photo)[0].numpy() == pytest.approx(photo[0].numpy(), abs=1e-6)  # as near to both: between them
+    assert torch.equal(mapper(photo), mapper.spread(mapper.moved(photo)))
+
+
+def test_a_checkpoint_keeps_them_and_is_another(tiny_starter, tmp_path):
+    one = load_captioner(tiny_starter / "captioner")
+    save_captioner(one, tmp_path / "without")
+    assert load_captioner(tmp_path / "without").mapper.sentences is None
+    one.mapper.sentences = torch.nn.functional.normalize(torch.randn(5, one.info.dim), dim=1).half().float()
+    save_captioner(one, tmp_path / "with")
+    again = load_captioner(tmp_path / "with")
+    assert again.mapper.sentences is not None and torch.equal(again.mapper.sentences, one.mapper.sentences)
+    assert checkpoint_sha256(tmp_path / "with") != checkpoint_sha256(tmp_path / "without")
+    file = tmp_path / "with" / "mapper.safetensors"
+    for wrong in (again.mapper.sentences[:, 1:], again.mapper.sentences[:0], again.mapper.sentences[0]):
+        save_file({**load_file(file), "sentences": wrong.contiguous()}, file)
+        with pytest.raises(CheckpointError, match="does not fit"):
+            load_captioner(tmp_path / "with")
+
+
+def test_between_the_stages_they_belong_to_the_second(tiny_starter):
+    one, two = (load_captioner(tiny_starter / "captioner") for _ in range(2))
+    two.mapper.sentences = torch.ones(2, two.info.dim)
+    assert blend(one, two, 0.0).mapper.sentences is None
+    assert torch.equal(blend(one, two, 0.5).mapper.sentences, two.mapper.sentences)
+
+
+def test_stage_2_gives_them_and_says_so(data, captioner, encoder, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(loop, "judge_stage2", lambda *_, **__: Verdict(True, "kept"))
+    report = train_stages(data, captioner, encoder, config(overrides={"stage2.sentences": 30}), tmp_path, Recorder())
+    kept = load_captioner(tmp_path / "stage2").mapper.sentences
+    assert kept is not None and 9 <= len(kept) <= 30
+    assert torch.equal(captioner.mapper.sentences, kept)
+    own = encoder.encode_texts([one for group in data.seeds.captions for one in group], prompt=False)
+    nearest = (own @ kept.numpy().T).max(axis=1)
+    assert nearest == pytest.approx(np.ones(len(own)), abs=1e-3), "the seeds are among them"
+    assert any(f"{len(kept)} sentences" in note for note in report.notes)
+    assert load_captioner(tmp_path / "stage1").mapper.sentences is None
+    assert not (tmp_path / "stage2-sentences.npy").exists()
+
+
+def test_they_go_when_stage_2_is_not_kept(data, captioner, encoder, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(loop, "judge_stage2", lambda *_, **__: Verdict(False, "no better"))
+    report = train_stages(data, captioner, encoder, config(), tmp_path, QuietContext())
+    assert captioner.mapper.sentences is None and not any("sentences" in note for note in report.notes)
+
+
+def test_practice_that_was_stopped_goes_on_with_the_same(data, captioner, encoder, tmp_path, tiny_starter):  # noqa: F811
+    class InPractice(Recorder):
+        def check_cancelled(self):
+            if any(row.stage == 2 and row.step == 3 for row in self.of(MetricRow)):
+                raise Cancelled
+
+    again = load_captioner(tiny_starter / "captioner")
+    with pytest.raises(Cancelled):
+        train_stages(data, again, encoder, config(), tmp_path / "parts", InPractice())
+    file = tmp_path / "parts" / "stage2-sentences.npy"
+    drawn = np.load(file)
+    np.save(file, drawn[:-1])  # to see that it is read, and nothing is drawn anew
+    again = load_captioner(tiny_starter / "captioner")
+    train_stages(data, again, encoder, replace(config(), resume=True), tmp_path / "parts", QuietContext())
+    assert len(load_captioner(tmp_path / "parts" / "stage2").mapper.sentences) == len(drawn) - 1
