@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 LOADING, LOOKING = "Loading the models", "Looking at the photos"
+BEFORE_PRACTICE = DRAWING, READING = "Captioning photos to practise with", "Reading these captions"
 FINISHING = COMPARING, REPORTING = "Comparing with the model in use", "Writing the report"
-"""What a job says it does before the stages, and after them."""
+"""What a job says it does before the stages, between them, and after them."""
 
 GateState = Literal["green", "amber", "red"]
 Kept = Literal["before", "stage1", "stage2"]

@@ -109,7 +109,7 @@ class Stage2Settings:
     steps in which the weight of the similarity rises from 0; ``contrastive_ramp``: the share of the stage in which
     that of the contrastive reward does. ``grammar_refresh``: steps after which the grammar head learns anew, with
     captions that went wrong in between. ``sentences``: before practice the mapper is given at most so many sentences,
-    of the seeds and of its own about the photos, that its view of a photo is moved towards (docs/decisions/0037); 0:
+    of the seeds and of its own about the photos, that its view of a photo is moved towards (docs/decisions/0038); 0:
     none. ``tower_steps``: of tuning a copy of the encoder's text tower together with a
     grammar head; the copy then gives the rewards of similarity and of grammar, never a score. ``labelled_only``:
     practise on the seeds' photos alone, where references are.

@@ -16,6 +16,7 @@ from core.encoders.encoder import Encoder
 from core.training.candidates import passes
 from core.training.compute import autocast, numpy_rng, torch_rng
 from core.training.data import TrainingData
+from core.training.messages import DRAWING, READING
 from core.training.rollout import Sampler
 from core.training.steps import Environment
 from core.training.texts import text_vectors
@@ -47,7 +48,7 @@ def library_sentences(data: TrainingData, encoder: Encoder, env: Environment, mo
     people = [*data.seeds.pairs()[1], *data.texts]
     sentences = [people[i] for i in rng.permutation(len(people))[: most // 2]]
     sentences += _drawn(data.practice_images, env, most - len(sentences))
-    env.ctx.progress(0, None, "Reading what was drawn")
+    env.ctx.progress(0, None, READING)
     with autocast(env.bf16, env.captioner.device):
         vectors = text_vectors(encoder, list(dict.fromkeys(sentences)), prompt=False)
     return vectors.reshape(-1, data.practice_images.shape[1]).astype(np.float16)
@@ -60,7 +61,7 @@ def _drawn(images: np.ndarray, env: Environment, most: int) -> list[str]:
     sampler = Sampler(captioner, env.bf16)
     sampler.refresh()
     for start in range(0, len(order), _PHOTOS_AT_ONCE):
-        env.ctx.progress(start, len(order), "Drawing captions of the photos")
+        env.ctx.progress(start, len(order), DRAWING)
         photos = torch.from_numpy(images[order[start : start + _PHOTOS_AT_ONCE]])
         draws = torch_rng(env.seed, "sentences", start)
         drawn = sampler.sample(photos, _SAMPLES, _TEMPERATURE, _limit(captioner), draws, env.ctx)

@@ -8,6 +8,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFrame, QProgressBar, QWidget
 
 from core.training.messages import (
+    BEFORE_PRACTICE,
     FINISHING,
     LOOKING,
     GateRow,
@@ -92,6 +93,8 @@ class RunningCard(QFrame):
         self._said = progress.message
         if progress.message == LOOKING:
             self.steps.set_current(PREPARE)
+        elif progress.message in BEFORE_PRACTICE:
+            self.steps.set_current(STAGE_2)
         elif progress.message in FINISHING:
             self.steps.set_current(CHECK)
         if not progress.total:

@@ -12,7 +12,7 @@ from core import machine
 from core.library.library import Library
 from core.library.runs import CANCELLED, create_run, runs, update_run
 from core.training import time_left
-from core.training.messages import LOOKING, REPORTING, MetricRow, Samples, StageStarted, TimeLeft, TrainRequest
+from core.training.messages import DRAWING, LOOKING, REPORTING, MetricRow, Samples, StageStarted, TimeLeft, TrainRequest
 from core.training.runfolder import METRICS, SAMPLES, RunFolder
 from gui import methods, words
 from gui.worker import Failure, Progress
@@ -173,6 +173,8 @@ def test_the_marker_and_the_line_speak_of_the_same(qtbot, train, monkeypatch):
     assert train.steps.current == 1 and "Stage 1" in train.running.doing.full_text()
     train.show_progress(Progress(8, 8, LOOKING))
     assert train.steps.current == 0, "photos are looked at"
+    train.show_progress(Progress(64, 200, DRAWING))
+    assert train.steps.current == 2 and "64 of 200" in train.running.doing.full_text()
     train.show_progress(Progress(0, None, REPORTING))
     assert train.steps.current == 3
     stop(qtbot, train)
