@@ -19,6 +19,15 @@ class Limit:
         return "red" if value > self.red else "amber" if value > self.amber else "green"
 
 
+_SHARES = (
+    ("repetition", "rep2", "of word pairs repeat within a caption", "No word pair repeats within a caption"),
+    ("stutter", "immediate_repeat", "of captions say a word twice in a row", "No caption says a word twice in a row"),
+    ("ending", "bad_ending", "of captions end in the middle", "No caption ends in the middle"),
+    ("unfinished", "no_end", "of captions never come to an end", "Every caption comes to an end"),
+)
+"""Of shares of captions: the gate, the figure, and what is said of some and of none."""
+
+
 def check_gates(
     now: Mapping[str, float], before: Mapping[str, float], seed_length: float, kl: float, photos: int
 ) -> tuple[GateRow, ...]:
@@ -42,28 +51,11 @@ def check_gates(
     drift = Limit(6.0 * room, 8.0 * room)
     # Photos that are much alike may well share captions: only a loss against stage 1 counts.
     same = Limit(max(0.35, 1 - 0.9 * before["unique_ratio"]), max(0.5, 1 - 0.8 * before["unique_ratio"]))
-    shares = (
-        (
-            "repetition",
-            "rep2",
-            repeats,
-            "of word pairs repeat within a caption",
-            "No word pair repeats within a caption",
-        ),
-        (
-            "stutter",
-            "immediate_repeat",
-            stutter,
-            "of captions say a word twice in a row",
-            "No caption says a word twice in a row",
-        ),
-        ("ending", "bad_ending", ending, "of captions end in the middle", "No caption ends in the middle"),
-        ("unfinished", "no_end", unfinished, "of captions never come to an end", "Every caption comes to an end"),
-    )
+    shares = zip(_SHARES, (repeats, stutter, ending, unfinished), strict=True)
     return (
         *(
             GateRow(gate, limit.state(now[name]), _share(now[name], some, none))
-            for gate, name, limit, some, none in shares
+            for (gate, name, some, none), limit in shares
         ),
         _length(now, before, seed_length),
         GateRow(
