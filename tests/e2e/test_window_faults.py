@@ -58,6 +58,7 @@ def test_closed_in_the_middle_of_a_training_it_goes_on_where_it_was(qtbot, windo
     QTest.keyClick(train, Qt.Key.Key_Return, CTRL)
     qtbot.waitUntil(lambda: len(train.loss.points) > 3 or train._job is None, timeout=WAIT)
     assert train._job is not None, window.messages.message
+    drawn = list(train.loss.points)
     close(qtbot, window)
 
     again = open_window(scenes)
@@ -70,9 +71,12 @@ def test_closed_in_the_middle_of_a_training_it_goes_on_where_it_was(qtbot, windo
     assert stopped is not None and stopped.overrides["stage1.steps"] == 5_000
     assert train.go_on.isVisible()
     train.go_on.click()
-    qtbot.waitUntil(lambda: len(train.loss.points) > 0 or train._job is None, timeout=WAIT)
+    shown = len(train.loss.points)
+    assert train.loss.points[: len(drawn)] == drawn, "what was drawn before stays"
+    qtbot.waitUntil(lambda: len(train.loss.points) > shown or train._job is None, timeout=WAIT)
     assert train._job is not None, again.messages.message
-    assert train.loss.points[0][0] > 1, "it began anew"
+    steps = [step for step, _ in train.loss.points]
+    assert steps == sorted(set(steps)), "it began anew"
 
 
 def test_a_full_disk_at_export_keeps_what_was_there_and_says_so(qtbot, window, scenes, monkeypatch):

@@ -108,7 +108,7 @@ def test_from_a_folder_to_text_files(qtbot, window, scenes):
 def test_search_and_suggest(qtbot, window):
     seed, library = window.view("seed"), window.view("library")
     seed.suggest()
-    qtbot.waitUntil(lambda: seed.strip.photos.rowCount() == 12, timeout=WAIT)
+    qtbot.waitUntil(lambda: seed.strip.photos.rowCount() == 14, timeout=WAIT)  # all: twenty make a good beginning
     settle(qtbot, window)
     assert seed.current_id == seed.strip.photos.id_at(0)
     window.go("library")
