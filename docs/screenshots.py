@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SEEDS = 24
 SIZE = (1180, 740)
 SCALE = 2.0  # pixels for each pixel: pages are read on fine screens, and others make them smaller
-QUALITY = 80  # of WebP: a third of the bytes of a palette, and letters stay sharp
+QUALITY = 65  # of WebP: a quarter of the bytes of a palette, and letters stay sharp
 
 
 class Photographer:

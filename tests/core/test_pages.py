@@ -36,6 +36,13 @@ def test_links_lead_somewhere_and_commands_exist(page):
         assert command in COMMANDS, command
 
 
+def test_every_screenshot_is_shown_somewhere_in_both_themes():
+    there = {file.name for file in (ROOT / "docs" / "images").iterdir() if file.suffix != ".svg"}
+    shown = set(re.findall(r"images/([a-z-]+\.webp)", "".join(page.read_text("utf-8") for page in PAGES)))
+    assert there == shown, "python docs/screenshots.py takes them"
+    assert {name.replace("-dark", "-light") for name in shown} == {name for name in shown if "-light" in name}
+
+
 def test_the_picture_shows_the_packages_as_the_contracts_have_them(picture):
     assert picture.PICTURE.read_text("utf-8") == picture.draw(), "python docs/picture.py draws it anew"
     kinds = picture.bands()
