@@ -107,9 +107,7 @@ def reads_heic() -> bool:
 def heic_advice() -> str:
     """How HEIC photos come to be read: nothing can be installed into a build, which may not bring their codecs."""
     if is_built():
-        return (
-            "An installed build cannot read them. Save them as JPEG, or install Seedcap with pip (its README)."
-        )
+        return "An installed build cannot read them. Save them as JPEG, or install Seedcap with pip (its README)."
     return 'Install what reads them: pip install "seedcap[heic]"'
 
 
