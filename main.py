@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from core.children import RUN_MODULE, is_built, own_search_path, run_module
 from core.display import has_display, lacking_library
+from core.telemetry import send_nothing
 
 _HEADLESS = ("--help", "--headless", "--json", "--out")  # argparse takes their beginnings, too
 
@@ -29,9 +30,7 @@ def wants_app(argv: Sequence[str]) -> bool:
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
-    # Nothing leaves the computer: set before any model library is imported, inherited by the worker processes.
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("DO_NOT_TRACK", "1")
+    send_nothing()  # before any model library is imported; inherited by the worker processes
     if arguments[:1] == [RUN_MODULE]:
         return run_module(arguments[1:])
     if wants_app(arguments):

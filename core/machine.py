@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
+from core.children import is_built
+
 LIBRARIES = (
     "torch", "transformers", "open_clip_torch", "timm", "tokenizers", "safetensors", "onnx", "onnxscript",
     "PySide6-Essentials", "SQLAlchemy", "alembic", "numpy", "pillow", "platformdirs",
@@ -100,6 +102,13 @@ def free_disk(folder: Path) -> int:
 
 def reads_heic() -> bool:
     return importlib.util.find_spec("pillow_heif") is not None
+
+
+def heic_advice() -> str:
+    """How HEIC photos come to be read: nothing can be installed into a build, which may not bring their codecs."""
+    if is_built():
+        return "An installed build cannot read them. Save them as JPEG, or install Seedcap with pip (its README)."
+    return 'Install what reads them: pip install "seedcap[heic]"'
 
 
 def exiftool() -> str | None:

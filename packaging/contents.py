@@ -92,14 +92,18 @@ def contents_of(files: Iterable[Path], own: Path) -> Contents:
 
 
 def _owners() -> dict[Path, Part]:
-    """Each installed file but the metadata itself, and the distribution it came with."""
+    """Each installed file but the metadata itself, and the distribution it came with.
+
+    What a package brings along of others is its own, as the lock has it: setuptools adds the folder of its copies to
+    the end of the search path when it is imported, so that whether they are seen depends on who imported it.
+    """
     owners = {}
     for distribution in metadata.distributions():
         part = python_part(distribution)
         root = Path(str(distribution.locate_file(""))).resolve()  # once: there are a hundred thousand files
         for file in distribution.files or ():
             if not file.parts[0].endswith((".dist-info", ".egg-info")):
-                owners[Path(os.path.normpath(root / file))] = part
+                owners.setdefault(Path(os.path.normpath(root / file)), part)
     return owners
 
 

@@ -9,14 +9,16 @@ import threading
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")  # the models here are tiny; more threads would only get in each other's way
 
 import psutil  # noqa: E402
 import pytest  # noqa: E402
 
+from core.telemetry import send_nothing  # noqa: E402
 from tests import leftovers  # noqa: E402
+
+send_nothing()
 
 pytest_plugins = ["pytester", "tests.hub_server"]
 

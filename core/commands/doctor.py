@@ -162,7 +162,9 @@ def _findings(data: dict[str, Any]) -> tuple[list[str], list[str]]:
             f"The app needs the system library {data['display_lacks']}. Install the packages that the README lists."
         )
     if not data["heic"]:
-        hints.append("HEIC photos are not read. Install with: pip install pillow-heif")
+        from core.machine import heic_advice
+
+        hints.append(f"HEIC photos are not read. {heic_advice()}")
     if not data["exiftool"]:
         hints.append("ExifTool is not installed; it is only needed to write captions into photo files.")
     return problems, hints

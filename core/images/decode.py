@@ -27,6 +27,7 @@ from PIL import Image, ImageFile
 from core.disk import is_pipe_or_device
 from core.errors import UserError
 from core.images.header import HEAD_BYTES, size_in_header
+from core.machine import heic_advice
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 SUFFIXES = frozenset(
@@ -261,7 +262,7 @@ def _register_heic() -> None:
     except ImportError:
         raise ImageError(
             "The photo is in HEIC format, and the package that reads it is not installed.",
-            'Install it with: pip install "seedcap[heic]"',
+            heic_advice(),
         ) from None
     pillow_heif.register_heif_opener()
 

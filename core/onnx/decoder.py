@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-import onnxruntime as ort
 
 from core.onnx import gather
 from core.onnx.bundle import BundleError, Manifest
 from core.onnx.providers import LOAD_ERRORS
+from core.onnx.runtime import ort
 
 _FLOATS = {"tensor(float)": (np.float32, gather.FLOAT), "tensor(float16)": (np.float16, gather.FLOAT16)}
 _ROWS = 2

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.telemetry import send_nothing
+
 _FLOAT, _HALF = 1, 10  # ``TensorProto.FLOAT``, ``TensorProto.FLOAT16``
 KEPT_EXACT = ("LayerNormalization", "Softmax", "ReduceL2")
 """Sums of squares and of exponentials leave the range of 16 bits (65,504) long before their terms do."""
@@ -17,6 +19,7 @@ def halved(model: Any) -> Any:
     """
     import warnings
 
+    send_nothing()
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
     with warnings.catch_warnings():

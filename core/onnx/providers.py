@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # pyright: ignore[reportAttributeAccessIssue]
 
 from core.errors import UserError
 from core.onnx.provider_table import CPU, NAMES, PROVIDERS, Provider, by_plain_name
+from core.onnx.runtime import ort, ort_errors
 from core.onnx.threads import usable_cores
 
 LOAD_ERRORS: tuple[type[Exception], ...] = (

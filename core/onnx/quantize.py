@@ -12,6 +12,7 @@ from core.errors import UserError
 from core.onnx import bundle as files
 from core.onnx.half import halved
 from core.onnx.onnx_file import external_locations
+from core.telemetry import send_nothing
 
 OFFERED = ("fp32", "fp16", "int8")
 PRODUCTS = ("MatMul", "Gemm")
@@ -68,6 +69,7 @@ def _rewrite(path: Path, change: Callable[[Any], Any]) -> None:
 def _to_int8(path: Path) -> None:
     import logging
 
+    send_nothing()
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     folded, small = path.with_suffix(".folded"), path.with_suffix(".int8")
@@ -113,7 +115,8 @@ def _cosines(path: Path) -> list[str]:
 def _fold_constants(path: Path, out: Path) -> None:
     """Let onnxruntime compute what is constant: a transposed output matrix is a weight only after that."""
     import onnx
-    import onnxruntime as ort
+
+    from core.onnx.runtime import ort
 
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC

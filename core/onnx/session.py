@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-import onnxruntime as ort
 from tokenizers import Tokenizer
 
 from core.captioner.decoding import DecoderSession, DecodingOptions
@@ -26,6 +25,7 @@ from core.onnx.providers import (
     session_options,
     start_sessions,
 )
+from core.onnx.runtime import ort
 from core.onnx.text import EncoderTokenizer, load_tokenizer
 
 _TEXT_BATCH = 128

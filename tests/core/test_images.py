@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from core import machine
 from core.images import decode
 from core.images.content import hash_of
 from core.images.decode import ImageError, load_image, probe
@@ -183,6 +184,11 @@ def test_heic_is_read_or_refused_with_the_command_that_helps(tmp_path, monkeypat
     finally:
         decode._register_heic.cache_clear()
     assert "seedcap[heic]" in caught.value.next_step
+
+
+def test_a_build_that_reads_no_heic_does_not_say_to_install_something_into_it(monkeypatch):
+    monkeypatch.setattr(machine, "is_built", lambda: True)
+    assert machine.heic_advice().startswith("An installed build cannot read them. Save them as JPEG")
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -52,6 +52,19 @@ def test_files_are_known_by_the_package_they_came_with(tmp_path):
     assert any("BSD" in text.read_text("utf-8") or "Redistribution" in text.read_text("utf-8") for text in found.texts)
 
 
+def test_copies_of_other_packages_belong_to_the_package_that_brings_them(tmp_path, monkeypatch):
+    copies = tmp_path / "large/copies"
+    for folder, name, file in ((tmp_path, "large", "large/copies/small.py"), (copies, "small", "small.py")):
+        about = folder / f"{name}-1.0.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (about / "RECORD").write_text(f"{file},,\n")
+    (copies / "small.py").touch()
+    both = [metadata.PathDistribution(next(folder.glob("*.dist-info"))) for folder in (tmp_path, copies)]
+    monkeypatch.setattr(metadata, "distributions", lambda: both)
+    assert [part.name for part in contents_of([copies / "small.py"], ROOT).parts] == ["python", "large"]
+
+
 def test_metadata_alone_puts_no_package_inside():
     distribution = metadata.distribution("numpy")
     about = next(file for file in distribution.files or () if file.name == "METADATA")
