@@ -19,6 +19,7 @@ from PySide6.QtWidgets import QApplication
 from core.paths import config_dir, log_dir, log_file
 from gui.bridge import remove_old_logs
 from gui.dialogs import CrashDialog
+from gui.garbage import Garbage
 from gui.icons import icon
 from gui.main_window import MainWindow
 from gui.session import Session
@@ -109,6 +110,8 @@ def make_application() -> QApplication:
     app.setApplicationName("seedcap")
     app.setApplicationDisplayName("Seedcap")
     app.setDesktopFileName("seedcap")
+    if app.findChild(Garbage) is None:
+        Garbage(app)
     return app
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
@@ -21,6 +22,9 @@ from tests import leftovers  # noqa: E402
 send_nothing()
 
 pytest_plugins = ["pytester", "tests.hub_server"]
+
+_MUCH = 20_000
+"""Objects that may have been made since garbage was last collected."""
 
 
 @pytest.fixture(autouse=True)
@@ -119,3 +123,9 @@ def few_torch_threads():
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(1)
+
+
+def pytest_runtest_teardown() -> None:
+    """Where a window has been in this process, garbage is collected by its timer, which runs in windows alone."""
+    if not gc.isenabled() and gc.get_count()[0] > _MUCH:
+        gc.collect()
