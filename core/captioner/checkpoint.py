@@ -162,7 +162,7 @@ def _mapper_weights(folder: Path, mapper: Mapper, dim: int) -> dict[str, torch.T
         raise CheckpointError(f"{file} cannot be read: {error}", _AGAIN) from error
     wanted = {name: tuple(tensor.shape) for name, tensor in mapper.state_dict().items()}
     if SENTENCES in weights:
-        wanted[SENTENCES] = (max(1, len(weights[SENTENCES])), dim)
+        wanted[SENTENCES] = (max([1, *weights[SENTENCES].shape[:1]]), dim)
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if wanted != found:
         raise CheckpointError(

@@ -67,7 +67,7 @@ def fill(models: Path, outline: Path, folder: Path) -> bool:
         (folder / TOKENIZER).write_text(_vocabulary(models), encoding="utf-8")
         shutil.copyfile(outline / MANIFEST, folder / MANIFEST)
         load_manifest(folder)  # compares every file with the one that was exported
-    except (OSError, ValueError, KeyError, TypeError, BundleError, DecodeError, SafetensorError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, BundleError, DecodeError, SafetensorError):
         return False
     return True
 

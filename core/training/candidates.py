@@ -126,6 +126,11 @@ def passes(captions: Sequence[str], finished: np.ndarray) -> np.ndarray:
     return np.asarray(finished, bool) & np.array([sound(caption) for caption in captions], bool)
 
 
+def went_bad(file: Path) -> UserError:
+    """What is said of a file of an unfinished training that cannot be read again."""
+    return UserError(f"The training cannot go on: {file} is damaged.", "Start a new training.", topic="begin anew")
+
+
 def winners(rewards: np.ndarray, passing: np.ndarray) -> np.ndarray:
     """The place of the best passing caption of each photo, ``[B]`` of ``[B, K]``; -1 where none passes."""
     best = np.where(passing, rewards, -np.inf).argmax(axis=1)
@@ -204,9 +209,7 @@ class _Store:
                 parts = tuple(content[name] for name in ("ids", "finished", "vectors", "reference"))
                 self._take(content["photos"], parts)
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise UserError(
-                f"The training cannot go on: {file} is damaged.", "Start a new training.", topic="begin anew"
-            ) from error
+            raise went_bad(file) from error
 
     def _take(self, photos: np.ndarray, parts: Sequence[np.ndarray]) -> None:
         for row, photo in enumerate(photos):

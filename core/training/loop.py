@@ -182,7 +182,7 @@ class _Training:
 
         def verdict(later: _Judged) -> Verdict:
             self._gates = stage.gates_of(later.evaluation, later.outcome.values.get("kl_at_best", 0.0))
-            changed = later.outcome.best_step > 0 or settings.sentences > 0
+            changed = later.outcome.best_step > 0 or self._captioner.mapper.sentences is not had
             return judge_stage2(before, later.evaluation, self._gates, changed=changed)
 
         self._run(stage, env, weights, verdict)

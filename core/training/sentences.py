@@ -7,13 +7,15 @@ takes a corpus; here the library's photos without captions make their own).
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
 from core.captioner.captioner import Captioner
 from core.disk import replacing
 from core.encoders.encoder import Encoder
-from core.training.candidates import passes
+from core.training.candidates import passes, went_bad
 from core.training.compute import autocast, numpy_rng, torch_rng
 from core.training.data import TrainingData
 from core.training.messages import DRAWING, READING
@@ -30,6 +32,7 @@ def give_sentences(data: TrainingData, encoder: Encoder, env: Environment, most:
     """Give the captioner's mapper at most ``most`` sentences; a training that goes on has those it had.
 
     Raises:
+        UserError: what it had is damaged.
         Cancelled: at any time; nothing has changed.
     """
     file, device = env.run.sentences, env.captioner.device
@@ -37,8 +40,18 @@ def give_sentences(data: TrainingData, encoder: Encoder, env: Environment, most:
         vectors = library_sentences(data, encoder, env, most)
         with replacing(file) as stream:
             np.save(stream, vectors)
-    vectors = torch.from_numpy(np.load(file, allow_pickle=False).astype(np.float32)).to(device)
+    vectors = torch.from_numpy(_read(file, encoder.dim)).to(device)
     env.captioner.mapper.sentences = vectors if len(vectors) else None
+
+
+def _read(file: Path, dim: int) -> np.ndarray:
+    try:
+        vectors = np.load(file, allow_pickle=False).astype(np.float32)
+    except (OSError, ValueError, EOFError) as error:
+        raise went_bad(file) from error
+    if vectors.ndim != 2 or vectors.shape[1] != dim or not np.isfinite(vectors).all():
+        raise went_bad(file)
+    return vectors
 
 
 def library_sentences(data: TrainingData, encoder: Encoder, env: Environment, most: int) -> np.ndarray:

@@ -13,11 +13,13 @@ from core.captioner.blend import blend
 from core.captioner.checkpoint import CheckpointError, load_captioner, save_captioner
 from core.captioner.mapper import make_mapper
 from core.captioner.mapper_settings import MapperSettings
+from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
 from core.onnx.source import checkpoint_sha256
 from core.training import loop
 from core.training.loop import train_stages
 from core.training.messages import MetricRow
+from core.training.runfolder import RunFolder
 from core.training.verdict import Verdict
 from tests.core.test_training import Recorder, captioner, config, data, encoder  # noqa: F401
 
@@ -46,7 +48,12 @@ def test_a_checkpoint_keeps_them_and_is_another(tiny_starter, tmp_path):
     assert again.mapper.sentences is not None and torch.equal(again.mapper.sentences, one.mapper.sentences)
     assert checkpoint_sha256(tmp_path / "with") != checkpoint_sha256(tmp_path / "without")
     file = tmp_path / "with" / "mapper.safetensors"
-    for wrong in (again.mapper.sentences[:, 1:], again.mapper.sentences[:0], again.mapper.sentences[0]):
+    for wrong in (
+        again.mapper.sentences[:, 1:],
+        again.mapper.sentences[:0],
+        again.mapper.sentences[0],
+        torch.tensor(1.0),
+    ):
         save_file({**load_file(file), "sentences": wrong.contiguous()}, file)
         with pytest.raises(CheckpointError, match="does not fit"):
             load_captioner(tmp_path / "with")
@@ -94,3 +101,11 @@ def test_practice_that_was_stopped_goes_on_with_the_same(data, captioner, encode
     again = load_captioner(tiny_starter / "captioner")
     train_stages(data, again, encoder, replace(config(), resume=True), tmp_path / "parts", QuietContext())
     assert len(load_captioner(tmp_path / "parts" / "stage2").mapper.sentences) == len(drawn) - 1
+
+
+@pytest.mark.parametrize("content", [b"", b"not an array", np.zeros((2, 3), np.float16), np.full((2, 32), np.nan)])
+def test_a_damaged_file_of_them_is_a_sentence(data, captioner, encoder, tmp_path, content):  # noqa: F811
+    file = RunFolder(tmp_path).sentences
+    file.write_bytes(content) if isinstance(content, bytes) else np.save(file, content)
+    with pytest.raises(UserError, match="is damaged"):
+        train_stages(data, captioner, encoder, replace(config(), stages="2", resume=True), tmp_path, QuietContext())
