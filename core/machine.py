@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib.util
-import json
+import math
 import os
 import platform
 import shutil
@@ -33,7 +33,7 @@ CAPTION_GFLOP = 3_000.0
 LEAST_TRAIN_S, LEAST_CAPTION_S = 60.0, 10.0
 SPAN = (0.7, 1.4)
 """Of such an estimate, what is told as the least and the most: it may be off by a third."""
-SPEED_FILE = "speed.json"
+_SPEED = "speed"
 
 
 @dataclass(frozen=True)
@@ -140,25 +140,21 @@ def measure_gemm(seconds: float = 2.0, *, on_cpu: bool = False) -> GemmRate:
 
 def kept_rate() -> GemmRate | None:
     """What was measured last on this computer."""
-    from core.paths import cache_dir
+    from core.measured import measured
 
+    content = measured(_SPEED)
     try:
-        content = json.loads((cache_dir() / SPEED_FILE).read_text(encoding="utf-8"))
         rate = GemmRate(float(content["gflops"]), str(content["library"]), str(content["device"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
-    return rate if rate.gflops > 0 else None
+    return rate if 0 < rate.gflops < math.inf else None
 
 
 def keep_rate(rate: GemmRate) -> None:
-    """Remember a measurement; a full disk costs it alone."""
-    from core.disk import replacing
-    from core.paths import cache_dir
+    """Remember a measurement."""
+    from core.measured import keep_measured
 
-    with contextlib.suppress(OSError):
-        cache_dir().mkdir(parents=True, exist_ok=True)
-        with replacing(cache_dir() / SPEED_FILE, durable=False) as stream:
-            stream.write(json.dumps(asdict(rate)).encode())
+    keep_measured(_SPEED, asdict(rate))
 
 
 def quick_rate(seconds: float = 0.05, tries: int = 6) -> GemmRate:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
-from contextlib import suppress
 from dataclasses import dataclass
 
-from core import machine, paths
-from core.disk import replacing
+from core import machine
+from core.measured import keep_measured, measured
 
 _VARIES = (0.85, 1.25)
 """From one captioning to the next, of the same model: other programs, other photos."""
-_FILE = "captioning_pace.json"
+_KEPT = "captioning-pace"
 _ENOUGH = 16
 """Photos from which a captioning tells something about the next one."""
 
@@ -30,11 +28,7 @@ def keep_pace(model: str, photos: int, seconds: float) -> None:
     """Remember that ``model`` (a run, or the starter) took ``seconds`` for ``photos``; too few of them say nothing."""
     if photos < _ENOUGH or not 0 < seconds < math.inf:
         return
-    known = {**_read(), model: seconds / photos, "": seconds / photos}
-    with suppress(OSError):  # a full disk costs the measurement alone
-        paths.cache_dir().mkdir(parents=True, exist_ok=True)
-        with replacing(paths.cache_dir() / _FILE, durable=False) as file:
-            file.write(json.dumps(known).encode())
+    keep_measured(_KEPT, {**_read(), model: seconds / photos, "": seconds / photos})
 
 
 def expected(model: str, photos: int) -> Expected:
@@ -49,10 +43,5 @@ def expected(model: str, photos: int) -> Expected:
 
 
 def _read() -> dict[str, float]:
-    try:
-        found = json.loads((paths.cache_dir() / _FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(found, dict):
-        return {}
-    return {str(key): float(one) for key, one in found.items() if isinstance(one, int | float) and 0 < one < math.inf}
+    found = measured(_KEPT)
+    return {key: float(one) for key, one in found.items() if isinstance(one, int | float) and 0 < one < math.inf}

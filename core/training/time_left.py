@@ -5,20 +5,19 @@ What was measured is kept in the cache folder, for each combination of preset an
 
 from __future__ import annotations
 
-import contextlib
-import json
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 
-from core import machine, paths
-from core.disk import replacing
+from core import machine
 from core.jobs import JobContext
+from core.measured import keep_measured, measured
 from core.training.messages import LOOKING, MetricRow, StageStarted, TimeLeft, TrainRequest
 from core.training.presets import Preset
 
-FILE = "training-pace.json"
+_KEPT = "training-pace"
 ENOUGH_STEPS = 4
 """So many tell how fast a stage is; the first of them, which is slower, does not count."""
 ENOUGH_PHOTOS = 8
@@ -252,10 +251,7 @@ class Timed:
         """Remember the pace for the next training, also after one that was stopped."""
         if self._forecast.learned:
             known = {**_kept(), self._name: self._forecast.measured}
-            file = paths.cache_dir() / FILE
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(OSError), replacing(file, durable=False) as stream:  # a full disk costs it alone
-                stream.write(json.dumps({name: asdict(pace) for name, pace in known.items()}, indent=2).encode())
+            keep_measured(_KEPT, {name: asdict(pace) for name, pace in known.items()})
 
     def _tell(self) -> None:
         """Not before anything is known; at most once a second, as each is handed on."""
@@ -268,10 +264,13 @@ class Timed:
 
 
 def _kept() -> dict[str, Pace]:
-    names = {one.name for one in fields(Pace)}
-    try:
-        content = json.loads((paths.cache_dir() / FILE).read_text(encoding="utf-8"))
-        found = {name: {key: float(value) for key, value in pace.items()} for name, pace in content.items()}
-    except (OSError, ValueError, AttributeError, TypeError):
-        return {}
-    return {name: Pace(**pace) for name, pace in found.items() if set(pace) == names}
+    """Paces by name, those of another version or hand left out."""
+    names, found = {one.name for one in fields(Pace)}, dict[str, Pace]()
+    for name, pace in measured(_KEPT).items():
+        if isinstance(pace, dict) and set(pace) == names and all(_is_time(one) for one in pace.values()):
+            found[name] = Pace(**pace)
+    return found
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value < math.inf

@@ -27,7 +27,7 @@ def test_the_model_s_own_captioning_counts_most(seedcap_home):
 def test_a_damaged_file_is_as_good_as_none(seedcap_home, monkeypatch, content):
     monkeypatch.setattr(machine, "quick_rate", lambda: GemmRate(10.0, "numpy", "chip"))
     paths.cache_dir().mkdir(parents=True)
-    (paths.cache_dir() / "captioning_pace.json").write_text(content)
+    (paths.cache_dir() / "captioning-pace.json").write_text(content)
     assert not expected("starter 3", 10).measured
     keep_pace("starter 3", 100, 50.0)
     assert expected("starter 3", 10).measured

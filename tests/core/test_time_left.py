@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 
 from core import machine, paths
 from core.jobs import QuietContext
+from core.measured import keep_measured, measured
 from core.training import time_left
 from core.training.messages import LOOKING, MetricRow, StageStarted, TimeLeft, TrainRequest
 from core.training.presets import PRESETS
@@ -134,15 +136,28 @@ def test_of_unknown_models_nothing_is_told_before_some_steps(seedcap_home, tmp_p
 
 def test_a_training_stopped_at_once_leaves_what_was_known(seedcap_home, tmp_path):
     Timed(Told(), TrainRequest(tmp_path), PLAN).keep()
-    assert not (paths.cache_dir() / time_left.FILE).exists()
+    assert not measured("training-pace")
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"a": 1}', json.dumps({"a": {"load": "x"}}), json.dumps({"a": {}})])
+def pace(**values) -> str:
+    return json.dumps({"a": asdict(Pace(1, 1, 1, 1, 1)) | values})
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"a": 1}', pace(load="x"), '{"a": {}}', pace(look=float("nan")), pace(finish=-1), pace(b=1)]
+)
 def test_a_damaged_file_is_as_good_as_none(seedcap_home, content):
     paths.cache_dir().mkdir(parents=True, exist_ok=True)
-    for name in (time_left.FILE, machine.SPEED_FILE):
-        (paths.cache_dir() / name).write_text(content)
+    for name in ("training-pace", "speed"):
+        (paths.cache_dir() / f"{name}.json").write_text(content)
     assert read_paces() == Paces({})
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing_else(seedcap_home):
+    paths.cache_dir().parent.mkdir(parents=True, exist_ok=True)
+    paths.cache_dir().write_text("a file in its place")
+    keep_measured("speed", {"gflops": 3.0})
+    assert not measured("speed")
 
 
 def test_the_best_moment_counts_and_what_the_trainer_itself_reached_stays(seedcap_home, monkeypatch):
