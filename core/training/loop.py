@@ -174,8 +174,10 @@ class _Training:
             # Stage 1 has just shown that to learn these seeds is to learn them by heart.
             settings, self._learned_wording = gentler(settings), False
         had = self._captioner.mapper.sentences
-        self._give_sentences(settings.sentences)
-        env, before, weights = self._with_deadline(1.0), self._best.evaluation, self._open(2)
+        env = self._with_deadline(1.0)
+        if settings.sentences and not (env.resume and env.run.outcome(2)):  # what has ended has them in its checkpoint
+            give_sentences(self._data, self._encoder, env, settings.sentences)
+        before, weights = self._best.evaluation, self._open(2)
         stage = Stage2(self._data, self._encoder, settings, env, before)
         if settings.method == "auto" and stage.method == "best-of-n":
             self._said.append("Stage 2 learned from the best of several captions a photo: the model is large.")
@@ -189,12 +191,6 @@ class _Training:
         env.run.sentences.unlink(missing_ok=True)
         if self._best.name != "stage2":
             self._captioner.mapper.sentences = had
-
-    def _give_sentences(self, most: int) -> None:
-        """Move the captioner's view of photos towards sentences, for all of stage 2 and after it."""
-        env = self._env
-        if most and not (env.resume and env.run.outcome(2)):  # what has ended has them in its checkpoint
-            give_sentences(self._data, self._encoder, env, most)
 
     def report(self) -> StagesReport:
         """What came out; written to the run folder as well."""

@@ -7,6 +7,8 @@ takes a corpus; here the library's photos without captions make their own).
 
 from __future__ import annotations
 
+import math
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +22,17 @@ from core.training.compute import autocast, numpy_rng, torch_rng
 from core.training.data import TrainingData
 from core.training.messages import DRAWING, READING
 from core.training.rollout import Sampler
+from core.training.stage1 import has_large_lm
 from core.training.steps import Environment
 from core.training.texts import text_vectors
 
 _SAMPLES = 4
 _TEMPERATURE = 0.8
 _PHOTOS_AT_ONCE = 64
+_MOST_OF_A_LARGE_LM = 1500
+"""A published model draws some ten a second on two cores."""
+_SHARE_OF_TIME = 0.25
+"""Of what a time limit leaves for stage 2."""
 
 
 def give_sentences(data: TrainingData, encoder: Encoder, env: Environment, most: int) -> None:
@@ -68,12 +75,19 @@ def library_sentences(data: TrainingData, encoder: Encoder, env: Environment, mo
 
 
 def _drawn(images: np.ndarray, env: Environment, most: int) -> list[str]:
-    """At most ``most`` captions, of photos in an order drawn by lot, that end and say nothing twice."""
+    """At most ``most`` captions, of photos in an order drawn by lot, that end and say nothing twice; fewer where the
+    time is limited, and of a large language model on a processor."""
     captioner, found = env.captioner, list[str]()
+    if has_large_lm(captioner) and captioner.device.type == "cpu":
+        most = min(most, _MOST_OF_A_LARGE_LM)
+    began = time.monotonic()
+    until = math.inf if env.deadline is None else began + _SHARE_OF_TIME * (env.deadline - began)
     order = numpy_rng(env.seed, "sentences", 1).permutation(len(images))[: -(-most // _SAMPLES)]
     sampler = Sampler(captioner, env.bf16)
     sampler.refresh()
     for start in range(0, len(order), _PHOTOS_AT_ONCE):
+        if time.monotonic() > until:
+            break
         env.ctx.progress(start, len(order), DRAWING)
         photos = torch.from_numpy(images[order[start : start + _PHOTOS_AT_ONCE]])
         draws = torch_rng(env.seed, "sentences", start)

@@ -16,10 +16,12 @@ from core.captioner.mapper_settings import MapperSettings
 from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
 from core.onnx.source import checkpoint_sha256
-from core.training import loop
+from core.training import loop, sentences
+from core.training.evaluate import Judge
 from core.training.loop import train_stages
 from core.training.messages import MetricRow
 from core.training.runfolder import RunFolder
+from core.training.steps import Environment
 from core.training.verdict import Verdict
 from tests.core.test_training import Recorder, captioner, config, data, encoder  # noqa: F401
 
@@ -109,3 +111,16 @@ def test_a_damaged_file_of_them_is_a_sentence(data, captioner, encoder, tmp_path
     file.write_bytes(content) if isinstance(content, bytes) else np.save(file, content)
     with pytest.raises(UserError, match="is damaged"):
         train_stages(data, captioner, encoder, replace(config(), stages="2", resume=True), tmp_path, QuietContext())
+
+
+def test_drawing_them_keeps_to_the_time(data, captioner, encoder, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(sentences, "_PHOTOS_AT_ONCE", 1)
+    now = iter(range(10_000))
+    monkeypatch.setattr(sentences.time, "monotonic", lambda: float(next(now)))
+    judge = Judge(data, encoder, captioner, 24, QuietContext())
+    env = Environment(captioner, judge, RunFolder(tmp_path), QuietContext(), 0, False, deadline=20.0)
+    drawn: list[int] = []
+    sample = sentences.Sampler.sample
+    monkeypatch.setattr(sentences.Sampler, "sample", lambda *given: drawn.append(1) or sample(*given))
+    sentences.give_sentences(data, encoder, env, 6000)
+    assert len(drawn) == 5, "a quarter of the twenty seconds, at a second a photo"
