@@ -44,6 +44,17 @@ class PartOfWhole:
         self._ctx.progress(round(self._begin + (self._end - self._begin) * share), 100, message)
 
 
+class Titled:
+    """The context of a part of the work that is none for a person: all that it reports is called ``title``."""
+
+    def __init__(self, ctx: JobContext, title: str) -> None:
+        self._ctx, self._title = ctx, title
+        self.partial, self.check_cancelled = ctx.partial, ctx.check_cancelled
+
+    def progress(self, done: int, total: int | None, message: str = "") -> None:
+        self._ctx.progress(done, total, self._title)
+
+
 class QuietContext:
     """A context that reports nowhere and is never cancelled: for tests and nested calls."""
 

@@ -17,12 +17,13 @@ from core.encoders.store import VectorStore
 from core.errors import UserError
 from core.hub.cache import find
 from core.hub.pins import read_pins
-from core.jobs import JobContext
+from core.jobs import JobContext, Titled
 from core.library.library import Library
 from core.library.queries import image_rows
 from core.metrics.clip_score import clip_s, row_cosines
 from core.metrics.retrieval import ranks
 from core.report.document import Judged, JudgedBy
+from core.training.messages import REPORTING
 from core.training.texts import text_vectors
 
 STARTER = "starter"
@@ -74,7 +75,7 @@ def _others(name: str) -> list[str]:
 
 def _prepared(library: Library, encoder: Encoder, image_ids: np.ndarray, ctx: JobContext) -> SecondJudge | None:
     hashes = {row.id: row.content_hash for row in image_rows(library, image_ids)}
-    embed_library(library, encoder, ctx, only=set(hashes.values()))
+    embed_library(library, encoder, Titled(ctx, REPORTING), only=set(hashes.values()))
     store = VectorStore(library, encoder.fingerprint, encoder.dim)
     missing = set(store.missing(list(hashes.values())))
     places = [at for at, one in enumerate(image_ids.tolist()) if one in hashes and hashes[one] not in missing]

@@ -17,6 +17,7 @@ from core.report.document import NO_JUDGE, Judged, JudgedBy, PageData
 from core.report.page import said_judge
 from core.report.second_judge import second_judge
 from core.training.job import train_job
+from core.training.messages import LOOKING, REPORTING
 from core.training.runfolder import read_report
 from tests.core.test_train_job import library, request
 from tests.tiny import write_tiny_encoder
@@ -26,7 +27,10 @@ __all__ = ["library"]
 
 def test_the_starter_judges_what_another_encoder_rewarded(library, tmp_path):
     other = f"open_clip:local-dir:{write_tiny_encoder(tmp_path / 'other', seed=1)}"
-    report = train_job(QuietContext(), request(library, encoder=other))
+    ctx, said = QuietContext(), list[str]()
+    ctx.progress = lambda _done, _total, message="": said.append(message)  # type: ignore[method-assign]
+    report = train_job(ctx, request(library, encoder=other))
+    assert LOOKING not in said[said.index(REPORTING) :], "the window would go back to the first step"
     data = PageData.from_dict(read_report(report.folder)["page"])
     assert data.judged is not None and data.judged.encoder == "starter"
     assert set(data.judged.rows) == {row.key for row in data.rows} - {"human"}
