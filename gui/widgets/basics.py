@@ -201,6 +201,23 @@ def line() -> QFrame:
     return made
 
 
+class FootBar(QFrame):
+    """A bar at the foot of the window; all of them are of one height. Hidden until there is something to show."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("role", "bar")
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.hide()
+
+    def fill(self, *items: QWidget, wide: QWidget) -> None:
+        """Put ``items`` beside one another; ``wide``, one of them, takes the room that is left."""
+        layout = row(*items, spacing=theme.M)
+        layout.setStretchFactor(wide, 1)
+        layout.setContentsMargins(theme.L, theme.S, theme.M, theme.S)
+        self.setLayout(layout)
+
+
 class ElidedLabel(QLabel):
     """One line that ends in "…" rather than being cut off; the whole text is its tip."""
 

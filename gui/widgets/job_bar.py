@@ -6,14 +6,14 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from PySide6.QtWidgets import QFrame, QProgressBar, QSizePolicy, QWidget
+from PySide6.QtWidgets import QProgressBar, QWidget
 
 from core.training.messages import TimeLeft
-from gui import theme, words
+from gui import words
 from gui.bridge import PAUSED_BY_STOPPING, RunningJob
 from gui.icons import icon
 from gui.tasks import GETTING_READY
-from gui.widgets.basics import ElidedLabel, button, label, relabel, row
+from gui.widgets.basics import ElidedLabel, FootBar, button, label, relabel
 from gui.worker import Progress
 
 ETA_WINDOW_S = 30.0
@@ -47,12 +47,11 @@ class Eta:
         return (last - first) / (end - start) if last > first and end - start >= 1.0 else None
 
 
-class JobBar(QFrame):
+class JobBar(FootBar):
     """Shows the newest of the jobs that run, and when it has ended the one before it again."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setProperty("role", "bar")
         self._jobs: dict[RunningJob, Progress | None] = {}  # what each has said last, the newest job last
         self._whole: dict[RunningJob, float] = {}  # seconds left of all of a job, of those that tell it
         self._eta = Eta()
@@ -64,12 +63,7 @@ class JobBar(QFrame):
         self.bar.setAccessibleName(self.tr("Progress"))
         self.time = label("", "muted")
         self.stop = button(self.tr("Cancel"), self._cancel, icon_name="stop")
-        layout = row(self.title, self.detail, self.time, self.bar, self.stop, spacing=theme.M)
-        layout.setStretch(1, 1)
-        layout.setContentsMargins(theme.L, theme.S, theme.M, theme.S)
-        self.setLayout(layout)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-        self.hide()
+        self.fill(self.title, self.detail, self.time, self.bar, self.stop, wide=self.detail)
 
     @property
     def job(self) -> RunningJob | None:

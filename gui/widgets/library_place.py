@@ -6,27 +6,20 @@ from pathlib import Path
 
 from PySide6.QtCore import QUrl
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QFrame, QSizePolicy
 
-from gui import theme, words
-from gui.widgets.basics import ElidedLabel, button, row
+from gui import words
+from gui.widgets.basics import ElidedLabel, FootBar, button
 
 
-class LibraryPlace(QFrame):
+class LibraryPlace(FootBar):
     """As high as the bar of a job, which takes its place: nothing above them moves under somebody's hand."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.setProperty("role", "bar")
         self._path: Path | None = None
         self.text = ElidedLabel("", "muted")
         self.show_it = button(self.tr("Show the library's folder"), self._reveal, icon_name="folder")
-        layout = row(self.text, self.show_it, spacing=theme.M)
-        layout.setStretch(0, 1)
-        layout.setContentsMargins(theme.L, theme.S, theme.M, theme.S)
-        self.setLayout(layout)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-        self.hide()
+        self.fill(self.text, self.show_it, wide=self.text)
 
     @property
     def known(self) -> bool:
