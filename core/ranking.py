@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.encoders.encoder import Encoder
+from core.encoders.encoder import Encoder, sharpness
 from core.encoders.load import load_encoder
 from core.jobs import JobContext
 from core.library.records import CaptionRow, ScoreRow
@@ -222,7 +222,14 @@ def rank_library(
         for caption, row in zip(captions, scored[: len(captions)], strict=True)
     }
     ctx.check_cancelled()
-    write_scores(library, encoder.fingerprint, rows, gallery_version=version, complete=caption_ids is None)
+    write_scores(
+        library,
+        encoder.fingerprint,
+        rows,
+        gallery_version=version,
+        complete=caption_ids is None,
+        sharpness=sharpness(encoder),
+    )
     return _report(rows.values(), len(about), encoder.id, embedded.failed)
 
 

@@ -133,6 +133,7 @@ class Overview:
     faster: PrecisionLoss | None = None  # what the model's int8 bundle loses; None: it has none yet
     ready: bool = True  # the model in use can begin to caption within seconds
     candidate_order: float = 1.0  # of suggestions, from the person's wording (0) to telling photos apart (1)
+    score_sharpness: float = 1.0  # of the encoder that scored them
 
 
 @dataclass(frozen=True)
@@ -241,6 +242,7 @@ class LibraryService:
             trainings.faster(self.path, run),
             run is None or (self._library.bundles_dir / run.id / "manifest.json").is_file(),
             queries.candidate_order(self._library),
+            queries.score_sharpness(self._library),
         )
 
     def _number_to_review(self) -> int:

@@ -31,6 +31,7 @@ from core.batch.records import (
 from core.batch.requests import CaptionOptions, CaptionReport, CaptionRequest, LibraryCaptionRequest
 from core.captioner.decoding import DecodingOptions
 from core.captioner.rerank import CONSIDERED, fluency_weight
+from core.encoders.encoder import sharpness
 from core.errors import UserError
 from core.jobs import JobContext
 from core.onnx.session import Bundle, open_bundle
@@ -94,7 +95,7 @@ def make_engine(bundle: Bundle, wanted: CaptionOptions) -> CaptionEngine:
         raise UserError(f"How distinctive is a number from 0 to 1, not {wanted.distinctive:g}.", "0.5 is the middle.")
     if options.method == "greedy":
         raise UserError("Greedy decoding gives nothing to choose from.", "Use beam or sample, or leave it open.")
-    weight = fluency_weight(wanted.distinctive)
+    weight = fluency_weight(wanted.distinctive, sharpness(bundle.encoder))
     return CaptionEngine(bundle, options, by_score=True, fluency=weight, keep=wanted.candidates or 1)
 
 

@@ -7,17 +7,21 @@ import numpy as np
 CONSIDERED = 5
 """Captions a photo among which one is chosen where a person asks for more or less distinctive ones."""
 FLUENCY_WEIGHT = 0.3
-"""In the middle: what a nat per token weighs against CLIP-S."""
+"""In the middle: what a nat per token weighs against CLIP-S by the starter's encoder."""
 
 
-def fluency_weight(distinctive: float) -> float:
-    """What a nat per token weighs, for a wish from 0 (the most natural wording) to 1 (the fit to the photo alone)."""
-    return 2 * FLUENCY_WEIGHT * (1 - distinctive)
+def fluency_weight(distinctive: float, sharpness: float) -> float:
+    """What a nat per token weighs, for a wish from 0 (the most natural wording) to 1 (the fit to the photo alone).
+
+    ``sharpness``: of the encoder that gives CLIP-S, by :func:`core.encoders.encoder.sharpness`. Where smaller
+    differences of cosines mean as much, a nat weighs less against them.
+    """
+    return 2 * FLUENCY_WEIGHT * (1 - distinctive) / sharpness
 
 
-def order(clip_s: np.ndarray, mean_log_probs: np.ndarray, distinctive: float) -> np.ndarray:
-    """Indices ``[n]`` of captions of one photo, best first, for a wish as in :func:`fluency_weight`; ties stay."""
-    return np.argsort(-rerank_scores(clip_s, mean_log_probs, fluency_weight(distinctive)), kind="stable")
+def order(clip_s: np.ndarray, mean_log_probs: np.ndarray, weight: float) -> np.ndarray:
+    """Indices ``[n]`` of captions of one photo, best first, by :func:`rerank_scores`; ties stay."""
+    return np.argsort(-rerank_scores(clip_s, mean_log_probs, weight), kind="stable")
 
 
 def rerank_scores(clip_s: np.ndarray, mean_log_probs: np.ndarray, weight: float) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from core.captioner.rerank import order
+from core.captioner.rerank import fluency_weight, order
 from core.library.records import CaptionRow
 
 BY_SCORE = 1.0
@@ -18,16 +18,17 @@ def can_be_ordered(captions: Sequence[CaptionRow]) -> bool:
     return len(_places(captions)) > 1
 
 
-def in_order(captions: Sequence[CaptionRow], distinctive: float) -> tuple[CaptionRow, ...]:
+def in_order(captions: Sequence[CaptionRow], distinctive: float, sharpness: float = 1.0) -> tuple[CaptionRow, ...]:
     """A photo's captions with its candidates in the order for a wish from 0 (the likeliest wording) to 1 (the score
-    alone), as by :func:`core.captioner.rerank.order`. Everything else stays in its place, and so does a candidate
-    without a score or of which it is not known how likely it was."""
+    alone), as by :func:`core.captioner.rerank.fluency_weight`. ``sharpness``: of the encoder that scored them.
+    Everything else stays in its place, and so does a candidate without a score or of which it is not known how likely
+    it was."""
     places = _places(captions)
     chosen = [captions[place] for place in places]
     scores = np.array([one.score.clip_s if one.score else 0.0 for one in chosen])
     likely = np.array([one.mean_log_prob or 0.0 for one in chosen])
     ordered = list(captions)
-    for place, at in zip(places, order(scores, likely, distinctive), strict=True):
+    for place, at in zip(places, order(scores, likely, fluency_weight(distinctive, sharpness)), strict=True):
         ordered[place] = chosen[at]
     return tuple(ordered)
 

@@ -10,6 +10,8 @@ from core.library.tables import Meta, Score
 
 CURRENT_RUN = "current_run"
 SHOWN_GALLERY = "shown_gallery"
+SCORE_SHARPNESS = "score_sharpness"
+"""Of the encoder that gave the scores shown (:func:`core.encoders.encoder.sharpness`)."""
 GROUPS_ENCODER = "groups_encoder"
 NEXT_GROUP = "next_group"
 LOOKED_OVER = "looked_over"

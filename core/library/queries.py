@@ -24,7 +24,8 @@ from core.library.tables import Caption, Folder, Image, Score, Split
 
 __all__ = [
     "candidate_order", "captions_of", "contents", "counts", "current_run", "failed_images", "folder_counts", "folders",
-    "image_ids", "image_rows", "images_of", "runs", "seeds", "set_current_run", "uncaptioned", "unlabelled",
+    "image_ids", "image_rows", "images_of", "runs", "score_sharpness", "seeds", "set_current_run", "uncaptioned",
+    "unlabelled",
 ]  # fmt: skip
 
 PhotoState = Literal["seed", "accepted", "candidate", "rejected"]
@@ -227,14 +228,24 @@ def _captions(session: Session, condition: ColumnElement[bool]) -> list[CaptionR
     chosen = chosen_order(session)
     if chosen == BY_SCORE:
         return result
-    photos = groupby(result, key=lambda row: row.image_id)
-    return [row for _, captions in photos for row in in_order(tuple(captions), chosen)]
+    photos, sharpness = groupby(result, key=lambda row: row.image_id), _score_sharpness(session)
+    return [row for _, captions in photos for row in in_order(tuple(captions), chosen, sharpness)]
 
 
 def candidate_order(library: Library) -> float:
     """The order that is chosen for candidates, from 0 (the likeliest wording first) to 1 (the best score first)."""
     with library.session() as session:
         return chosen_order(session)
+
+
+def score_sharpness(library: Library) -> float:
+    """That of the encoder which gave the scores shown, by :func:`core.encoders.encoder.sharpness`."""
+    with library.session() as session:
+        return _score_sharpness(session)
+
+
+def _score_sharpness(session: Session) -> float:
+    return float(meta.get(session, meta.SCORE_SHARPNESS) or 1.0)
 
 
 def chosen_order(session: Session) -> float:

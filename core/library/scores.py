@@ -43,12 +43,14 @@ def write_scores(
     *,
     gallery_version: str,
     complete: bool = True,
+    sharpness: float = 1.0,
 ) -> None:
     """Write the scores of captions (``caption_id`` to :class:`ScoreRow`).
 
     ``complete``: these are the scores of every caption that matters; they are shown from the moment the last one is
     written, all at once, and everything older goes. ``complete=False`` adds to the scores shown and must be of the
     same encoder and gallery version, or nothing is written: such rows would be new numbers beside stale ones.
+    ``sharpness``: of the encoder, see :func:`core.encoders.encoder.sharpness`.
     """
     gallery = _gallery_for(library, encoder_fingerprint, gallery_version, new=complete)
     if gallery is None:
@@ -69,7 +71,7 @@ def write_scores(
             if kept:
                 session.execute(statement, kept)
     if complete:
-        _show(library, gallery)
+        _show(library, gallery, sharpness)
 
 
 def drop_scores(library: Library, caption_ids: Iterable[int]) -> None:
@@ -88,11 +90,12 @@ def _gallery_for(library: Library, encoder: str, version: str, *, new: bool) -> 
         return shown.id if shown is not None and (shown.encoder, shown.version) == (encoder, version) else None
 
 
-def _show(library: Library, gallery: int) -> None:
+def _show(library: Library, gallery: int, sharpness: float) -> None:
     with library.writing() as session:
         if session.get(Gallery, gallery) is None:
             return
         meta.put(session, meta.SHOWN_GALLERY, str(gallery))
+        meta.put(session, meta.SCORE_SHARPNESS, repr(sharpness))
     with library.session() as session:
         old = list(session.scalars(select(Gallery.id).where(Gallery.id < gallery)))
     for one in old:

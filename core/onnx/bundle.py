@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -52,7 +53,8 @@ class EncoderPart:
     """The encoder inside: what vectors it makes, and how pictures and texts must be prepared for it.
 
     ``tokenizer``: the file with the encoder's own tokenizer. ``context_length``: the most tokens it reads.
-    ``fixed_length``: texts are padded to ``context_length`` (otherwise to the longest of a batch).
+    ``fixed_length``: texts are padded to ``context_length`` (otherwise to the longest of a batch). ``logit_scale``:
+    what it multiplied cosines with when it learned; None in bundles of earlier versions.
     """
 
     id: str
@@ -64,6 +66,7 @@ class EncoderPart:
     context_length: int
     pad_token_id: int
     fixed_length: bool
+    logit_scale: float | None = None
 
 
 @dataclass(frozen=True)
@@ -217,7 +220,15 @@ def _parse_encoder(path: Path, values: Mapping[str, Any]) -> EncoderPart:
         context_length=_positive(path, values, "context_length"),
         pad_token_id=_token(path, values, "pad_token_id"),
         fixed_length=_get(path, values, "fixed_length", bool),
+        logit_scale=_scale(path, values),
     )
+
+
+def _scale(path: Path, values: Mapping[str, Any]) -> float | None:
+    scale = values.get("logit_scale")
+    if scale is not None and not (isinstance(scale, int | float) and 0 < scale < math.inf):
+        raise BundleError(f"{path}: 'logit_scale' is {scale!r}, not a number above 0.")
+    return scale
 
 
 def _parse_decoder(path: Path, values: Mapping[str, Any]) -> DecoderPart:

@@ -158,6 +158,7 @@ def _write_graphs(
             context_length=encoder.context_length,
             pad_token_id=pad,
             fixed_length=fixed_length,
+            logit_scale=float(encoder.logit_scale),
         ),
         decoder=_decoder_part(captioner, shape),
         decoding=_decoding(request, captioner),

@@ -44,7 +44,7 @@ class BundleEncoder:
         tokenizer: EncoderTokenizer,
     ) -> None:
         self.id, self.fingerprint, self.dim = part.id, part.fingerprint, part.dim
-        self.preprocess, self.prompt = part.preprocess, part.prompt
+        self.preprocess, self.prompt, self.logit_scale = part.preprocess, part.prompt, part.logit_scale
         self._images, self._texts, self._tokenizer = image_session, text_session, tokenizer
 
     def encode_images(self, pixels: np.ndarray) -> np.ndarray:

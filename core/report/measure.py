@@ -11,9 +11,9 @@ import numpy as np
 from core.captioner.captioner import Captioner
 from core.captioner.checkpoint import load_captioner
 from core.captioner.decoding import decode
-from core.captioner.rerank import CONSIDERED, FLUENCY_WEIGHT, rerank_scores
+from core.captioner.rerank import CONSIDERED, fluency_weight, rerank_scores
 from core.captioner.torch_decoder import TorchDecoder
-from core.encoders.encoder import Encoder
+from core.encoders.encoder import Encoder, sharpness
 from core.jobs import JobContext
 from core.metrics.bootstrap import bootstrap_mean, paired_bootstrap
 from core.metrics.clip_score import clip_s
@@ -77,7 +77,7 @@ def judged_ids(data: TrainingData, judge: Judge) -> np.ndarray:
 
 
 def best_of_several(captioner: Captioner, models: Models, ctx: JobContext) -> Evaluation:
-    """The baseline without practice: of five beam captions of a photo the best by CLIP-S + 0.3 · mean log p."""
+    """The baseline without practice: of five beam captions of a photo the best by CLIP-S and mean log p."""
     judge = models.judge
     images = judge.images[:RERANKED]
     options = replace(judge.options, method="beam", beams=CONSIDERED, candidates=CONSIDERED)
@@ -87,7 +87,7 @@ def best_of_several(captioner: Captioner, models: Models, ctx: JobContext) -> Ev
     owner = np.repeat(np.arange(len(found)), [len(several) for several in found])
     scores = clip_s(np.einsum("nd,nd->n", vectors, images[owner]))
     averages = np.array([one.average for several in found for one in several])
-    wanted = rerank_scores(scores, averages, FLUENCY_WEIGHT)
+    wanted = rerank_scores(scores, averages, fluency_weight(0.5, sharpness(models.encoder)))
     best = [int(np.argmax(wanted[owner == photo])) for photo in range(len(found))]
     chosen = [texts[photo][place] for photo, place in enumerate(best)]
     return judge.of_captions(chosen, [found[photo][place].finished for photo, place in enumerate(best)])

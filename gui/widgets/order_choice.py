@@ -29,7 +29,7 @@ class OrderChoice(QWidget):
         super().__init__()
         self._session = session
         self._action = use
-        self._kept = 1.0
+        self._kept = self._sharpness = 1.0
         self.scale = WordingScale("small")
         self.scale.slider.setAccessibleName(self.tr("Order of suggestions, from your wording to telling photos apart"))
         self.why_not = label("", "small", wrap=True)
@@ -46,7 +46,7 @@ class OrderChoice(QWidget):
         """A photo's captions as the slider stands."""
         from core.library.candidate_order import in_order
 
-        return in_order(captions, self.scale.distinctive)
+        return in_order(captions, self.scale.distinctive, self._sharpness)
 
     def show_for(self, captions: Sequence[CaptionRow]) -> None:
         """Whether these can be put in another order; if not, why not."""
@@ -70,6 +70,7 @@ class OrderChoice(QWidget):
 
     def _apply_overview(self, overview: Overview) -> None:
         """What is kept has changed, by this or by undo: it is what is shown then."""
+        self._sharpness = overview.score_sharpness
         if overview.candidate_order != self._kept:
             self._follow(overview.candidate_order)
 

@@ -143,9 +143,10 @@ def test_a_library_captions_with_a_mix_of_its_models_stages(run, tmp_path, monke
 
 
 def test_the_weight_of_the_wording_falls_to_nothing():
-    weights = [fluency_weight(share) for share in (0, 0.25, 0.5, 1)]
+    weights = [fluency_weight(share, 1) for share in (0, 0.25, 0.5, 1)]
     assert weights == sorted(weights, reverse=True) and weights[-1] == 0
-    assert fluency_weight(0.5) == 0.3
+    assert fluency_weight(0.5, 1) == 0.3
+    assert fluency_weight(0.5, 4.5) == 0.3 / 4.5, "of CLIP, whose cosines differ by less"
     assert rerank_scores(np.array([0.8, 0.7]), np.array([-1.0, -0.5]), 0.3).argmax() == 1
 
 

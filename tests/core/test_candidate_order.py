@@ -47,6 +47,18 @@ def test_the_wish_decides_which_candidate_is_the_best(library, tmp_path, wish, f
     assert queries.candidate_order(library) == wish
 
 
+def test_where_scores_differ_by_less_the_wording_weighs_less(library):
+    """The same captions by an encoder that learned with ten times the scale: its CLIP-S differ by a tenth."""
+    said = {text: 0.5 + 0.1 * (score - 0.5) for text, (score, _) in SAID.items()}
+    ids = {one.text: one.id for one in queries.captions_of(library, [1])[1]}
+    rows = {ids[text]: ScoreRow(score, 1, 2, 2.0, 0.1) for text, score in said.items()}
+    edits.order_candidates(library, 0.5)
+    write_scores(library, "f" * 64, rows, gallery_version=gallery_version(library))
+    assert texts(library)[0] == WORDING, "as if by the starter"
+    write_scores(library, "f" * 64, rows, gallery_version=gallery_version(library), sharpness=10)
+    assert texts(library)[0] == MIDDLE and queries.score_sharpness(library) == 10
+
+
 def test_choosing_an_order_is_one_step_and_changes_no_caption(library):
     before = queries.captions_of(library, [1])[1]
     edits.order_candidates(library, 0)

@@ -179,6 +179,8 @@ def test_a_file_that_is_not_listed(own_bundle, name):
         ("encoder", "context_length", 10**12),
         ("encoder", "pad_token_id", -5),
         ("encoder", "fixed_length", 1),
+        ("encoder", "logit_scale", 0),
+        ("encoder", "logit_scale", "14"),
         ("decoder", "layers", -2),
         ("decoder", "lm_id", 7),
         (None, "precision", "fp7"),

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from core.captioner.decoding import DecodingOptions
 from core.cli import main
+from core.encoders.encoder import sharpness
 from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
 from core.metrics.guards import BAD_ENDINGS
@@ -158,6 +159,7 @@ def test_a_run_with_clips_own_tokenizer(tmp_path):
     assert bundle.manifest.source == "run-7" and bundle.decoding() == options
     assert bundle.manifest.encoder.tokenizer == "text_tokenizer.json" and bundle.manifest.encoder.fixed_length
     theirs = load_encoder(f"open_clip:local-dir:{encoder}")
+    assert sharpness(bundle.encoder) == sharpness(theirs) != 1
     np.testing.assert_allclose(bundle.encoder.encode_texts(CLIP_TEXTS), theirs.encode_texts(CLIP_TEXTS), atol=1e-5)
 
 
