@@ -31,6 +31,7 @@ def wants_app(argv: Sequence[str]) -> bool:
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     send_nothing()  # before any model library is imported; inherited by the worker processes
+    os.environ.setdefault("TQDM_DISABLE", "1")  # commands report their own progress
     if arguments[:1] == [RUN_MODULE]:
         return run_module(arguments[1:])
     if wants_app(arguments):
