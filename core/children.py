@@ -22,6 +22,7 @@ MODULES = frozenset(
         "core.bench.library_parts",
         "core.bench.onnx_arms",
         "core.cli",
+        "core.devices",
         "core.library.expression_child",
         "gui.bench_parts",
     }

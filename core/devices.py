@@ -1,12 +1,14 @@
 """What training and reports can run on: graphics cards, Apple's chip, the processor; and whether the models fit there.
 
-torch is imported by the functions, not here.
+torch is imported by the functions, not here. Run as a module it prints what there is, as JSON.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from dataclasses import dataclass
+import sys
+from dataclasses import asdict, dataclass
 
 from core.errors import UserError
 from core.machine import memory, processor
@@ -90,3 +92,7 @@ def fit(device: Device, needed: int) -> str:
 
 def _gigabytes(number: int) -> str:
     return f"{number / 1e9:.1f} GB"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps([asdict(one) for one in devices()]))

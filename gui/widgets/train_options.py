@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QGridLayout, QLabel, QLineEdit, QWidget
 
+from core.devices import AUTO, CPU, Device
 from core.training.messages import TrainRequest
 from core.training.presets import PRESETS
 from gui import methods, theme, words
 from gui.choosing import choose_file
+from gui.device_list import DeviceList
 from gui.widgets.basics import ComboBox, Disclosure, ElidedLabel, button, column, label, row, tool_button
 
 LIMITS_MINUTES = (5, 15, 30, 60, 180, 480)
@@ -65,6 +67,36 @@ class ModelChoice(QWidget):
         self.changed.emit()
 
 
+class DeviceChoice(QWidget):
+    """What to train on; shown where there is more than one to choose from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.box = ComboBox()
+        self.box.addItem(self.tr("Whatever is fastest"), AUTO)
+        self.box.setAccessibleName(self.tr("Trains on"))
+        self.about = label(self.tr("A graphics card where there is one; of several, the one with most free memory."), "muted", wrap=True)
+        self.setLayout(column(row(self.box, None), self.about, spacing=theme.XS))
+
+    @property
+    def value(self) -> str:
+        return self.box.currentData()
+
+    def show_devices(self, devices: Sequence[Device]) -> None:
+        """Those of this computer, as :func:`core.devices.devices` has them; what was chosen stays."""
+        for one in devices:
+            if self.box.findData(one.name) < 0:
+                self.box.addItem(self._said(one), one.name)
+
+    def _said(self, device: Device) -> str:
+        if device.name == CPU:
+            return self.tr("Processor: {title}").format(title=device.title)
+        if device.free is None or device.total is None:
+            return device.title
+        told = self.tr("{title}: {free} of {total} GB free")
+        return told.format(title=device.title, free=round(device.free / 1e9), total=round(device.total / 1e9))
+
+
 class TrainOptions(QWidget):
     changed = Signal()
 
@@ -81,6 +113,7 @@ class TrainOptions(QWidget):
         self.lm = ModelChoice(
             methods.language_models(), self.tr("Language model"), "hf:REPO, dir:FOLDER", methods.LANGUAGE_MODEL
         )
+        self.device = DeviceChoice()
         self.minutes = ComboBox()
         self.minutes.addItem(self.tr("No limit"), None)
         for limit in LIMITS_MINUTES:
@@ -104,13 +137,19 @@ class TrainOptions(QWidget):
             (self.tr("Language model"), self.lm),
             (self.tr("Sentences"), self._sentences()),
             (self.tr("End after"), self._under(self.minutes, self.about_limit)),
+            (self.tr("Trains on"), self.device),
         )
         for at, (text, widget) in enumerate(lines):
             grid.addWidget(_beside(text), at, 0)
             grid.addWidget(widget, at, 1)
+        self._device_line = grid, len(lines) - 1
+        self.show_devices(())
         grid.setColumnStretch(1, 1)
         self.more = Disclosure(self.tr("More"), form)
         self.more.setObjectName("train-more")
+        self.device_list = DeviceList(self)
+        self.device_list.found.connect(self.show_devices)
+        self.more.toggle.clicked.connect(lambda _checked=False: self.device_list.ask())
         self.setLayout(column(self.more))
         self.preset.currentIndexChanged.connect(lambda _index: self._describe())
         self.encoder.changed.connect(self.changed)
@@ -126,6 +165,7 @@ class TrainOptions(QWidget):
             lm=self.lm.value,
             text_file=self.text_file if self._reads_sentences else None,
             limit_minutes=self.minutes.currentData(),
+            device=self.device.value,
             overrides=overrides,
         )
 
@@ -133,6 +173,15 @@ class TrainOptions(QWidget):
     def own_models(self) -> bool:
         """Whether both models are Seedcap's own, whose time is known."""
         return self.encoder.value == self.lm.value == methods.OWN
+
+    def show_devices(self, devices: Sequence[Device]) -> None:
+        """What this computer can train on; with a single one there is nothing to choose."""
+        self.device.show_devices(devices)
+        grid, line = self._device_line
+        for at in range(2):
+            item = grid.itemAtPosition(line, at)
+            if item is not None and (widget := item.widget()) is not None:
+                widget.setVisible(len(devices) > 1)
 
     def set_took(self, seconds: Mapping[str, float]) -> None:
         """How long the last training with each preset has taken here."""

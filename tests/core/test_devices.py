@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from types import SimpleNamespace
 
 import psutil
@@ -9,6 +11,7 @@ import pytest
 import torch
 
 from core import cli, devices
+from core.children import child_environment, module_command
 from core.devices import Device, choose_device, fit
 from core.errors import UserError
 from core.jobs import QuietContext
@@ -46,6 +49,11 @@ def test_every_card_is_listed_but_those_that_do_not_answer(monkeypatch):
     found = devices.devices()
     assert [one.name for one in found] == ["cuda:0", "cuda:2", "mps", "cpu"]
     assert found[1] == Device("cuda:2", "Card 2", 102, 12)
+
+
+def test_another_process_says_what_there_is():
+    said = subprocess.run(module_command("core.devices"), env=child_environment(), capture_output=True, check=True)
+    assert [one["name"] for one in json.loads(said.stdout)][-1] == "cpu"
 
 
 def test_the_card_with_most_free_memory_is_taken_unless_somebody_chose(two_cards, monkeypatch):

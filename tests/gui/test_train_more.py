@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QProcess, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QFileDialog, QScrollArea
 
+from core.devices import Device
 from core.library.library import Library
 from core.library.runs import CANCELLED, DONE, FAILED, INTERRUPTED, create_run, current_run, set_current_run, update_run
 from core.training.messages import TrainRequest
 from core.training.presets import PRESETS
 from core.training.runfolder import RunFolder
-from gui import methods, train_words
+from gui import device_list, methods, train_words
 from gui.widgets import history as history_widget
 from gui.widgets.train_options import ModelChoice
 from tests.gui import toy_jobs
@@ -248,3 +251,48 @@ def test_on_the_battery_a_long_training_waits_for_a_second_press(train, monkeypa
     train._asked = False
     train.begin()
     assert len(begun) == 3
+
+
+CARDS = [Device("cuda:0", "Small card", 8_000_000_000, 7_600_000_000), Device("cuda:1", "Large card", None, None)]
+PROCESSOR = Device("cpu", "Chip", 16_000_000_000, 9_000_000_000)
+
+
+def in_place_of_torch(monkeypatch, code: str) -> None:
+    monkeypatch.setattr(device_list, "module_command", lambda _module: [sys.executable, "-I", "-S", "-c", code])
+
+
+def test_with_several_devices_one_can_be_chosen(qtbot, train, tmp_path, monkeypatch):
+    said = json.dumps([asdict(one) for one in (*CARDS, PROCESSOR)])
+    in_place_of_torch(monkeypatch, f"print({said!r})")
+    options = train.options
+    with qtbot.waitSignal(options.device_list.found, timeout=WAIT):
+        qtbot.mouseClick(options.more.toggle, Qt.MouseButton.LeftButton)
+    box = options.device.box
+    assert box.isVisible() and options.request(tmp_path, {}).device == "auto"
+    titles = ["Whatever is fastest", "Small card: 8 of 8 GB free", "Large card", "Processor: Chip"]
+    assert [box.itemText(at) for at in range(box.count())] == titles
+    QTest.keyClick(box, Qt.Key.Key_Down)
+    assert options.request(tmp_path, {}).device == "cuda:0"
+
+
+@pytest.mark.parametrize(
+    "code", [f"print({json.dumps([asdict(PROCESSOR)])!r})", "print('oops')", "raise SystemExit(1)"]
+)
+def test_with_a_single_device_there_is_nothing_to_choose(qtbot, train, tmp_path, monkeypatch, code):
+    in_place_of_torch(monkeypatch, code)
+    options = train.options
+    qtbot.mouseClick(options.more.toggle, Qt.MouseButton.LeftButton)
+    process = options.device_list.findChild(QProcess)
+    qtbot.waitUntil(lambda: process.state() == QProcess.ProcessState.NotRunning, timeout=WAIT)
+    assert options.preset.isVisible() and not options.device.box.isVisible()
+    assert options.request(tmp_path, {}).device == "auto"
+
+
+def test_who_leaves_does_not_wait_for_the_answer(qtbot, train, monkeypatch):
+    in_place_of_torch(monkeypatch, "import time; time.sleep(600)")
+    options = train.options
+    qtbot.mouseClick(options.more.toggle, Qt.MouseButton.LeftButton)
+    process = options.device_list.findChild(QProcess)
+    qtbot.waitUntil(lambda: process.state() == QProcess.ProcessState.Running, timeout=WAIT)
+    options.device_list.stop()
+    assert process.state() == QProcess.ProcessState.NotRunning
