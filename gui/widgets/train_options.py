@@ -75,7 +75,8 @@ class DeviceChoice(QWidget):
         self.box = ComboBox()
         self.box.addItem(self.tr("Whatever is fastest"), AUTO)
         self.box.setAccessibleName(self.tr("Trains on"))
-        self.about = label(self.tr("A graphics card where there is one; of several, the one with most free memory."), "muted", wrap=True)
+        told = self.tr("A graphics card where there is one; of several, the one with most free memory.")
+        self.about = label(told, "muted", wrap=True)
         self.setLayout(column(row(self.box, None), self.about, spacing=theme.XS))
 
     @property
