@@ -123,11 +123,24 @@ class Captioner(nn.Module):
         return self.token_losses(embeddings, ids, label_smoothing).mean()
 
     def encode(self, captions: Sequence[str], max_tokens: int = 64) -> list[list[int]]:
-        """Token ids of each caption with the end token; longer ones are cut to ``max_tokens`` and still end."""
-        if not captions:
+        """Token ids of each caption with the end token; longer ones are cut to ``max_tokens`` and still end.
+
+        A caption that begins in lower case is spelled as its words are inside a sentence, with a space before the
+        first, unless that takes more tokens: a language model knows " several" well, and at a beginning hardly
+        anything but capitals, so that it would learn, and mix up, shreds like "se" and "veral".
+        """
+        plain = [caption.strip() for caption in captions]
+        rows = self._token_ids(plain)
+        lower = [at for at, text in enumerate(plain) if text[:1].islower()]
+        for at, ids in zip(lower, self._token_ids([f" {plain[at]}" for at in lower]), strict=True):
+            if len(ids) <= len(rows[at]):
+                rows[at] = ids
+        return [[*ids[: max_tokens - 1], self.end_token_id] for ids in rows]
+
+    def _token_ids(self, texts: list[str]) -> list[list[int]]:
+        if not texts:
             return []
-        encoded = self.tokenizer([caption.strip() for caption in captions], add_special_tokens=False, verbose=False)
-        return [[*ids[: max_tokens - 1], self.end_token_id] for ids in encoded["input_ids"]]
+        return self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The caption that the tokens spell, special tokens left out."""

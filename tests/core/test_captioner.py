@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +15,12 @@ from torch.nn import functional as F
 from core.captioner.captioner import IGNORE, pad
 from core.captioner.checkpoint import CheckpointError, load_captioner, read_info, save_captioner
 from core.captioner.decoding import DecodingOptions, decode
-from core.captioner.language_model import load_language_model, tokenizer_sha256
+from core.captioner.language_model import load_language_model, load_tokenizer_folder, tokenizer_sha256
 from core.captioner.torch_decoder import TorchDecoder
 from core.errors import UserError
 from tests.tiny import DIM, SENTENCES, VOCABULARY_SIZE
 
+ROOT = Path(__file__).resolve().parents[2]
 VECTORS = F.normalize(torch.randn(5, DIM, generator=torch.Generator().manual_seed(0)), dim=-1)
 
 
@@ -78,6 +80,16 @@ def test_captions_are_encoded_with_one_end_token(captioner):
     assert len(cut) == 5
     assert cut[-1] == captioner.end_token_id
     assert captioner.encode([]) == []
+
+
+def test_a_caption_in_lower_case_begins_with_the_words_that_the_model_knows(captioner):
+    """With the starter's tokenizer: "several" alone is "se" and "veral", and such shreds were mixed up in captions."""
+    captioner.tokenizer = load_tokenizer_folder(ROOT / "resources" / "starter" / "lm")
+    several, capital, a = captioner.encode(["several planes", "Several planes", "a plane"])
+    spell = captioner.tokenizer.convert_ids_to_tokens
+    assert spell(several[:-1]) == ["Ġseveral", "Ġplanes"] and spell(capital[:-1])[-1] == "Ġplanes"
+    assert spell(a[:-1]) == ["Ġa", "Ġplane"]
+    assert captioner.decode(several[:-1]) == "several planes"
 
 
 def test_end_token_is_learned_on_five_captions(captioner):
