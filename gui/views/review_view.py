@@ -43,7 +43,7 @@ class ReviewView(QWidget):
         self._actions = actions
         self._queue = np.empty(0, dtype=np.int64)
         self._photo: Photo | None = None
-        self._at = 0
+        self._at, self._came = 0, False  # the place in the queue, and whether the person went there
         self._asked: int | None = None  # the photo that is shown, or will be when it has been read
         self._editing: CaptionRow | None = None
         self._build()
@@ -194,6 +194,7 @@ class ReviewView(QWidget):
         if image_id not in set(self._queue.tolist()):
             self._queue = np.concatenate([[image_id], self._queue]).astype(np.int64)
         self._at = int(np.flatnonzero(self._queue == image_id)[0])
+        self._came = True
         self._load()
 
     def step(self, by: int) -> None:
@@ -201,6 +202,7 @@ class ReviewView(QWidget):
             self.keep()
             self._leave_edit()
             self._at = (self._at + by) % len(self._queue)
+            self._came = True
             self._load()
 
     # -- two models -------------------------------------------------------------------------------------------------
@@ -245,7 +247,7 @@ class ReviewView(QWidget):
 
     def _new_library(self) -> None:
         self._photo = self._asked = None
-        self._at = 0
+        self._at, self._came = 0, False
         self._leave_edit()
         self._set_queue(np.empty(0, dtype=np.int64))
         self._wait()
@@ -256,11 +258,13 @@ class ReviewView(QWidget):
             self.pages.setCurrentIndex(2)
 
     def _set_queue(self, queue: np.ndarray) -> None:
-        """Stay at the photo that is shown while it is in the queue, else at its place in it."""
-        here = self._asked
-        self._queue = queue
+        """Stay at the photo that is shown while it is in the queue, else at its place in it; where nobody has seen it
+        yet, the weakest comes first."""
+        known = self._came or self.isVisible()
+        here = self._asked if known else None
+        self._queue, self._came = queue, self._came and len(queue) > 0
         at = np.flatnonzero(queue == here) if here is not None else []
-        self._at = int(at[0]) if len(at) else min(self._at, max(0, len(queue) - 1))
+        self._at = int(at[0]) if len(at) else min(self._at, max(0, len(queue) - 1)) if known else 0
         appeared = len(queue) > 0 and self.pages.currentIndex() != 0
         self.pages.setCurrentIndex(0 if len(queue) else 1)
         if appeared and self.isVisible():
@@ -477,7 +481,7 @@ class ReviewView(QWidget):
         if here is None:
             return
         rest = self._queue[self._queue != here]
-        self._at = self._at if self._at < len(rest) else 0
+        self._at, self._came = self._at if self._at < len(rest) else 0, True
         self._photo = self._asked = None
         self._set_queue(rest)
 

@@ -9,6 +9,8 @@ from PySide6.QtTest import QTest
 from core.library import queries
 from core.library.candidates import add_candidates
 from core.library.library import Library
+from core.library.records import ScoreRow
+from core.library.scores import gallery_version, write_scores
 from gui import words
 from tests.gui.conftest import WAIT, close, draw_photos, seed_texts, settle, suggest_captions
 
@@ -58,6 +60,33 @@ def test_the_weakest_comes_first_and_its_best_suggestion_is_chosen(qtbot, review
     assert words.rank_sentence(review.model.caption(0).score) == (
         "Finds this photo first of 3; the plain caption finds it 4th."
     )
+
+
+def test_what_was_captioned_meanwhile_begins_with_the_weakest(qtbot, open_window, photos):
+    """Suggestions come in one by one and are scored when all are there: nobody looks at Review until then."""
+    window = open_window(photos)
+    review = window.view("review")
+    first, second, third = (int(one) for one in window.view("library").grid.photos.ids[:3])
+    texts = {first: ["strong"], second: ["weak"], third: ["middling"]}
+    suggest_captions(window.session.service.path, texts, {})
+    window.session.refresh()
+    settle(qtbot, window)
+    assert review.current_id == first
+    scores = {"strong": 0.9, "weak": 0.2, "middling": 0.5}
+    with Library.open(window.session.service.path) as library:
+        found = [one for captions in queries.captions_of(library, texts).values() for one in captions]
+        rows = {one.id: ScoreRow(scores[one.text], 1, 3, 2.0, 0.1) for one in found}
+        write_scores(library, "f" * 64, rows, gallery_version=gallery_version(library))
+    window.session.refresh()
+    settle(qtbot, window)
+    window.go("review")
+    assert review.current_id == second
+    press(qtbot, window, Qt.Key.Key_Right)
+    window.go("library")
+    window.session.refresh()
+    settle(qtbot, window)
+    window.go("review")
+    assert review.current_id == third, "where the person went"
 
 
 def test_pick_accept_and_go_on(qtbot, reviewing):
