@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QStandardPaths, Qt
 from PySide6.QtWidgets import QFileDialog, QWidget
+
+_chosen: list[Path] = []
+"""The folder of the last choice; one at most."""
 
 
 def choose_folder(parent: QWidget, title: str, then: Callable[[Path], object]) -> None:
@@ -32,10 +35,24 @@ def name_file(parent: QWidget, title: str, name: str, then: Callable[[Path], obj
     dialog = QFileDialog(parent, title)
     dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
     dialog.selectFile(name)
+    dialog.setDefaultSuffix(Path(name).suffix.removeprefix("."))
     _open(dialog, then)
 
 
 def _open(dialog: QFileDialog, then: Callable[[Path], object]) -> None:
+    dialog.setDirectory(str(_begin_at()))
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.fileSelected.connect(lambda chosen: _remember(Path(chosen).parent))
     dialog.fileSelected.connect(lambda chosen: then(Path(chosen)))
     dialog.open()
+
+
+def _remember(folder: Path) -> None:
+    _chosen[:] = [folder]
+
+
+def _begin_at() -> Path:
+    """Where somebody chose last, else where the system keeps pictures; never where the program happens to run."""
+    if _chosen and _chosen[0].is_dir():
+        return _chosen[0]
+    return Path(QStandardPaths.writableLocation(QStandardPaths.StandardLocation.PicturesLocation) or Path.home())

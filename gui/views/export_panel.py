@@ -51,6 +51,7 @@ class ExportPanel(QFrame):
         self._session = session
         self._actions = actions
         self._target: Path | None = None
+        self._folder: Path | None = None  # that was chosen, whatever the format
         self._exported_to: Path | None = None
         self._build()
         session.data_changed.connect(self._preview)
@@ -135,12 +136,15 @@ class ExportPanel(QFrame):
 
     def _new_library(self) -> None:
         self.show_target.hide()
-        self._target = None
+        self._target = self._folder = None
         self.show_last(None)
         self._preview()
 
     def _format_changed(self) -> None:
-        self._target = None
+        """Another format goes into the folder that was chosen, a table under its usual name."""
+        kind = self.format.currentData()
+        into = self._folder if kind not in FILE_NAMES or self._folder is None else self._folder / FILE_NAMES[kind]
+        self._target = None if self._inside else into
         self.choose.setVisible(not self._inside)
         self.show_target.hide()
         self.overwrite.setChecked(False)  # whoever lets text files be replaced has not spoken of photos
@@ -160,6 +164,8 @@ class ExportPanel(QFrame):
 
     def set_target(self, target: Path | None) -> None:
         self._target = target
+        is_file = target is not None and self.format.currentData() in FILE_NAMES
+        self._folder = target.parent if is_file and target is not None else target
         self._preview()
 
     @property
@@ -229,7 +235,9 @@ class ExportPanel(QFrame):
             place = self.tr("written to {place}").format(place=words.place(self._target))
         parts = [self.tr("Captions of {photos}, {place}").format(photos=photos, place=place)]
         if preview.without:
-            parts.append(self.tr("{n} without one are left out").format(n=words.count(preview.without)))
+            parts.append(
+                self.tr("{n} without a caption of that kind are left out").format(n=words.count(preview.without))
+            )
         if preview.same:
             parts.append(self.tr("{files} up to date").format(files=self._files(preview.same)))
         if preview.failed:

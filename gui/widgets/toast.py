@@ -47,7 +47,7 @@ class Toast(QLabel):
             self.setWordWrap(True)
             size.setHeight(self.heightForWidth(room))
             size.setWidth(room)
-        self.setFixedSize(size)
+        self.resize(size)  # not fixed: a label's hint is never below its minimum, and the next text may be short
         top = theme.M  # beside the title, where nothing is to be pressed
         if self._below is not None and self._below.isVisible():
             top += self._below.mapTo(self._over, self._below.rect().bottomLeft()).y()

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QFileDialog
 
 from core.library import queries
 from core.library.library import Library
@@ -54,6 +55,38 @@ def pixels(folder: Path) -> dict[str, np.ndarray]:
 def table(panel: ExportPanel) -> list[tuple[str, str]]:
     cells = panel.preview
     return [(cells.item(at, 0).text(), cells.item(at, 1).text()) for at in range(cells.rowCount())]
+
+
+def test_the_folder_that_was_chosen_stays_for_other_formats(qtbot, deliver, tmp_path):
+    window, panel = deliver(2)
+    there = tmp_path / "captions"
+    panel.set_target(there)
+    targets = {}
+    for kind in ("csv", "metadata", "jsonl", "txt"):
+        choose(qtbot, window, panel, kind)
+        targets[kind] = panel._order().target
+    assert targets == {"csv": there / "captions.csv", "metadata": None, "jsonl": there / "metadata.jsonl", "txt": there}
+    choose(qtbot, window, panel, "csv")
+    panel.set_target(tmp_path / "mine.csv")
+    choose(qtbot, window, panel, "txt")
+    assert panel._order().target == tmp_path
+
+
+def test_a_named_file_gets_the_ending_of_its_format_and_dialogs_begin_where_one_was(qtbot, deliver, tmp_path):
+    window, panel = deliver(2)
+    choose(qtbot, window, panel, "csv")
+    panel.choose_target()
+    [dialog] = panel.findChildren(QFileDialog)
+    assert dialog.selectedFiles()[0].endswith("captions.csv")
+    dialog.setDirectory(str(tmp_path))
+    dialog.selectFile("mine")
+    dialog.accept()
+    assert panel._order().target == tmp_path / "mine.csv"
+    qtbot.waitUntil(lambda: not panel.findChildren(QFileDialog), timeout=WAIT)
+    panel.choose_target()
+    [dialog] = panel.findChildren(QFileDialog)
+    assert Path(dialog.directory().absolutePath()) == tmp_path
+    dialog.close()
 
 
 def test_what_an_export_would_replace_is_asked_in_the_window(qtbot, open_window, photos):

@@ -62,6 +62,16 @@ def test_news_does_not_cover_a_message(qtbot, open_window):
     qtbot.waitUntil(lambda: window.toast.geometry().top() < 40, timeout=WAIT)
 
 
+def test_news_is_as_wide_as_its_words(qtbot, open_window):
+    window = open_window()
+    window.toast.say("Accepted")
+    narrow = window.toast.width()
+    window.toast.say("Three photos were removed from the library; no file was touched, and they can be had back.")
+    assert window.toast.width() > narrow
+    window.toast.say("Accepted")
+    assert window.toast.width() == narrow
+
+
 def test_opening_a_folder_shows_its_photos(qtbot, open_window, photos):
     window = open_window(photos)
     library = window.view("library")
