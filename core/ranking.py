@@ -2,7 +2,7 @@
 
 Three figures for a caption, all from cosines between its vector (with the encoder's prompt) and the photos':
 
-* CLIP-S = 2.5 · max(cos to its own photo, 0).
+* CLIP-S = 2.5 · max(cos to its own photo, 0); captions are ordered by 2.5 · cos.
 * Rank: the place of its own photo when all photos are sorted by nearness to the caption; 1 is best. Photos that are
   near-duplicates of each other (cosine above 0.97, chains included) are one entry, as near as the nearest of them:
   finding any of them is finding the photo. Ties share their mean rank. The gallery is the number of such entries.
@@ -25,7 +25,7 @@ from core.encoders.encoder import Encoder, sharpness
 from core.encoders.load import load_encoder
 from core.jobs import JobContext
 from core.library.records import CaptionRow, ScoreRow
-from core.metrics.clip_score import clip_s
+from core.metrics.clip_score import fit
 from core.metrics.retrieval import ranks
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def score_texts(texts: np.ndarray, own: np.ndarray, photos: np.ndarray, groups: 
     similarities = texts @ photos.T
     place = rank_of(similarities, own, groups)
     margin = distinctiveness(similarities, own, neighbours_outside(photos, own, groups))
-    score = clip_s(np.take_along_axis(similarities, own[:, None], axis=1)[:, 0])
+    score = fit(np.take_along_axis(similarities, own[:, None], axis=1)[:, 0])
     columns = zip(score.tolist(), place.tolist(), margin.tolist(), strict=True)
     return [ScoreRow(s, r, gallery, None, None if np.isnan(d) else d) for s, r, d in columns]
 

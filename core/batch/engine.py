@@ -14,6 +14,7 @@ from core.captioner.decoding import DecodingOptions, Hypothesis, decode
 from core.captioner.rerank import rerank_scores
 from core.images.preprocess import normalised
 from core.jobs import JobContext
+from core.metrics.clip_score import clip_s, fit
 from core.onnx.session import Bundle
 
 PARTS = ("wait", "encode", "generate", "score")
@@ -51,7 +52,7 @@ class Timers:
 class CaptionEngine:
     """Captions pictures with one bundle and one set of options.
 
-    ``by_score``: candidates are ordered by CLIP-S + ``fluency`` · mean log p instead of by the model's own probability.
+    ``by_score``: candidates are ordered by 2.5·cos + ``fluency`` · mean log p, not by the model's own probability.
     ``keep``: so many of them are given back (default: all).
     """
 
@@ -114,11 +115,11 @@ class CaptionEngine:
         for row, spelled in enumerate(texts):
             own = text_vectors[at : at + len(spelled)]
             at += len(spelled)
-            scores = 2.5 * np.clip(own @ images[row], 0.0, None)  # CLIP-S (arXiv 2104.08718)
+            cosines = own @ images[row]
             averages = np.array([one.average for one in spelled.values()])
-            wanted = rerank_scores(scores, averages, self._fluency)
+            wanted = rerank_scores(fit(cosines), averages, self._fluency)
             order = (np.argsort(-wanted, kind="stable") if self.by_score else np.arange(len(spelled)))[: self._keep]
-            pairs = list(spelled.items())
+            pairs, scores = list(spelled.items()), clip_s(cosines)
             results.append(
                 tuple(Candidate(pairs[i][0], float(scores[i]), pairs[i][1].log_prob, float(averages[i])) for i in order)
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import tempfile
 from dataclasses import MISSING, asdict, fields
@@ -22,7 +23,7 @@ from core.captioner.language_model import (
     tokenizer_sha256,
 )
 from core.captioner.lora import merged
-from core.captioner.mapper import Mapper, make_mapper
+from core.captioner.mapper import SHARPNESS, Mapper, make_mapper
 from core.captioner.mapper_settings import MapperKind
 from core.disk import put_folder_in_place
 from core.errors import UserError
@@ -31,6 +32,8 @@ from core.model_folders import refuse_what_leads_out
 SCHEMA_VERSION = 1
 SENTENCES = "sentences"
 """The mapper's sentences in ``mapper.safetensors``, in half precision, where it has any."""
+SENTENCES_SHARPNESS = "sentences_sharpness"
+"""Their sharpness beside them, where it is not the starter's."""
 _AGAIN = "Choose another run, or train again."
 _MAY_BE_ZERO = ("end_token_id", "mapper_hidden", "mapper_layers", "mapper_heads", "clip_length")
 
@@ -51,6 +54,8 @@ def save_captioner(captioner: Captioner, folder: Path, *, with_lm: bool = True) 
         weights = {k: v.detach().float().cpu().contiguous() for k, v in captioner.mapper.state_dict().items()}
         if SENTENCES in weights:
             weights[SENTENCES] = weights[SENTENCES].half()
+            if captioner.mapper.sharpness != SHARPNESS:
+                weights[SENTENCES_SHARPNESS] = torch.tensor(captioner.mapper.sharpness)
         save_file(weights, new / "mapper.safetensors")
         if with_lm:
             cast(Any, merged(captioner.lm)).save_pretrained(new / "lm")
@@ -98,9 +103,9 @@ def load_captioner(
     except UserError as error:
         raise CheckpointError(f"{folder / 'checkpoint.json'}: {error.message}", _AGAIN) from error
     weights = _mapper_weights(folder, mapper, info.dim)
-    sentences = weights.pop(SENTENCES, None)
+    sentences, sharpness = weights.pop(SENTENCES, None), weights.pop(SENTENCES_SHARPNESS, None)
     mapper.load_state_dict(weights)
-    mapper.sentences = sentences
+    mapper.move_towards(sentences, SHARPNESS if sharpness is None else float(sharpness))
     return Captioner(mapper, model, tokenizer, info).to(device).eval()
 
 
@@ -154,7 +159,7 @@ def _check_tokenizer(folder: Path, info: CheckpointInfo, tokenizer: Any) -> None
 
 
 def _mapper_weights(folder: Path, mapper: Mapper, dim: int) -> dict[str, torch.Tensor]:
-    """The stored weights, sentences among them or not, after their shapes were compared with ``checkpoint.json``."""
+    """The stored weights, sentences and their sharpness among them or not; shapes are as ``checkpoint.json`` says."""
     file = folder / "mapper.safetensors"
     try:
         weights = load_file(file)
@@ -163,6 +168,7 @@ def _mapper_weights(folder: Path, mapper: Mapper, dim: int) -> dict[str, torch.T
     wanted = {name: tuple(tensor.shape) for name, tensor in mapper.state_dict().items()}
     if SENTENCES in weights:
         wanted[SENTENCES] = (max([1, *weights[SENTENCES].shape[:1]]), dim)
+        wanted |= {SENTENCES_SHARPNESS: ()} if SENTENCES_SHARPNESS in weights else {}
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if wanted != found:
         raise CheckpointError(
@@ -170,4 +176,6 @@ def _mapper_weights(folder: Path, mapper: Mapper, dim: int) -> dict[str, torch.T
             f"model: its tensors are {found}, expected were {wanted}.",
             _AGAIN,
         )
+    if SENTENCES_SHARPNESS in weights and not 0 < float(weights[SENTENCES_SHARPNESS]) < math.inf:
+        raise CheckpointError(f"{file}: {SENTENCES_SHARPNESS} makes no sense.", _AGAIN)
     return {name: tensor.float() for name, tensor in weights.items()}

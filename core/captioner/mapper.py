@@ -9,14 +9,15 @@ from torch.nn import functional as F
 from core.captioner.mapper_settings import MapperSettings
 
 _SHARE = 0.5
-_SHARPNESS = 50.0
+SHARPNESS = 50.0
+"""What cosines of photos and sentences are multiplied with, of the starter's encoder."""
 
 
 class Mapper(nn.Module):
     """``[B, dim]`` to ``[B, prefix_length, width]``; ``settings`` have every number filled in.
 
     ``sentences``: vectors ``[m, dim]`` of sentences that every vector is moved towards before it is mapped; ``None``:
-    it is mapped as it is.
+    it is mapped as it is. ``sharpness``: what the cosines to them are multiplied with; it belongs to them.
     """
 
     sentences: torch.Tensor | None
@@ -25,6 +26,7 @@ class Mapper(nn.Module):
         super().__init__()
         self.width, self.settings = width, settings
         self.register_buffer("sentences", None)
+        self.sharpness = SHARPNESS
 
     def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
         return self.spread(self.moved(embeddings))
@@ -37,15 +39,25 @@ class Mapper(nn.Module):
         """Unit rows ``[B, dim]`` half the way to where sentences about them would lie, unit rows.
 
         That place is the projection of DeCap (arXiv 2303.03032, section 3.2): the mean of :attr:`sentences`, weighed by
-        a softmax over 50 times their cosines. DeCap goes all the way; half of it keeps what no sentence says.
+        a softmax over :attr:`sharpness` times their cosines. DeCap goes all the way; half of it keeps what no sentence
+        says.
         """
         if self.sentences is None:
             return embeddings
         with torch.autocast(embeddings.device.type, enabled=False):
             vectors, sentences = embeddings.float(), self.sentences.float()
-            target = torch.softmax(_SHARPNESS * vectors @ sentences.T, dim=-1) @ sentences
+            target = torch.softmax(self.sharpness * vectors @ sentences.T, dim=-1) @ sentences
             moved = torch.lerp(vectors, F.normalize(target, dim=-1), _SHARE)
             return F.normalize(moved, dim=-1).to(embeddings.dtype)
+
+    def move_towards(self, sentences: torch.Tensor | None, sharpness: float = SHARPNESS) -> None:
+        """Have these :attr:`sentences` from now on, and their :attr:`sharpness`."""
+        self.sentences, self.sharpness = sentences, sharpness
+
+    @property
+    def towards(self) -> tuple[torch.Tensor | None, float]:
+        """What :meth:`move_towards` was given."""
+        return self.sentences, self.sharpness
 
     @property
     def prefix_length(self) -> int:

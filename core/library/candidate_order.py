@@ -25,7 +25,7 @@ def in_order(captions: Sequence[CaptionRow], distinctive: float, sharpness: floa
     it was."""
     places = _places(captions)
     chosen = [captions[place] for place in places]
-    scores = np.array([one.score.clip_s if one.score else 0.0 for one in chosen])
+    scores = np.array([one.score.fit if one.score else 0.0 for one in chosen])
     likely = np.array([one.mean_log_prob or 0.0 for one in chosen])
     ordered = list(captions)
     for place, at in zip(places, order(scores, likely, fluency_weight(distinctive, sharpness)), strict=True):

@@ -34,14 +34,20 @@ class ImageRow:
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """``clip_s`` = 2.5·max(cos, 0). ``rank``: the place of the own photo, from 1, among ``gallery_size`` photos;
-    ``plain_rank``: the same for the plain caption it is compared with; ``distinctiveness`` against the neighbours."""
+    """``fit`` = 2.5·cos, what captions are ordered by; :attr:`clip_s` is what of it is shown. ``rank``: the place of
+    the own photo, from 1, among ``gallery_size`` photos; ``plain_rank``: the same for the
+    plain caption it is compared with; ``distinctiveness`` against the neighbours."""
 
-    clip_s: float
+    fit: float
     rank: float
     gallery_size: int
     plain_rank: float | None
     distinctiveness: float | None
+
+    @property
+    def clip_s(self) -> float:
+        """2.5·max(cos, 0)."""
+        return max(self.fit, 0.0)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def write_scores(
         return
     items = iter(rows.items())
     while batch := list(islice(items, _ROWS_A_TRANSACTION)):
-        values = [{"gallery_id": gallery, "caption_id": int(one), **asdict(row)} for one, row in batch]
+        values = [{"gallery_id": gallery, "caption_id": int(one), **_stored(row)} for one, row in batch]
         with library.writing() as session:
             if session.get(Gallery, gallery) is None:
                 return  # a ranking that began later has been shown meanwhile
@@ -65,13 +65,19 @@ def write_scores(
             known = set(session.scalars(select(Caption.id).where(Caption.id.in_([v["caption_id"] for v in values]))))
             statement = insert(Score).on_conflict_do_update(
                 index_elements=["gallery_id", "caption_id"],
-                set_={name: insert(Score).excluded[name] for name in ScoreRow.__dataclass_fields__},
+                set_={name: insert(Score).excluded[name] for name in _stored(batch[0][1])},
             )
             kept = [value for value in values if value["caption_id"] in known]
             if kept:
                 session.execute(statement, kept)
     if complete:
         _show(library, gallery, sharpness)
+
+
+def _stored(row: ScoreRow) -> dict[str, float | None]:
+    """By the names of the columns: ``clip_s`` holds the fit, negative too, so that the order is kept."""
+    values = asdict(row)
+    return {"clip_s": values.pop("fit"), **values}
 
 
 def drop_scores(library: Library, caption_ids: Iterable[int]) -> None:

@@ -133,7 +133,7 @@ class Gallery(Base):
 
 
 class Score(Base):
-    """How well a caption fits its photo, in one gallery."""
+    """How well a caption fits its photo, in one gallery. ``clip_s`` is 2.5·cos; what is shown is 0 where it is less."""
 
     __tablename__ = "score"
     __table_args__ = (

@@ -5,6 +5,8 @@ RefCLIP-S(x, c) = harmonic mean of CLIP-S and max_r max(cos(caption, reference),
 as in the authors' own script. Other code multiplies it; the two must never be mixed.
 PAC-S(x, c) = 2.0 · max(cos(image, "A photo depicts " + caption), 0) with vectors of an encoder whose projections were
 tuned on generated positives. With any other encoder it is CLIP-S times 0.8 and tells nothing new.
+Fit = 2.5 · cos(image, "A photo depicts " + caption): what CLIP-S is made of, and what orders and rewards captions.
+Where true pairs have negative cosines (SigLIP), CLIP-S is 0 for all captions of a photo.
 All functions take vectors of unit length and the cosines of such.
 """
 
@@ -14,6 +16,11 @@ import numpy as np
 
 WEIGHT = 2.5
 PAC_WEIGHT = 2.0
+
+
+def fit(cosines: np.ndarray) -> np.ndarray:
+    """2.5·cos, any shape: CLIP-S before what is negative becomes 0."""
+    return WEIGHT * cosines
 
 
 def clip_s(cosines: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from core.captioner.torch_decoder import TorchDecoder
 from core.encoders.encoder import Encoder, sharpness
 from core.jobs import JobContext
 from core.metrics.bootstrap import bootstrap_mean, paired_bootstrap
-from core.metrics.clip_score import clip_s
+from core.metrics.clip_score import clip_s, fit
 from core.metrics.guards import guard_summary
 from core.metrics.retrieval import ranks
 from core.report.document import TITLES, Figure, Gain, PageData, PhotoCaptions, Row, SeedEvidence
@@ -85,7 +85,7 @@ def best_of_several(captioner: Captioner, models: Models, ctx: JobContext) -> Ev
     texts = [[captioner.decode(one.tokens) for one in several] for several in found]
     vectors = text_vectors(models.encoder, [text for several in texts for text in several], prompt=True)
     owner = np.repeat(np.arange(len(found)), [len(several) for several in found])
-    scores = clip_s(np.einsum("nd,nd->n", vectors, images[owner]))
+    scores = fit(np.einsum("nd,nd->n", vectors, images[owner]))
     averages = np.array([one.average for several in found for one in several])
     wanted = rerank_scores(scores, averages, fluency_weight(0.5, sharpness(models.encoder)))
     best = [int(np.argmax(wanted[owner == photo])) for photo in range(len(found))]

@@ -14,7 +14,7 @@ from core.captioner.torch_decoder import TorchDecoder
 from core.encoders.encoder import Encoder
 from core.jobs import JobContext
 from core.metrics.cider import CiderD
-from core.metrics.clip_score import clip_s
+from core.metrics.clip_score import clip_s, fit
 from core.metrics.guards import guard_summary, no_end_rate
 from core.metrics.retrieval import ranks
 from core.training.data import CaptionedVectors, TrainingData
@@ -28,11 +28,16 @@ class Evaluation:
     """Captions of the judged photos with a row of figures each, so that two models compare photo by photo."""
 
     captions: tuple[str, ...]
-    clip_s: np.ndarray  # [n]
+    fit: np.ndarray  # [n] 2.5·cos, what models are compared by
     reciprocal_rank: np.ndarray  # [n]
     hit: np.ndarray  # [n] found first, 0..1
     cider: np.ndarray  # [held-out seeds], times 100; empty without them
     values: Mapping[str, float]
+
+    @property
+    def clip_s(self) -> np.ndarray:
+        """What is shown of :attr:`fit`, ``[n]``: 0 where that is negative."""
+        return np.maximum(self.fit, 0.0)
 
 
 class Judge:
@@ -79,12 +84,12 @@ class Judge:
         similarities = texts @ self._images.T
         own = np.arange(len(captions))
         place = ranks(similarities, own)
-        scores = clip_s(similarities[own, own])
+        cosines = similarities[own, own]
         cider = np.zeros(0)
         if self._cider is not None and not self.on_practice:
             cider = 100 * self._cider.score(list(captions[: len(self._held_seeds)]))
         values = {
-            "clip_s": float(scores.mean()),
+            "clip_s": float(clip_s(cosines).mean()),
             **{name: value for name, value in place.summary().items() if name in ("r1", "r5", "mrr")},
             **guard_summary(captions),
             "no_end": no_end_rate(finished),
@@ -92,7 +97,7 @@ class Judge:
         }
         if len(cider):
             values["cider"] = float(cider.mean())
-        return Evaluation(tuple(captions), scores, place.reciprocal(), place.hits(1), cider, values)
+        return Evaluation(tuple(captions), fit(cosines), place.reciprocal(), place.hits(1), cider, values)
 
     def samples(self, captioner: Captioner) -> tuple[tuple[int, str], ...]:
         """Captions of the sample photos, for people to watch."""

@@ -173,7 +173,7 @@ class _Training:
         if self._best.name == "before" and len(self._judged) > 1:
             # Stage 1 has just shown that to learn these seeds is to learn them by heart.
             settings, self._learned_wording = gentler(settings), False
-        had = self._captioner.mapper.sentences
+        had = self._captioner.mapper.towards
         env = self._with_deadline(1.0)
         if settings.sentences and not (env.resume and env.run.outcome(2)):  # what has ended has them in its checkpoint
             give_sentences(self._data, self._encoder, env, settings.sentences)
@@ -184,13 +184,13 @@ class _Training:
 
         def verdict(later: _Judged) -> Verdict:
             self._gates = stage.gates_of(later.evaluation, later.outcome.values.get("kl_at_best", 0.0))
-            changed = later.outcome.best_step > 0 or self._captioner.mapper.sentences is not had
+            changed = later.outcome.best_step > 0 or self._captioner.mapper.sentences is not had[0]
             return judge_stage2(before, later.evaluation, self._gates, changed=changed)
 
         self._run(stage, env, weights, verdict)
         env.run.sentences.unlink(missing_ok=True)
         if self._best.name != "stage2":
-            self._captioner.mapper.sentences = had
+            self._captioner.mapper.move_towards(*had)
 
     def report(self) -> StagesReport:
         """What came out; written to the run folder as well."""
@@ -233,7 +233,7 @@ class _Training:
         if finished:
             trained = load_captioner(env.run.stage(stage.number), self._captioner.info.encoder_fingerprint)
             restore(self._captioner, dict(trained.named_parameters()))
-            self._captioner.mapper.sentences = trained.mapper.sentences
+            self._captioner.mapper.move_towards(*trained.mapper.towards)
         later = _Judged(name, env.judge(self._captioner), outcome)
         self._judged.append(later)
         verdict = judge(later)

@@ -112,7 +112,8 @@ class Stage2Settings:
     of the seeds and of its own about the photos, that its view of a photo is moved towards (docs/decisions/0038); 0:
     none. ``tower_steps``: of tuning a copy of the encoder's text tower together with a
     grammar head; the copy then gives the rewards of similarity and of grammar, never a score. ``labelled_only``:
-    practise on the seeds' photos alone, where references are.
+    practise on the seeds' photos alone, where references are. ``gated``: guards may end the stage, and no model for
+    which one is red is kept; without it (as published) weights of similarity follow no encoder's scale either.
     """
 
     method: Method = "auto"
@@ -152,6 +153,12 @@ class Stage2Settings:
     tower_steps: int = 0
     labelled_only: bool = False
     sentences: int = 0
+
+    @property
+    def in_starter_units(self) -> bool:
+        """Whether the weights of similarity are in differences of the starter's cosines, for every encoder; published
+        presets, which no guard brakes, weigh the numbers of whatever encoder there is, as their papers do CLIP's."""
+        return self.gated
 
 
 _GENTLE, _GENTLE_RATE = 0.3, 3e-5

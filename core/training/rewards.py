@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from core.errors import UserError
-from core.metrics.clip_score import clip_s, row_cosines
+from core.metrics.clip_score import clip_s, fit, row_cosines
 from core.metrics.contrastive import log_sum_exp
 from core.metrics.guards import ends_badly, immediate_repeats, repeats
 from core.metrics.tokenize import tokenize
@@ -79,9 +79,8 @@ def reward(name: str, *, penalty: bool = False) -> Callable[[Reward], Reward]:
 
 @reward("clip_s")
 def clip_score(captions: Sequence[str], context: RewardContext) -> np.ndarray:
-    """CLIP-S = 2.5·max(cos, 0)."""
-    own = np.repeat(context.images, context.samples, axis=0)
-    return clip_s(row_cosines(own, context.texts))
+    """2.5·cos: CLIP-S, but captions with a negative cosine do not tie at 0."""
+    return fit(_cosines(context))
 
 
 @reward("contrastive")
@@ -103,7 +102,7 @@ def contrastive(captions: Sequence[str], context: RewardContext) -> np.ndarray:
 def ref_clip_score(captions: Sequence[str], context: RewardContext) -> np.ndarray:
     """RefCLIP-S with the seeds of the caption's photo as references; 0 for all captions of a photo without any."""
     references = needed(context.references, "references")
-    return references.ref_clip_s(clip_score(captions, context), context.texts, context.labelled_rows())
+    return references.ref_clip_s(clip_s(_cosines(context)), context.texts, context.labelled_rows())
 
 
 @reward("cider")
@@ -155,6 +154,11 @@ def length(captions: Sequence[str], context: RewardContext) -> np.ndarray:
     words = np.array([len(tokenize(caption)) for caption in captions], np.float64)
     spread = max(context.length_spread, 1.0)
     return -np.maximum(0.0, np.abs(words - context.length_mean) - 2 * spread) / spread
+
+
+def _cosines(context: RewardContext) -> np.ndarray:
+    """Of each caption and its photo, ``[R]``."""
+    return row_cosines(np.repeat(context.images, context.samples, axis=0), context.texts)
 
 
 def reward_parts(captions: Sequence[str], context: RewardContext, weights: RewardWeights) -> Mapping[str, np.ndarray]:

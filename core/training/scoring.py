@@ -3,7 +3,9 @@
 Composition: total = sum over rewards of weight · rise(step) / spread · reward. ``spread`` is the reward's standard
 deviation among the captions of one photo, measured once on captions of the model stage 2 begins with and then frozen;
 it is 1 for penalties, whose weights are in units of their own, and where nothing is calibrated. The contrastive reward
-compares cosines at the encoder's own scale.
+compares cosines at the encoder's own scale, and where similarity is not calibrated, its weight is in differences of the
+starter's cosines: it is multiplied by :func:`core.encoders.encoder.sharpness`, unless the preset is a published one,
+whose weights are for CLIP's own numbers (docs/decisions/0037).
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ from core.training.wording import Wording
 
 _SMALLEST_SPREAD = 0.02
 """A reward in which captions of a photo hardly differ is not blown up."""
+_OF_COSINES = ("clip_s", "ref_clip_s")
+"""Rewards whose differences are those of cosines, which mean as much as the encoder learned to mean by them."""
 _MOST_GONE_WRONG = 400
 
 
@@ -59,7 +63,7 @@ class Scorer:
         lengths = [len(tokenize(caption)) for caption in seeds] or [10]
         self.length_mean, self.length_spread = float(np.mean(lengths)), float(np.std(lengths))
         self.images = practised_on(data, settings)
-        self._sharpness = sharpness(encoder)
+        self.sharpness = sharpness(encoder)
         self._first_labelled = len(self.images) - len(data.seeds)
         self._tower: TunedTower | None = None
         if settings.tower_steps > 0:
@@ -87,7 +91,8 @@ class Scorer:
                 found.setdefault(name, []).append(part.reshape(-1, sampled.samples))
         for name, parts in found.items():
             if not REWARDS[name].penalty:
-                self._spreads[name] = max(_spread(np.concatenate(parts)), _SMALLEST_SPREAD)
+                least = _SMALLEST_SPREAD / (self.sharpness if name in _OF_COSINES else 1.0)
+                self._spreads[name] = max(_spread(np.concatenate(parts)), least)
 
     def vectors(self, captions: Sequence[str]) -> np.ndarray:
         """Text vectors ``[n, dim]`` of the encoder, or tower, that gives the rewards."""
@@ -99,13 +104,15 @@ class Scorer:
         return values | ({"usual_log_p": self._wording.usual} if self._wording else {})
 
     def weights(self, step: int, steps: int) -> RewardWeights:
-        """The weights of this step of so many, divided by the spreads."""
+        """The weights of this step of so many, divided by the spreads, or as the encoder's scale has them."""
         settings = self._settings
         # A stage cut short by the clock has its similarity in full by its middle all the same.
         rising = {
             "clip_s": _rise(step, min(settings.clip_ramp, steps // 2)),
             "contrastive": _rise(step, round(settings.contrastive_ramp * steps)),
         }
+        not_measured = [name for name in _OF_COSINES if settings.in_starter_units and name not in self._spreads]
+        rising |= {name: rising.get(name, 1.0) * self.sharpness for name in not_measured}
         changed = {
             name: settings.rewards.of(name) * rising.get(name, 1.0) / self._spreads.get(name, 1.0)
             for name in {*rising, *self._spreads}
@@ -163,7 +170,7 @@ class Scorer:
             samples=sampled.samples,
             length_mean=self.length_mean,
             length_spread=self.length_spread,
-            contrastive_scale=settings.contrastive_scale * self._sharpness,
+            contrastive_scale=settings.contrastive_scale * self.sharpness,
             references=self._references,
             labelled=np.maximum(sampled.photos - self._first_labelled, -1),
             log_p=log_p,

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from core.captioner.captioner import Captioner
+from core.captioner.mapper import SHARPNESS
 from core.disk import replacing
-from core.encoders.encoder import Encoder
+from core.encoders.encoder import Encoder, sharpness
 from core.training.candidates import passes, went_bad
 from core.training.compute import autocast, numpy_rng, torch_rng
 from core.training.data import TrainingData
@@ -48,7 +49,8 @@ def give_sentences(data: TrainingData, encoder: Encoder, env: Environment, most:
         with replacing(file) as stream:
             np.save(stream, vectors)
     vectors = torch.from_numpy(_read(file, encoder.dim)).to(device)
-    env.captioner.mapper.sentences = vectors if len(vectors) else None
+    # As a place among sentences: what a difference of cosines means to the encoder decides how near is near.
+    env.captioner.mapper.move_towards(vectors if len(vectors) else None, round(SHARPNESS * sharpness(encoder), 1))
 
 
 def _read(file: Path, dim: int) -> np.ndarray:

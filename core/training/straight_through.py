@@ -17,7 +17,7 @@ from core.captioner.captioner import IGNORE, Captioner
 from core.captioner.torch_decoder import new_cache
 from core.errors import UserError
 from core.jobs import JobContext
-from core.metrics.clip_score import clip_s
+from core.metrics.clip_score import fit
 from core.training.bridge import Bridge
 from core.training.compute import autocast, torch_rng
 from core.training.policy import PolicyLosses
@@ -73,7 +73,7 @@ class StraightThrough:
             (-_CLIP_S_SCALE * settings.rewards.clip_s * found.float().sum() / len(embeddings)).backward()
             cosines.append(found.detach().float().cpu().numpy())
             drawn.append(torch.nn.functional.pad(soft.ids, (0, practice.max_tokens - soft.ids.shape[1]), value=IGNORE))
-        score = float(clip_s(np.concatenate(cosines)).mean())
+        score = float(fit(np.concatenate(cosines)).mean())
         losses = PolicyLosses(-score, 0.0, 0.0)
         if settings.beta > 0 or settings.entropy > 0:
             ids = torch.cat(drawn)

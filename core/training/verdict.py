@@ -60,11 +60,11 @@ def judge_stage2(before: Evaluation, after: Evaluation, gates: Sequence[GateRow]
     red = [gate for gate in gates if gate.state == "red"]
     if red:
         return Verdict(False, f"Stage 2 is not kept, a guard is red: {' '.join(gate.sentence for gate in red)}")
-    fit = paired_bootstrap(before.clip_s, after.clip_s)
+    fit = paired_bootstrap(before.fit, after.fit)
     found = paired_bootstrap(before.reciprocal_rank, after.reciprocal_rank)
     evidence = (
         f"on {_count(len(before.captions), 'photo')} it never learned from, the fit of caption and photo went from "
-        f"{before.values['clip_s']:.3f} to {after.values['clip_s']:.3f}, and a caption finds its photo first "
+        f"{before.fit.mean():.3f} to {after.fit.mean():.3f}, and a caption finds its photo first "
         f"{after.values['r1']:.0f}% of the time ({before.values['r1']:.0f}% before; mean reciprocal rank "
         f"{before.values['mrr']:.2f} to {after.values['mrr']:.2f})."
     )
@@ -81,7 +81,7 @@ def judge_stage2(before: Evaluation, after: Evaluation, gates: Sequence[GateRow]
 
 def judge_against_current(current: Evaluation, new: Evaluation) -> Verdict:
     """The library's present model gives way unless it is clearly better than the new one."""
-    worse_fit = paired_bootstrap(current.clip_s, new.clip_s).high < 0
+    worse_fit = paired_bootstrap(current.fit, new.fit).high < 0
     worse_words = "nll" in new.values and new.values["nll"] > current.values["nll"] + _NLL_TOLERANCE
     if worse_fit or worse_words:
         why = "fits photos better" if worse_fit else "tells your held-out photos more in your words"

@@ -11,17 +11,21 @@ import threading
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from core.batch import runner
+from core.batch.engine import CaptionEngine
 from core.batch.listing import list_folder
 from core.batch.pipeline import in_batches, in_threads, prepare
 from core.batch.progress import BatchProgress, RateMeter, duration
 from core.batch.records import PhotoRecord, read_records
 from core.batch.runner import caption_folder
+from core.captioner.decoding import DecodingOptions, Hypothesis
 from core.images.content import hash_of
 from core.images.preprocess import Preprocess
 from core.jobs import Cancelled, QuietContext
@@ -202,6 +206,19 @@ def test_candidates_by_probability_or_by_score(request_for):
         assert one["caption"] == texts[0]
         changed += one["caption"] != other["caption"]
     assert changed, "ranking never chose another candidate: the two orders were not told apart"
+
+
+def test_candidates_with_negative_cosines_are_told_apart():
+    """As SigLIP has them of most true pairs; what is shown of them is 0."""
+    cosines = {"a dog": -0.3, "a wet dog": -0.1, "dogs": -0.2}
+    vectors = {text: [cosine, np.sqrt(1 - cosine**2)] for text, cosine in cosines.items()}
+    encoder = SimpleNamespace(dim=2, encode_texts=lambda texts: np.array([vectors[one] for one in texts], np.float32))
+    said = {text: Hypothesis((number,), -2.0, True) for number, text in enumerate(cosines)}
+    bundle: Any = SimpleNamespace(encoder=encoder)
+    engine = CaptionEngine(bundle, DecodingOptions(), by_score=True)
+    [[first, *others]], _ = engine._scored([said], np.array([[1.0, 0.0]], np.float32))
+    assert (first.text, [one.text for one in others]) == ("a wet dog", ["dogs", "a dog"])
+    assert first.score == 0
 
 
 def test_sampling_depends_on_the_photo_alone(request_for):

@@ -59,6 +59,21 @@ def test_where_scores_differ_by_less_the_wording_weighs_less(library):
     assert texts(library)[0] == MIDDLE and queries.score_sharpness(library) == 10
 
 
+def test_captions_with_negative_cosines_do_not_tie_and_are_shown_as_0(library):
+    """As SigLIP has them of most true pairs."""
+    ids = {one.text: one.id for one in queries.captions_of(library, [1])[1]}
+    fits = {WORDING: -0.3, MIDDLE: -0.2, APART: -0.05}
+    rows = {ids[text]: ScoreRow(value, 1, 2, 2.0, 0.1) for text, value in fits.items()}
+    write_scores(library, "f" * 64, rows, gallery_version=gallery_version(library), sharpness=5.2)
+    assert texts(library) == [APART, MIDDLE, WORDING], "where no order was chosen"
+    edits.order_candidates(library, 0.99)
+    assert texts(library) == [APART, MIDDLE, WORDING]
+    stored = [one.score for one in queries.captions_of(library, [1])[1]]
+    assert [(one.clip_s, one.fit) for one in stored] == [(0.0, -0.05), (0.0, -0.2), (0.0, -0.3)]
+    asked = {text: len(queries.image_ids(library, filter=text)) for text in ("score:0", "score:>=0", "score:<0")}
+    assert asked == {"score:0": 1, "score:>=0": 1, "score:<0": 0}
+
+
 def test_choosing_an_order_is_one_step_and_changes_no_caption(library):
     before = queries.captions_of(library, [1])[1]
     edits.order_candidates(library, 0)

@@ -41,7 +41,7 @@ captions = st.builds(
     state=st.sampled_from(("candidate", "accepted", "rejected")),
     is_seed=st.booleans(),
     created_at=st.sampled_from([MOMENT + timedelta(days=days) for days in (-400, -20, 0, 1, 12)]),
-    score=st.sampled_from((None, 0.2, 0.5, 0.9)),
+    score=st.sampled_from((None, -0.1, 0.2, 0.5, 0.9)),
     rank=st.sampled_from((1.0, 2.5, 40.0)),
 )
 
@@ -79,7 +79,7 @@ leaf_texts = st.one_of(
         Number,
         st.sampled_from(("score", "rank")),
         st.sampled_from(("<", "<=", ">", ">=", "=")),
-        st.sampled_from((0.2, 0.4, 0.5, 0.9, 1.0, 2.0, 2.5, 40.0)),
+        st.sampled_from((-0.05, 0.0, 0.2, 0.4, 0.5, 0.9, 1.0, 2.0, 2.5, 40.0)),
     ),
     st.builds(InFolder, st.sampled_from(FOLDERS)),
     st.builds(Author, st.sampled_from(("human", "run"))),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from core.captioner.checkpoint import load_captioner
+from core.encoders.encoder import STARTER_SCALE, sharpness
 from core.encoders.open_clip_encoder import load_encoder
 from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
@@ -17,12 +20,12 @@ from core.metrics.cider import CiderD
 from core.metrics.clip_score import clip_s
 from core.training import tower
 from core.training.corruptions import corrupt, vocabulary_of, word_list
-from core.training.data import CaptionedVectors, make_training_data
+from core.training.data import CaptionedVectors, TrainingData, make_training_data
 from core.training.grammar import examples, fit_head, looks_wrong
 from core.training.loop import TrainingConfig, train_stages
 from core.training.presets import PRESETS, RewardWeights, with_overrides
 from core.training.references import References
-from core.training.rewards import REWARDS, KnownReward, RewardContext, total_reward
+from core.training.rewards import REWARDS, KnownReward, RewardContext, leave_one_out, total_reward
 from core.training.scoring import Sampled, Scorer
 from core.training.state import Progress
 from core.training.steps import Environment
@@ -278,11 +281,77 @@ def test_rewards_are_divided_by_their_spread_among_the_captions_of_a_photo(envir
     sampled = Sampled(captions, np.arange(4), np.ones(16, bool))
     before, _ = scorer.score(sampled, 0, 10, Progress())
     scorer.calibrate([sampled])
+    before /= sharpness(encoder)  # which counts as long as nothing is measured
     spread = np.sqrt(before.reshape(4, 4).var(axis=1, ddof=1).mean())
-    assert scorer.frozen() == {"spread_clip_s": pytest.approx(max(spread, 0.02), rel=1e-3)}
+    assert scorer.frozen() == {"spread_clip_s": pytest.approx(max(spread, 0.02 / sharpness(encoder)), rel=1e-3)}
     after, _ = scorer.score(sampled, 0, 10, Progress())
     assert after == pytest.approx(before / scorer.frozen()["spread_clip_s"], rel=1e-3)
     assert scorer.weights(0, 10).repetition == 0.5  # a penalty stays in units of its own
+
+
+class Scaled:
+    """``encoder`` as if it had learned with so many ``times`` the starter's scale."""
+
+    def __init__(self, encoder: Any, times: float) -> None:
+        self._encoder, self.logit_scale = encoder, times * STARTER_SCALE
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._encoder, name)
+
+
+class Narrow(Scaled):
+    """So that differences of cosines are as many times smaller, and mean as much."""
+
+    def narrowed(self, vectors: np.ndarray) -> np.ndarray:
+        """Unit rows with one coordinate more, the same in all."""
+        narrow = STARTER_SCALE / self.logit_scale
+        rest = np.full((len(vectors), 1), np.sqrt(1 - narrow))
+        return np.hstack([np.sqrt(narrow) * vectors, rest]).astype(np.float32)
+
+    def encode_texts(self, texts: Sequence[str], prompt: bool = True) -> np.ndarray:
+        return self.narrowed(self._encoder.encode_texts(texts, prompt))
+
+
+def test_a_reward_is_the_same_whatever_scale_the_encoder_learned_with(environment):
+    """Among captions of a photo, which is all that practice learns from; the penalties do not drown it."""
+    rng = np.random.default_rng(0)
+    photos = rng.random((4, 16)).astype(np.float32)
+    photos /= np.linalg.norm(photos, axis=1, keepdims=True)
+    sampled = Sampled([*SENTENCES, *SENTENCES[::-1]], np.arange(4), np.ones(16, bool))
+
+    def advantages(times: float) -> np.ndarray:
+        encoder: Any = Narrow(WordsAsVectors(), times)
+        images = encoder.narrowed(photos)
+        none = CaptionedVectors(np.zeros(0, np.int64), images[:0], ())
+        data = TrainingData(none, none, images, np.arange(4), images[:0], none.ids)
+        total, _ = scorer_of(data, encoder, environment).score(sampled, 0, 10, Progress())
+        return leave_one_out(total, 4)
+
+    assert np.ptp(advantages(1)) > 0.2
+    assert advantages(4.52) == pytest.approx(advantages(1), abs=1e-4)
+
+
+def test_weights_are_as_the_encoder_of_the_starter_has_them_to_the_bit_and_as_published(environment, data, encoder):
+    given = replace(RewardWeights(), ref_clip_s=0.7)
+    starter, clip = (
+        scorer_of(data, Scaled(encoder, times), environment, rewards=given, clip_ramp=7) for times in (1, 4.52)
+    )
+    assert starter.weights(2, 100) == replace(given, clip_s=given.clip_s * (3 / 7))
+    assert starter.weights(9, 100) == given
+    assert clip.weights(9, 100) == replace(given, clip_s=4.52 * given.clip_s, ref_clip_s=4.52 * given.ref_clip_s)
+    paper: Any = PRESETS["clip-reward-grammar"].stage2
+    published = Scorer(data, encoder=Scaled(encoder, 4.52), settings=replace(paper, tower_steps=0), env=environment)  # pyright: ignore[reportArgumentType]
+    assert published.weights(9, 100) == paper.rewards
+
+
+def test_a_spread_is_measured_in_the_encoders_own_numbers(environment, data, encoder):
+    """What is divided by its spread needs no other scale, and how small a spread may be follows the encoder."""
+    alike = Sampled([SENTENCES[0]] * 16, np.arange(4), np.ones(16, bool))
+    for times in (1, 4):
+        scorer = scorer_of(data, Scaled(encoder, times), environment, rewards=RewardWeights(cider=0.5))
+        scorer.calibrate([replace(alike, photos=alike.photos % len(scorer.images))])
+        assert scorer.frozen() == {"spread_clip_s": 0.02 / times, "spread_contrastive": 0.02, "spread_cider": 0.02}
+        assert scorer.weights(0, 10).clip_s == 1.0 / (0.02 / times)
 
 
 def test_a_reward_that_was_added_counts_and_only_a_penalty_keeps_its_units(environment, data, encoder, monkeypatch):
@@ -307,13 +376,12 @@ def test_a_reward_that_was_added_counts_and_only_a_penalty_keeps_its_units(envir
 
 def test_weights_rise_as_they_should(environment, data, encoder):
     scorer = scorer_of(data, encoder, environment, clip_ramp=40, contrastive_ramp=1 / 3)
-    full = PRESETS["recommended"].stage2.rewards
+    full = scorer_of(data, encoder, environment).weights(0, 120)
+    assert full == replace(RewardWeights(), clip_s=sharpness(encoder))
     assert scorer.weights(0, 120).clip_s == pytest.approx(full.clip_s / 40)
     assert scorer.weights(19, 120).contrastive == pytest.approx(full.contrastive / 2)
     assert scorer.weights(39, 120) == full
     assert scorer.weights(4, 10).clip_s == full.clip_s  # a stage that was cut short
-    plain = scorer_of(data, encoder, environment)
-    assert plain.weights(0, 120) == full
 
 
 def scorer_like(scorer):

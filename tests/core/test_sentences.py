@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from core.captioner.blend import blend
 from core.captioner.checkpoint import CheckpointError, load_captioner, save_captioner
-from core.captioner.mapper import make_mapper
+from core.captioner.mapper import SHARPNESS, make_mapper
 from core.captioner.mapper_settings import MapperSettings
+from core.encoders.encoder import sharpness
 from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
 from core.onnx.source import checkpoint_sha256
@@ -40,6 +41,19 @@ def test_a_vector_goes_half_the_way_to_where_its_sentences_are():
     assert torch.equal(mapper(photo), mapper.spread(mapper.moved(photo)))
 
 
+def test_an_encoder_with_narrower_cosines_sees_the_same_sentences_as_near(tiny_starter):
+    """Near and far differ by 0.2: a tenth of that tells them apart where cosines mean ten times as much."""
+    mapper = make_mapper(3, 8, MapperSettings("linear", prefix_length=1))
+    photo, near, far = [1.0, 0.0, 0.0], [0.8, 0.6, 0.0], [0.78, 0.0, 0.6258]
+    mapper.move_towards(torch.tensor([near, far]), 500.0)
+    expected = np.array([0.9, 0.3, 0.0])
+    assert mapper.moved(torch.tensor([photo]))[0].numpy() == pytest.approx(
+        expected / np.linalg.norm(expected), abs=1e-3
+    )
+    mapper.move_towards(torch.tensor([near, far]))
+    assert mapper.moved(torch.tensor([photo]))[0, 2] > 0.05
+
+
 def test_a_checkpoint_keeps_them_and_is_another(tiny_starter, tmp_path):
     one = load_captioner(tiny_starter / "captioner")
     save_captioner(one, tmp_path / "without")
@@ -50,6 +64,17 @@ def test_a_checkpoint_keeps_them_and_is_another(tiny_starter, tmp_path):
     assert again.mapper.sentences is not None and torch.equal(again.mapper.sentences, one.mapper.sentences)
     assert checkpoint_sha256(tmp_path / "with") != checkpoint_sha256(tmp_path / "without")
     file = tmp_path / "with" / "mapper.safetensors"
+    before = file.read_bytes()
+    assert again.mapper.sharpness == SHARPNESS and b"sharpness" not in before  # as it always was
+    one.mapper.sharpness = 226.0
+    save_captioner(one, tmp_path / "sharper")
+    assert load_captioner(tmp_path / "sharper").mapper.sharpness == 226.0
+    assert checkpoint_sha256(tmp_path / "sharper") != checkpoint_sha256(tmp_path / "with")
+    for wrong, said in ((torch.ones(2), "does not fit"), (torch.tensor(torch.inf), "makes no sense")):
+        save_file({**load_file(file), "sentences_sharpness": wrong}, file)
+        with pytest.raises(CheckpointError, match=said):
+            load_captioner(tmp_path / "with")
+        file.write_bytes(before)
     for wrong in (
         again.mapper.sentences[:, 1:],
         again.mapper.sentences[:0],
@@ -63,9 +88,10 @@ def test_a_checkpoint_keeps_them_and_is_another(tiny_starter, tmp_path):
 
 def test_between_the_stages_they_belong_to_the_second(tiny_starter):
     one, two = (load_captioner(tiny_starter / "captioner") for _ in range(2))
-    two.mapper.sentences = torch.ones(2, two.info.dim)
+    two.mapper.move_towards(torch.ones(2, two.info.dim), 226.0)
     assert blend(one, two, 0.0).mapper.sentences is None
-    assert torch.equal(blend(one, two, 0.5).mapper.sentences, two.mapper.sentences)
+    between = blend(one, two, 0.5).mapper
+    assert torch.equal(between.sentences, two.mapper.sentences) and between.sharpness == 226.0
 
 
 def test_stage_2_gives_them_and_says_so(data, captioner, encoder, tmp_path, monkeypatch):  # noqa: F811
@@ -74,6 +100,8 @@ def test_stage_2_gives_them_and_says_so(data, captioner, encoder, tmp_path, monk
     kept = load_captioner(tmp_path / "stage2").mapper.sentences
     assert kept is not None and 9 <= len(kept) <= 30
     assert torch.equal(captioner.mapper.sentences, kept)
+    sharp = load_captioner(tmp_path / "stage2").mapper.sharpness
+    assert captioner.mapper.sharpness == sharp == 50 * sharpness(encoder) != SHARPNESS
     own = encoder.encode_texts([one for group in data.seeds.captions for one in group], prompt=False)
     nearest = (own @ kept.numpy().T).max(axis=1)
     assert nearest == pytest.approx(np.ones(len(own)), abs=1e-3), "the seeds are among them"

@@ -347,6 +347,15 @@ def evaluation(clip_s, rank, *, cider=(), nll=2.0):
     return Evaluation(("a",) * len(clip_s), clip_s, rank, rank, cider, values)
 
 
+def test_where_cosines_are_negative_a_better_fit_is_still_seen():
+    before, after = evaluation(np.full(40, -0.5), np.full(40, 0.5)), evaluation(np.full(40, -0.2), np.full(40, 0.5))
+    before, after = (replace(one, fit=one.fit + 0.01 * np.arange(40)) for one in (before, after))
+    assert judge_stage2(before, after, (), changed=True).better
+    assert not judge_stage2(after, before, (), changed=True).better
+    assert (before.clip_s.min(), after.clip_s.max()) == (0, pytest.approx(0.19))
+    assert not judge_against_current(after, before).better
+
+
 BASE = np.random.default_rng(0).uniform(0.5, 1.0, 80)
 GREEN = (GateRow("ending", "green", ""),)
 

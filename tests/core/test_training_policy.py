@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -104,6 +105,15 @@ def test_rewards_of_weight_zero_are_not_computed():
     total, parts = total_reward(captions, context(captions, cosines=0.4), weights)
     assert set(parts) == {"clip_s"}
     assert total == pytest.approx([1.0, 1.0])
+
+
+def test_captions_with_negative_cosines_do_not_tie():
+    """As SigLIP has them of most true pairs."""
+    captions = ["a dog", "a cat"]
+    given = replace(context(captions, cosines=0.4), texts=-np.array([[0.2, 0.98], [0.1, 0.995]]), images=np.eye(2)[:1])
+    weights = RewardWeights(contrastive=0, repetition=0, stutter=0, bad_ending=0, no_end=0, length=0)
+    total, _ = total_reward(captions, replace(given, samples=2), weights)
+    assert total == pytest.approx([-0.5, -0.25])
 
 
 def test_the_contrastive_reward_prefers_captions_that_tell_photos_apart():

@@ -16,7 +16,7 @@ from gui.worker import Progress
 
 
 def score(rank=1.0, gallery=4812, plain=37.0) -> ScoreRow:
-    return ScoreRow(clip_s=0.7, rank=rank, gallery_size=gallery, plain_rank=plain, distinctiveness=None)
+    return ScoreRow(fit=0.7, rank=rank, gallery_size=gallery, plain_rank=plain, distinctiveness=None)
 
 
 @pytest.mark.parametrize(

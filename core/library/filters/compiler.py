@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, islice
 from math import inf, prod
@@ -387,6 +387,7 @@ def _compared(left: Any, operator: str, right: float | int) -> ColumnElement[boo
 def _number(node: nodes.Number, known: Context) -> Question:
     """The best value of a photo meets a bound when one of its values does and, where the bound is on the other side,
     none is better: so the index of the values answers, and nothing is computed for each photo."""
+    node = _as_stored(node)
     name = "clip_s" if node.field == "score" else "rank"
     better = ">" if node.field == "score" else "<"
     if node.operator.startswith(better):
@@ -405,6 +406,15 @@ def _number(node: nodes.Number, known: Context) -> Question:
         check = and_(check, not_(_one_scored(gallery, name, spoiled_by, node.value, Image)))
         ids = ids.where(not_(_one_scored(gallery, name, spoiled_by, node.value, Caption)))
     return Question(check, ids, select(Score.caption_id).where(Score.gallery_id == gallery, bound))
+
+
+def _as_stored(node: nodes.Number) -> nodes.Number:
+    """The same of what is stored, where a score that is shown as 0 may be less than that."""
+    if node.field != "score" or node.value > 0:
+        return node
+    if node.value < 0 or node.operator in (">=", "<"):  # all are above, none is below
+        return replace(node, value=-inf)
+    return replace(node, operator="<=") if node.operator == "=" else node
 
 
 def _one_scored(gallery: int, name: str, operator: str, bound: float, of: Any) -> ColumnElement[bool]:

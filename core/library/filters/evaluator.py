@@ -20,7 +20,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 
 @dataclass(frozen=True)
 class CaptionFacts:
-    """A live caption. ``score`` and ``rank``: those shown now, if it has any."""
+    """A live caption. ``score`` and ``rank``: those of now, if it has any; a score below 0 is shown as 0."""
 
     text: str
     author: str
@@ -101,7 +101,7 @@ def _in_state(photo: PhotoFacts, value: str) -> bool:
 def _compares(captions: Sequence[CaptionFacts], node: nodes.Number) -> bool:
     kept = [caption for caption in captions if caption.state != "rejected"]
     if node.field == "score":
-        values, best = [caption.score for caption in kept if caption.score is not None], max
+        values, best = [max(caption.score, 0.0) for caption in kept if caption.score is not None], max
     else:
         values, best = [caption.rank for caption in kept if caption.rank is not None], min
     return bool(values) and _COMPARE[node.operator](best(values), node.value)
