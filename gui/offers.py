@@ -42,7 +42,7 @@ class Offers(QObject):
     def _first_captions(self, photos: int) -> None:
         """New photos and no caption anywhere: the starter model can say something at once."""
         self._messages.show_message(
-            self.tr("{n} photos are here.").format(n=words.count(photos)),
+            words.counted(photos, self.tr("photo is here."), self.tr("photos are here.")),
             self.tr(
                 "Write captions for a handful in Seed. Or have the starter model suggest one for each photo first:"
                 " suggestions wait in Review and never touch what you write."

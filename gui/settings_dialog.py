@@ -14,7 +14,7 @@ from gui.actions import Actions
 from gui.dialogs import Beside
 from gui.preferences import Choice, Preferences
 from gui.theme import Mode
-from gui.widgets.basics import CheckBox, ElidedLabel, action_button, button, column, label, row, under_check
+from gui.widgets.basics import MIDDLE, CheckBox, ElidedLabel, action_button, button, column, label, row, under_check
 
 
 class SettingsDialog(Beside):
@@ -39,7 +39,7 @@ class SettingsDialog(Beside):
         hint = label(self.tr("Only while another window is in front."), "muted", wrap=True)
         keys = action_button(actions["shortcuts"], text=self.tr("Keyboard shortcuts…"), icon_name="keyboard")
         memory = action_button(actions["free_memory"])
-        where = ElidedLabel(words.place(data_dir()), "muted")
+        where = ElidedLabel(words.place(data_dir()), "muted", cut=MIDDLE)
         show = button(self.tr("Show the folder"), _show_data, icon_name="folder")
         place = row(where, show)
         place.setStretch(0, 1)

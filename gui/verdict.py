@@ -18,35 +18,47 @@ def headline(report: TrainReport, *, in_use: bool) -> str:
 
 
 def summary(report: TrainReport, *, in_use: bool) -> str:
-    """The outcome in a sentence without a number; the report's own reason, in its measures, is among the details."""
+    """The outcome in a sentence or two without a number, none of which the table refutes; the report's own reason, in
+    its measures, is among the details."""
     if report.kept == "before":
         return tr("What was learned this time is not better than what there was, so nothing changes.")
     if not in_use:
         return tr("A new model was learned; the one you had before writes the captions.")
-    if report.kept == "stage2" and not report.learned_wording:
-        return tr("Your wording is what it spoke already; its captions tell your photos apart better.")
-    if report.kept == "stage2" and _less_telling(report):
-        return tr(
-            "It has learned your wording. Its captions tell your photos apart better than the wording alone did, though"
-            " not as well as those before."
-        )
-    if report.kept == "stage2":
-        return tr("It has learned your wording, and its captions tell your photos apart better.")
     if _fell_back(report):
         return tr("It has learned your wording; practising on photos without captions did not make it better.")
-    return tr("It has learned your wording.")
+    if report.kept == "stage1":
+        return tr("It has learned your wording.")
+    sentences = [_practised(report)]
+    if "stage1" in report.results:
+        learned = tr("It has learned your wording.")
+        sentences.insert(0, learned if report.learned_wording else tr("Your wording is what it spoke already."))
+    return " ".join(sentences)
+
+
+def _practised(report: TrainReport) -> str:
+    """What practice has brought: stage 2 is kept for its fit, and its captions need not find their photo more often."""
+    from_wording = "stage1" in report.results and report.learned_wording
+    more = _finds(report) > _finds(report, "stage1" if from_wording else "before")
+    if _finds(report) < _finds(report, "before"):
+        return (
+            tr("Practice made captions tell photos apart better, though not yet as well as before this training.")
+            if more
+            else tr("Practice made captions fit their photos better; they find them first less often than before.")
+        )
+    return (
+        tr("Practice made its captions tell your photos apart better.")
+        if more
+        else tr("Practice made its captions fit their photos better.")
+    )
 
 
 def _fell_back(report: TrainReport) -> bool:
     return report.kept == "stage1" and "stage2" in report.results
 
 
-def _less_telling(report: TrainReport) -> bool:
-    """Whether captions of the model before found their photo more often than those of this one."""
-    before, now = (
-        report.results[key].values.get("r1") if key in report.results else None for key in ("before", "stage2")
-    )
-    return before is not None and now is not None and now < before
+def _finds(report: TrainReport, name: str = "stage2") -> float:
+    """How many of a model's captions find their photo first, percent; 0 where that was not measured."""
+    return report.results[name].values.get("r1", 0.0) if name in report.results else 0.0
 
 
 def check(gate: GateRow) -> str:
@@ -71,7 +83,7 @@ def evidence(report: TrainReport) -> tuple[list[tuple[str, str]], list[tuple[str
     columns = [(key, tr(title)) for key, title in COLUMNS if key in report.results]
     measures = (
         ("r1", tr("Captions that find their own photo first"), "{:.0f}%"),
-        ("clip_s", tr("Fit to the photo"), "{:.2f}"),
+        ("clip_s", tr("Fit to the photo"), "{:.3f}"),
         ("cider", tr("Like your captions (agreement, CIDEr)"), "{:.1f}"),
         ("unique_ratio", tr("Different captions"), "{:.0%}"),
         ("length", tr("Words in a caption"), "{:.1f}"),

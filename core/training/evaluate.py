@@ -70,13 +70,18 @@ class Judge:
     def options(self) -> DecodingOptions:
         return self._options
 
-    def __call__(self, captioner: Captioner) -> Evaluation:
-        found = self._captions(captioner, self._images)
+    def __call__(self, captioner: Captioner, seen: np.ndarray | None = None) -> Evaluation:
+        """``seen``: the judged photos, unit rows ``[n, dim]``, as the captioner's own encoder sees them, where that is
+        another one than judges here."""
+        images = self._images if seen is None else seen
+        found = self._captions(captioner, images)
         captions = [captioner.decode(one.tokens) for one in found]
         judged = self.of_captions(captions, [one.finished for one in found])
         if not len(self._held_seeds):
             return judged
-        return replace(judged, values={**judged.values, "nll": caption_nll(captioner, self._held_seeds)})
+        held = replace(self._held_seeds, images=images[: len(self._held_seeds)])
+        nll, word_nll = caption_nll(captioner, held)
+        return replace(judged, values={**judged.values, "nll": nll, "word_nll": word_nll})
 
     def of_captions(self, captions: Sequence[str], finished: Sequence[bool]) -> Evaluation:
         """The same for captions however they were made: one for each of the first judged photos, not one too many."""
@@ -121,8 +126,11 @@ class Judge:
 
 
 @torch.no_grad()
-def caption_nll(captioner: Captioner, photos: CaptionedVectors) -> float:
-    """Nats per token of people's captions of ``photos``, the end token included."""
+def caption_nll(captioner: Captioner, photos: CaptionedVectors) -> tuple[float, float]:
+    """Nats a token of people's captions of ``photos``, the end token included, and nats a word.
+
+    Tokens of two language models are not alike; words are the same for all of them.
+    """
     owner, captions = photos.pairs()
     rows = captioner.encode(captions, captioner.max_tokens)
     losses = []
@@ -130,4 +138,6 @@ def caption_nll(captioner: Captioner, photos: CaptionedVectors) -> float:
         ids = pad(rows[start : start + _ROWS]).to(captioner.device)
         images = torch.from_numpy(photos.images[owner[start : start + _ROWS]]).to(captioner.device)
         losses.append(captioner.token_losses(images, ids))
-    return float(torch.cat(losses).mean())
+    nats = torch.cat(losses)
+    words = sum(len(caption.split()) for caption in captions)
+    return float(nats.mean()), float(nats.sum()) / max(1, words)

@@ -29,7 +29,6 @@ from core.library.runs import (
     create_run,
     current_run,
     runs,
-    set_current_run,
     update_run,
 )
 from core.library.splits import split_seeds
@@ -41,7 +40,6 @@ from core.training.data import (
     make_training_data,
 )
 from core.training.messages import (
-    COMPARING,
     LOADING,
     REPORTING,
     GateRow,
@@ -73,7 +71,7 @@ STOPPED = (CANCELLED, FAILED, INTERRUPTED)
 
 
 def train_job(ctx: JobContext, request: TrainRequest) -> TrainReport:
-    """Train on the library's seeds and make the new model the library's, if it is better.
+    """Train on the library's seeds and make the new model the library's, if it wins against the one it has.
 
     While it runs it sends ``StageStarted``, ``MetricRow``, ``Samples``, ``GateRow`` and ``TimeLeft``.
 
@@ -313,6 +311,7 @@ def _train(
     encoder: Encoder,
 ) -> tuple[TrainReport, StagesReport]:
     from core.training.loop import TrainingConfig, train_stages
+    from core.training.takeover import Learned, take_over
 
     preset = read_preset(run.config["preset"])
     captioner, start, fresh = _start(library, request, preset, encoder, run)
@@ -330,7 +329,8 @@ def _train(
     report = train_stages(data, captioner, encoder, config, run.folder, ctx)
     notes = list(report.notes)
     if report.kept != "before":
-        notes.append(_take_over(library, run, captioner, encoder, data, ctx))
+        learned = Learned(captioner, encoder, data, from_starter=start == STARTER and not fresh)
+        notes.append(take_over(library, run, learned, ctx))
     checkpoint = kept_checkpoint(run.folder)
     update_run(
         library,
@@ -395,31 +395,6 @@ def _start(
         return load_captioner(starter, encoder.fingerprint, device), STARTER, False
     captioner = new_captioner(encoder, load_language_model(request.lm), preset.mapper, seed=request.seed)
     return captioner.to(device), STARTER, True
-
-
-def _take_over(
-    library: Library, run: RunRow, captioner: Captioner, encoder: Encoder, data: TrainingData, ctx: JobContext
-) -> str:
-    """Make the run's model the library's, unless the one it has is clearly better; says which, in a sentence."""
-    from core.captioner.checkpoint import load_captioner
-    from core.training.evaluate import Judge
-    from core.training.verdict import judge_against_current
-
-    current = current_run(library)
-    if current is not None and current.id != run.id and current.encoder_fingerprint == encoder.fingerprint:
-        ctx.progress(0, None, COMPARING)
-        try:
-            old = load_captioner(kept_checkpoint(current.folder), encoder.fingerprint, captioner.device)
-        except UserError:
-            old = None  # the old model's files are gone or damaged: it cannot be the better one
-        if old is not None:
-            longest = max(old.info.caption_tokens, captioner.info.caption_tokens)
-            judge = Judge(data, encoder, captioner, min(longest, old.max_tokens, captioner.max_tokens), ctx)
-            verdict = judge_against_current(judge(old), judge(captioner))
-            if not verdict.better:
-                return verdict.reason
-    set_current_run(library, run.id)
-    return "The library uses the new model from now on."
 
 
 def _described(config: TrainingConfig, request: TrainRequest, encoder: Encoder, data: TrainingData) -> dict[str, Any]:

@@ -10,9 +10,12 @@ from core.training.evaluate import Evaluation
 from core.training.messages import GateRow
 from core.training.seed_trials import FoldJudgement
 
-_NLL_TOLERANCE = 0.02
-"""Nats per token that a handful of held-out captions cannot tell apart."""
+IN_USE = "The library uses the new model from now on."
 
+_WORD_TOLERANCE = 0.03
+"""Nats a word that a handful of held-out captions cannot tell apart."""
+_ROUNDING = 1e-4
+"""What the same model can differ by from itself, in fit and in nats a word."""
 
 _FEWEST_FOR_CIDER = 20
 """Of fewer captions the bootstrap's interval of CIDEr-D is far too narrow: two or three lucky ones are most of it."""
@@ -79,14 +82,24 @@ def judge_stage2(before: Evaluation, after: Evaluation, gates: Sequence[GateRow]
     return Verdict(True, f"Stage 2 is kept: {evidence}")
 
 
-def judge_against_current(current: Evaluation, new: Evaluation) -> Verdict:
-    """The library's present model gives way unless it is clearly better than the new one."""
-    worse_fit = paired_bootstrap(current.fit, new.fit).high < 0
-    worse_words = "nll" in new.values and new.values["nll"] > current.values["nll"] + _NLL_TOLERANCE
-    if worse_fit or worse_words:
-        why = "fits photos better" if worse_fit else "tells your held-out photos more in your words"
-        return Verdict(False, f"The library keeps the model it has: it {why} than the new one.")
-    return Verdict(True, "The library uses the new model from now on.")
+def judge_against_current(current: Evaluation, new: Evaluation, whose: str = "model it has") -> Verdict:
+    """The new model has to win: better in fit or in the wording of held-out captions, and clearly worse in neither.
+
+    Of a tie the present model, ``whose``, stays. Wording counts in nats a word: the two may have different tokens.
+    """
+    fit = paired_bootstrap(current.fit, new.fit)
+    told = new.values["word_nll"] - current.values["word_nll"] if "word_nll" in new.values else 0.0
+    fits = f"({current.fit.mean():.3f} to {new.fit.mean():.3f})"
+    keeps = f"The library keeps the {whose}:"
+    if fit.high < 0:
+        return Verdict(False, f"{keeps} it fits photos better than the new one {fits}.")
+    if told > _WORD_TOLERANCE:
+        return Verdict(False, f"{keeps} it tells your held-out photos more in your words than the new one.")
+    better = ["fits photos better"] * (fit.value > _ROUNDING)
+    better += ["tells your held-out photos more in your words"] * (told < -_ROUNDING)
+    if not better:
+        return Verdict(False, f"{keeps} the new one neither fits photos better {fits} nor is nearer to your words.")
+    return Verdict(True, f"{IN_USE} It {' and '.join(better)} than the {whose.replace('it has', 'it had')}.")
 
 
 def _count(number: int, what: str) -> str:

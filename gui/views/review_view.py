@@ -92,7 +92,7 @@ class ReviewView(QWidget):
 
     def _build_photo(self) -> None:
         self.picture = PhotoView(self._session.pictures)
-        self.name = ElidedLabel("", "muted")
+        self.name = ElidedLabel("", "muted", cut=Qt.TextElideMode.ElideMiddle)
         self.left = label("", "muted")
         self.alike = NearDuplicates(self._session)
         self.changed = label(self.tr("The photo changed after this caption was written."), "warn", wrap=True)

@@ -60,7 +60,7 @@ class SeedView(QWidget):
 
     def _build(self) -> None:
         self.picture = PhotoView(self._session.pictures)
-        self.name = ElidedLabel("", "muted")
+        self.name = ElidedLabel("", "muted", cut=Qt.TextElideMode.ElideMiddle)
         self.editor = CaptionEdit(self.tr("Say what this photo shows, in the words you want all captions to have"))
         self.editor.setAccessibleName(self.tr("Your caption"))
         self.saved = label("", "small")
@@ -82,7 +82,7 @@ class SeedView(QWidget):
         head = row(previous, following, self.name, self.saved, self.earlier.toggle, spacing=theme.XS)
         head.setStretch(2, 1)
         keys = self.tr("Enter saves and goes on · Ctrl+↑ ↓ other photos · F1 all keys")
-        foot = row(ElidedLabel(keys, "small", cut=Qt.TextElideMode.ElideRight), another, save, spacing=theme.S)
+        foot = row(ElidedLabel(keys, "small"), another, save, spacing=theme.S)
         foot.setStretch(0, 1)
         self.changed = label("", "warn", wrap=True)
         self.changed.hide()

@@ -33,6 +33,7 @@ from gui.theme import colour
 L = TypeVar("L", bound=QBoxLayout)
 
 EMPTY_WIDTH = 440  # of what an empty place says
+MIDDLE = Qt.TextElideMode.ElideMiddle
 UNDER_CHECK = 29  # from the left of a check box to its words
 
 
@@ -219,9 +220,12 @@ class FootBar(QFrame):
 
 
 class ElidedLabel(QLabel):
-    """One line that ends in "…" rather than being cut off; the whole text is its tip."""
+    """One line that ends in "…" rather than being cut off; the whole text is its tip.
 
-    def __init__(self, text: str = "", role: str = "", *, cut: Qt.TextElideMode = Qt.TextElideMode.ElideMiddle) -> None:
+    ``cut``: of names and paths the middle is left out (:data:`MIDDLE`), as their ends tell them apart.
+    """
+
+    def __init__(self, text: str = "", role: str = "", *, cut: Qt.TextElideMode = Qt.TextElideMode.ElideRight) -> None:
         super().__init__()
         self._full = ""
         self._cut = cut

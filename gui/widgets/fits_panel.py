@@ -9,11 +9,11 @@ from PySide6.QtCore import QTimer
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QWidget
 
-from gui import theme
+from gui import theme, words
 from gui.comparing import FitsFound, FitsOrder, find_fitting
 from gui.services import Photo
 from gui.session import Session
-from gui.widgets.basics import ElidedLabel, action_button, column, label
+from gui.widgets.basics import action_button, column, label
 from gui.widgets.photo_strip import PhotoStrip
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class FitsPanel(QWidget):
         self.toggle = action_button(action, role="link", text=self.tr("Photos it fits"), icon_name="images")
         self.toggle.setCheckable(True)
         action.triggered.connect(lambda _checked=False: self._flip())
-        self.said = ElidedLabel("", "small")
-        self.plain_said = ElidedLabel("", "small")
+        self.said = label("", "small", wrap=True)
+        self.plain_said = label("", "small", wrap=True)
         self.strip = PhotoStrip(session.thumbnails, self.tr("Photos that the suggestion fits best"))
         self.plain_strip = PhotoStrip(session.thumbnails, self.tr("Photos that the plain caption fits best"))
         self.plain = QWidget()
@@ -112,14 +112,15 @@ class FitsPanel(QWidget):
     def _show(self, found: FitsFound, images: dict[int, ImageRow]) -> None:
         self._show_waiting(False)
         here = {self._image_id} if self._image_id is not None else set()
-        self.said.set_text(self.tr("It fits these best (this photo is framed):"))
+        self.said.setText(self.tr("It fits these best (this photo is framed):"))
         if not here & set(found.image_ids):
-            self.said.set_text(self.tr("It fits these better than this photo:"))
+            self.said.setText(self.tr("It fits these better than this photo:"))
         self.strip.show_photos([images[one] for one in found.image_ids if one in images], marked=here)
         self.said.show()
         self.strip.show()
         others = [one for one in found.plain_ids if one != self._image_id]
-        text = self.tr("The plain caption “{text}” also fits these {n}:").format(text=found.plain, n=len(others))
-        self.plain_said.set_text(text)
+        several = self.tr("The plain caption “{text}” also fits these {n}:")
+        text = several if len(others) > 1 else self.tr("The plain caption “{text}” also fits this one:")
+        self.plain_said.setText(text.format(text=found.plain, n=words.count(len(others))))
         self.plain_strip.show_photos([images[one] for one in others if one in images])
         self.plain.setVisible(bool(others))

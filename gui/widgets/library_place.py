@@ -8,7 +8,7 @@ from PySide6.QtCore import QUrl
 from PySide6.QtGui import QDesktopServices
 
 from gui import words
-from gui.widgets.basics import ElidedLabel, FootBar, button
+from gui.widgets.basics import MIDDLE, ElidedLabel, FootBar, button
 
 
 class LibraryPlace(FootBar):
@@ -17,7 +17,7 @@ class LibraryPlace(FootBar):
     def __init__(self) -> None:
         super().__init__()
         self._path: Path | None = None
-        self.text = ElidedLabel("", "muted")
+        self.text = ElidedLabel("", "muted", cut=MIDDLE)
         self.show_it = button(self.tr("Show the library's folder"), self._reveal, icon_name="folder")
         self.fill(self.text, self.show_it, wide=self.text)
 

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QButtonGroup, QFrame, QSizePolicy, QToolButton, QW
 from gui import theme
 from gui.actions import Actions
 from gui.theme import colour, scaled_font
-from gui.widgets.basics import ElidedLabel, column, label, row, tool_button
+from gui.widgets.basics import MIDDLE, ElidedLabel, column, label, row, tool_button
 
 PLACES = ("library", "seed", "train", "review", "deliver")
 WIDTH = 196
@@ -61,7 +61,7 @@ class NavRail(QFrame):
         self.setAccessibleName(self.tr("Places"))
         self._group = QButtonGroup(self)
         self.buttons: dict[str, NavButton] = {}
-        self.library_name = ElidedLabel(self.tr("No library open"), "strong")
+        self.library_name = ElidedLabel(self.tr("No library open"), "strong", cut=MIDDLE)
         self.library_detail = ElidedLabel("", "small")
         layout = column(spacing=theme.XS, margin=theme.S)
         head = column(self.library_name, self.library_detail, spacing=2)

@@ -14,7 +14,7 @@ from core.training.presets import PRESETS
 from gui import methods, theme, words
 from gui.choosing import choose_file
 from gui.device_list import DeviceList
-from gui.widgets.basics import ComboBox, Disclosure, ElidedLabel, button, column, label, row, tool_button
+from gui.widgets.basics import MIDDLE, ComboBox, Disclosure, ElidedLabel, button, column, label, row, tool_button
 
 LIMITS_MINUTES = (5, 15, 30, 60, 180, 480)
 BY_NAME = ""
@@ -204,7 +204,7 @@ class TrainOptions(QWidget):
 
     def _sentences(self) -> QWidget:
         self.choose_text = button(self.tr("Choose a text file…"), self._choose_text, icon_name="folder")
-        self.text_name = ElidedLabel("", "")
+        self.text_name = ElidedLabel("", "", cut=MIDDLE)
         self.drop_text = tool_button("close", self.tr("No text file"), lambda: self.set_text_file(None))
         self.about_text = label("", "muted", wrap=True)
         line = row(self.choose_text, self.text_name, self.drop_text)

@@ -149,8 +149,8 @@ class Learning(QWidget):
         )
         self.reward = Curve(
             self.tr("Stage 2: telling photos apart"),
-            self.tr("How well its captions fit their photos; higher is better"),
-            (self.tr("steps"), self.tr("fit")),
+            self.tr("Its reward, made of fit, telling apart and good English; only its direction counts"),
+            (self.tr("steps"), self.tr("reward")),
             restless=True,
         )
         self.samples = SampleGrid(thumbnails)
@@ -230,7 +230,7 @@ class Learning(QWidget):
 
 def end_button(clicked: Callable[[], object]) -> QWidget:
     """The one that ends a training for good, while it runs and while it is paused."""
-    tip = words.tr("Learn no more: what was learned is compared with the model in use, and the better one is kept")
+    tip = words.tr("Learn no more: what was learned is compared with the model in use, and takes its place if it wins")
     return button(words.tr("End here"), clicked, icon_name="check", tip=tip)
 
 

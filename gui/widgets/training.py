@@ -237,7 +237,7 @@ def explanation() -> QWidget:
         (
             "check",
             tr("Check"),
-            tr("Compares the new model with the old one on captions it has not seen, and keeps the better."),
+            tr("Compares both models on photos that neither learned from; the old one stays until the new one wins."),
         ),
     )
     grid = QGridLayout()

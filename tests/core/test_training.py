@@ -341,7 +341,7 @@ def test_it_can_be_stopped_again_and_again(data, captioner, encoder, tmp_path):
 
 def evaluation(clip_s, rank, *, cider=(), nll=2.0):
     clip_s, rank, cider = (np.asarray(one, float) for one in (clip_s, rank, cider))
-    values = {"clip_s": clip_s.mean(), "mrr": rank.mean(), "r1": 100 * (rank == 1).mean(), "nll": nll}
+    values = {"clip_s": clip_s.mean(), "mrr": rank.mean(), "r1": 100 * (rank == 1).mean(), "nll": nll, "word_nll": nll}
     if len(cider):
         values["cider"] = cider.mean()
     return Evaluation(("a",) * len(clip_s), clip_s, rank, rank, cider, values)
@@ -400,11 +400,35 @@ def test_stage_1_is_judged_by_the_held_out_captions():
     assert judge_stage1(evaluation(BASE, BASE), worse, 0).better  # nothing to judge by
 
 
-def test_the_model_in_use_stays_if_it_is_clearly_better():
-    now = evaluation(BASE, BASE)
-    assert judge_against_current(now, evaluation(BASE + 0.01, BASE)).better
-    assert not judge_against_current(now, evaluation(BASE - 0.05, BASE)).better
-    assert not judge_against_current(now, evaluation(BASE + 0.01, BASE, nll=2.2)).better
+@pytest.mark.parametrize(
+    ("fit", "nll", "better", "word"),
+    [
+        (0.01, 2.0, True, "fits photos better than the model it had"),
+        (0.0, 1.9, True, "more in your words than the model it had"),
+        (0.0, 2.0, False, "neither"),  # a tie: the model in use stays
+        (-0.01, 1.9, False, "it fits photos better"),  # clearly worse in one thing
+        (0.01, 2.2, False, "more in your words"),
+        (0.01, 2.01, True, "fits photos better than"),  # worse by no more than chance
+    ],
+)
+def test_a_new_model_has_to_win_against_the_one_in_use(fit, nll, better, word):
+    verdict = judge_against_current(evaluation(BASE, BASE), evaluation(BASE + fit, BASE, nll=nll))
+    assert verdict.better is better and word in verdict.reason
+
+
+def test_without_held_out_captions_the_fit_alone_decides():
+    now, new = (replace(one, values={"clip_s": one.values["clip_s"]}) for one in
+                (evaluation(BASE, BASE), evaluation(BASE + 0.01, BASE)))  # fmt: skip
+    assert judge_against_current(now, new, "starter model").better
+    assert "keeps the starter model" in judge_against_current(now, now, "starter model").reason
+
+
+def test_models_of_other_tokens_are_compared_by_the_word(encoder, captioner, data):
+    judge = loop.Judge(data, encoder, captioner, 20, QuietContext())
+    values = judge(captioner).values
+    rows = captioner.encode([text for texts in data.held_seeds.captions for text in texts], captioner.max_tokens)
+    words = sum(len(text.split()) for texts in data.held_seeds.captions for text in texts)
+    assert values["word_nll"] == pytest.approx(values["nll"] * sum(map(len, rows)) / words, rel=1e-4)
 
 
 def test_config_toml_of_a_job_is_written(tmp_path):

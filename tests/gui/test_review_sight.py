@@ -35,6 +35,11 @@ def press(qtbot, window, key, modifiers=Qt.KeyboardModifier.NoModifier) -> None:
     settle(qtbot, window)
 
 
+PLAIN = (
+    "a photo of a thing that lies on another thing, beside more things of the same kind, in the light of the morning"
+)
+
+
 @pytest.fixture
 def asked(reviewing, monkeypatch):
     """The texts that were asked about; every text fits photos 1, 0 and 2, the plain one photo 3 beside this one."""
@@ -45,7 +50,7 @@ def asked(reviewing, monkeypatch):
         texts.append(order.text)
         if order.text == "0 b":
             raise UserError("This photo has not been compared yet.")
-        return FitsFound(order.text, (ids[1], ids[0], ids[2]), "a thing", (order.image_id, ids[3]))
+        return FitsFound(order.text, (ids[1], ids[0], ids[2]), PLAIN, (order.image_id, ids[3]))
 
     monkeypatch.setattr(fits_panel, "find_fitting", find)
     monkeypatch.setattr(fits_panel, "PAUSE_MS", 0)
@@ -59,7 +64,9 @@ def test_the_photos_a_suggestion_fits_are_shown_when_asked_and_follow_the_choice
     qtbot.waitUntil(lambda: review.fits.strip.isVisible(), timeout=WAIT)
     assert [photo.id for photo in review.fits.strip.photos] == [ids[1], ids[0], ids[2]]
     assert "photo1.png" in review.fits.strip.accessibleDescription()
-    assert review.fits.plain_said.full_text() == "The plain caption “a thing” also fits these 1:"
+    assert review.fits.plain_said.text() == f"The plain caption “{PLAIN}” also fits this one:"
+    lines = review.fits.plain_said.height() / review.fits.plain_said.fontMetrics().height()
+    assert lines > 1.9, "a long caption takes another line rather than being cut"
     assert [photo.id for photo in review.fits.plain_strip.photos] == [ids[3]]
     review.step(1)
     qtbot.waitUntil(lambda: asked[-1] == "1 a" and review.fits.strip.isVisible(), timeout=WAIT)

@@ -11,7 +11,7 @@ from core.paths import resources_dir
 from gui.actions import SPECS
 from gui.icons import icon
 from gui.theme import DARK, LIGHT, Colours, Theme, stylesheet, theme
-from gui.widgets.basics import EMPTY_WIDTH, EmptyState
+from gui.widgets.basics import EMPTY_WIDTH, MIDDLE, ElidedLabel, EmptyState, button
 
 
 @pytest.fixture
@@ -107,3 +107,25 @@ def test_what_an_empty_place_says_leaves_no_word_alone_in_its_last_line(qtbot):
             metrics.boundingRect(room, Qt.TextFlag.TextWordWrap, empty.text.text()).height() // metrics.lineSpacing()
         )
         assert metrics.horizontalAdvance(empty.text.text()) > (lines - 0.6) * room.width()
+
+
+def test_a_sentence_is_cut_at_its_end_and_a_name_in_its_middle(qtbot):
+    text = "Write captions for a handful of photos.png"
+    for made, end in ((ElidedLabel(text), "…"), (ElidedLabel(text, cut=MIDDLE), ".png")):
+        qtbot.addWidget(made)
+        made.resize(made.fontMetrics().horizontalAdvance(made.full_text()) - 12, 20)
+        made.show()
+        assert made.text().startswith("Write") and made.text().endswith(end) and "…" in made.text()
+        assert made.toolTip() == text
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_a_link_that_opens_something_looks_otherwise_while_it_is_open(qtbot, light, mode):
+    light.set_mode(mode)
+    link = button("Photos it fits", role="link")
+    link.setCheckable(True)
+    qtbot.addWidget(link)
+    link.show()
+    closed = link.grab().toImage()
+    link.setChecked(True)
+    assert link.grab().toImage() != closed

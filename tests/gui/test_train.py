@@ -61,14 +61,35 @@ def test_every_outcome_is_told(train, kept):
     assert titles == ["Before", "After stage 1", "After stage 2"]
 
 
-def test_a_verdict_claims_no_more_than_its_table_shows():
-    told = [
-        verdict.summary(
-            replace(REPORT, kept="stage2", results=BOTH | {"stage2": StageResult({"r1": now})}), in_use=True
-        )
-        for now in (VALUES["r1"] + 10, VALUES["r1"] - 10)
-    ]
-    assert "not as well as those before" not in told[0] and "not as well as those before" in told[1]
+APART, FIT = "tell photos apart better", "fit their photos better"
+
+
+@pytest.mark.parametrize(
+    ("before", "stage1", "stage2", "claims", "less"),
+    [
+        (30, 32, 40, "tell your photos apart better", ""),
+        (50, 32, 40, APART, "not yet as well as before"),
+        (20, 32, 29, FIT, ""),  # kept for its fit, while captions find their photo less often than after stage 1
+        (20, 32, 32, FIT, ""),
+        (35, 32, 29, FIT, "less often than before"),
+    ],
+)
+def test_a_verdict_claims_no_more_than_its_table_shows(before, stage1, stage2, claims, less):
+    found = {"before": before, "stage1": stage1, "stage2": stage2}
+    results = {name: StageResult({"r1": float(value)}) for name, value in found.items()}
+    told = verdict.summary(replace(REPORT, kept="stage2", results=results), in_use=True)
+    assert told.startswith("It has learned your wording.") and claims in told
+    assert ("apart better" in told) == (stage2 > stage1)
+    assert (less in told) if less else ("before" not in told)
+
+
+def test_stage_2_alone_is_compared_with_what_it_began_with_and_claims_no_wording():
+    results = {"before": StageResult({"r1": 30.0}), "stage2": StageResult({"r1": 40.0})}
+    told = verdict.summary(replace(REPORT, kept="stage2", results=results), in_use=True)
+    assert "apart better" in told and "wording" not in told
+    by_heart = results | {"stage1": StageResult({"r1": 50.0})}
+    told = verdict.summary(replace(REPORT, kept="stage2", results=by_heart, learned_wording=False), in_use=True)
+    assert "spoke already" in told and "apart better" in told, "it practised without what stage 1 had learned"
 
 
 def test_the_measures_behind_a_verdict_are_shown_to_who_asks(train):

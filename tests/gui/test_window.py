@@ -114,6 +114,8 @@ def test_dropping_a_folder_opens_it(qtbot, open_window, photos):
 def test_first_photos_are_offered_captions(qtbot, open_window, photos):
     window = open_window(photos)
     assert "8 photos are here" in window.messages.message
+    window.view("library").first_photos.emit(1)
+    assert window.messages.message.startswith("1 photo is here.")
     close(qtbot, window)
     assert open_window(photos).messages.message == "", "nothing is new the second time"
 
