@@ -11,6 +11,12 @@ FLAGS = {
     "no starter": "Or name a bundle with --bundle.",
     "begin anew": "Here: train without --resume",
     "go on": "Here: train --resume",
+    "list models": "'seedcap models' lists some, and what is on this computer.",
+    "get model": "Here: seedcap models get NAME",
+    "update model": "Here: seedcap models get NAME --update",
+    "connection": "A proxy is told by HTTPS_PROXY, a mirror of the hub by HF_ENDPOINT.",
+    "offline": "Here: unset HF_HUB_OFFLINE",
+    "too large": "Here: --set lm.train=lora or --set lm.train=none; 'seedcap models' says what each model takes.",
     "export failed": "Run 'seedcap bundle' to see more.",
 }
 """By :attr:`core.errors.UserError.topic`."""

@@ -66,7 +66,7 @@ def choose_device(name: str = AUTO) -> Device:
         if one.name == wanted:
             return one
     listed = "; ".join(f"{one.name} ({one.title})" for one in here)
-    raise UserError(f"There is no device '{name}' to train on.", f"Here are: {listed}.")
+    raise UserError(f"There is no device '{name}' here.", f"Here are: {listed}.")
 
 
 def fit(device: Device, needed: int) -> str:
@@ -80,8 +80,8 @@ def fit(device: Device, needed: int) -> str:
     if device.total is not None and needed > device.total:
         raise UserError(
             f"{says}; {where} has {_gigabytes(device.total)} in all.",
-            "Choose smaller models ('seedcap models' says what each takes), let less of the language model learn "
-            "(--set lm.train=none or lm.train=lora), or train on another device.",
+            "Choose smaller models, let less of the language model learn, or train on another device.",
+            topic="too large",
         )
     if device.room is None:
         return f"{says}; how much is free on {where} is not known."

@@ -9,7 +9,10 @@ from typing import Any, Literal
 
 Kind = Literal["encoder", "language_model"]
 LIST = Path(__file__).with_name("models.toml")
-_LOADED, _LEARNING = 4, 16
+LARGE_LM = 50_000_000
+"""Parameters above which a language model is of a size that is published pre-trained."""
+_ENCODER = 4
+_LEARNING = {"none": 4, "lora": 8, "last": 10, "all": 20}
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class KnownModel:
     """A model by the name that settings, runs and bundles have for it.
 
     ``parameters_m``: millions of parameters; ``bytes``: of each in the file that is downloaded; ``download``: whether
-    anything is; ``sentence``: what it is good for.
+    anything is; ``sentence``: what it is good for; ``title``: its name as people say it.
     """
 
     kind: Kind
@@ -27,6 +30,7 @@ class KnownModel:
     licence: str
     sentence: str
     download: bool = True
+    title: str = ""
 
     @property
     def size_mb(self) -> int:
@@ -35,17 +39,24 @@ class KnownModel:
 
     @property
     def memory_mb(self) -> int:
-        """Memory in use while training, in megabytes: :func:`memory_mb` of it."""
-        return memory_mb(self.kind, self.parameters_m)
+        """Memory in use while training, in megabytes (10⁶ bytes): :func:`memory_bytes` of it."""
+        return round(memory_bytes(self.kind, self.parameters_m * 1e6) / 1e6)
 
 
-def memory_mb(kind: Kind, parameters_m: float) -> int:
-    """Memory in use while training, in megabytes, about; photos, captions and the program come on top.
+def memory_bytes(kind: Kind, parameters: float, learns: str = "auto") -> int:
+    """Memory in use while training, in bytes, about; photos, captions and the program come on top.
 
-    An encoder is loaded in float32 and stays as it is: 4 bytes a parameter. All of a language model learns: its
-    weights, their gradients and the two moments of AdamW, 16 bytes; adapters need a little more than 4.
+    For each parameter: 4 of an encoder, which is loaded in float32 and stays as it is. Of a language model itself in
+    float32; where it changes, what it was, to compare with; where it learns as a whole, its gradient and the two
+    moments of AdamW, too (estimated for ``last``).
+
+    Args:
+        learns: what of a language model, as ``lm.train`` has it; ``auto``: a small one as a whole, of a large one
+            (:data:`LARGE_LM`) adapters, as up to some hundred captions have it.
     """
-    return round(parameters_m * (_LOADED if kind == "encoder" else _LEARNING))
+    if learns == "auto":
+        learns = "lora" if parameters > LARGE_LM else "all"
+    return round(parameters * (_ENCODER if kind == "encoder" else _LEARNING[learns]))
 
 
 def known_models(file: Path = LIST) -> tuple[KnownModel, ...]:

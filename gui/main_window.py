@@ -15,6 +15,7 @@ from gui.actions import Actions
 from gui.bridge import RunningJob
 from gui.choosing import choose_folder
 from gui.dialogs import AboutDialog, CrashDialog
+from gui.hub_settings import HubSettings
 from gui.log_dialog import LogDialog
 from gui.memory import ModelMemory
 from gui.notify import Notifier
@@ -31,6 +32,7 @@ from gui.widgets.basics import column, row
 from gui.widgets.job_bar import JobBar
 from gui.widgets.library_place import LibraryPlace
 from gui.widgets.message_bar import MessageBar
+from gui.widgets.models_part import ModelsPart
 from gui.widgets.nav import PLACES, NavRail
 from gui.widgets.toast import Toast
 from gui.window_state import keep_window, restore_parts, restore_size
@@ -51,6 +53,7 @@ class MainWindow(QMainWindow):
         self._closing = False
         self.actions_table = Actions(self, settings)
         self.preferences = Preferences(settings, self)
+        self.hub = HubSettings(settings, self)
         self._notifier = Notifier(self, self.preferences)
         self._memory = ModelMemory(session, self.actions_table["free_memory"])
         self._views: dict[str, QWidget] = {}
@@ -383,7 +386,8 @@ class MainWindow(QMainWindow):
             self.actions_table[f"theme_{name}"].setChecked(name == mode)
 
     def _show_settings(self) -> None:
-        self._show_dialog(SettingsDialog(self.preferences, self.actions_table, self.set_theme, self))
+        models = ModelsPart(self.session, self.hub)
+        self._show_dialog(SettingsDialog(self.preferences, self.actions_table, self.set_theme, models, self))
 
     def _show_details(self, failure: Failure) -> None:
         self._show_dialog(CrashDialog(failure.message, failure.details, self))

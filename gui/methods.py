@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.errors import UserError
+from core.hub.cache import find, megabytes
+from core.hub.names import is_downloaded
+from core.known_models import Kind, known_models
 from gui.words import tr
 
 OWN = "starter"
@@ -60,34 +64,30 @@ def method(preset: str) -> Told:
     }[preset]
 
 
-def encoders() -> dict[str, tuple[str, Told]]:
-    """Encoders that are offered, by name: a title, and what it does and costs. Others can be named."""
-    return {
-        OWN: (tr("Seedcap's own"), Told(tr("Small and quick."), tr("No download."))),
-        "open_clip:ViT-B-32/laion2b_s34b_b79k": (
-            tr("OpenCLIP ViT-B-32"),
-            Told(
-                tr("Sees more in photos."),
-                tr("Downloads about 600 MB once; looking at the photos takes several times as long."),
-            ),
-        ),
-    }
+def models(kind: Kind) -> dict[str, str]:
+    """What people call the models that are offered, by name. Others can be named."""
+    return {one.name: tr(one.title) for one in known_models() if one.kind == kind}
 
 
-def language_models() -> dict[str, tuple[str, Told]]:
-    """The same of language models."""
-    slow = tr("takes many times as long without a graphics card.")
-    return {
-        OWN: (tr("Seedcap's own"), Told(tr("Small and quick."), tr("No download."))),
-        "hf:HuggingFaceTB/SmolLM2-135M": (
-            tr("SmolLM2, 135 million"),
-            Told(tr("Knows more of the world."), tr("Downloads about 270 MB once; training {slow}").format(slow=slow)),
-        ),
-        "hf:openai-community/gpt2": (
-            tr("GPT-2, 124 million"),
-            Told(
-                tr("The model of the published methods."),
-                tr("Downloads about 550 MB once; training {slow}").format(slow=slow),
-            ),
-        ),
-    }
+def model(kind: Kind, name: str) -> Told:
+    """Of a model that is offered, as things are now: once downloaded, it is here."""
+    known = next(one for one in known_models() if (one.kind, one.name) == (kind, name))
+    if not known.download:
+        begins = tr("No download")
+    elif is_here(name):
+        begins = tr("Downloaded already")
+    else:
+        begins = tr("Downloads about {size} once").format(size=megabytes(known.size_mb * 1_000_000))
+    told = tr("{begins}; about {memory} of memory to train with. Licence: {licence}.")
+    memory = megabytes(known.memory_mb * 1_000_000)
+    return Told(tr(known.sentence), told.format(begins=begins, memory=memory, licence=known.licence))
+
+
+def is_here(name: str) -> bool:
+    """Whether nothing would be downloaded for this model."""
+    if not is_downloaded(name):
+        return True
+    try:
+        return find(name) is not None
+    except UserError:  # the list of downloaded models is damaged: whoever downloads says so
+        return False

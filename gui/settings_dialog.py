@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QUrl
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QButtonGroup, QLayout, QRadioButton, QWidget
+from PySide6.QtWidgets import QButtonGroup, QLayout, QPushButton, QRadioButton, QWidget
 
 from core.paths import data_dir
 from gui import theme, words
@@ -15,6 +15,7 @@ from gui.dialogs import Beside
 from gui.preferences import Choice, Preferences
 from gui.theme import Mode
 from gui.widgets.basics import MIDDLE, CheckBox, ElidedLabel, action_button, button, column, label, row, under_check
+from gui.widgets.models_part import ModelsPart
 
 
 class SettingsDialog(Beside):
@@ -25,12 +26,14 @@ class SettingsDialog(Beside):
         preferences: Preferences,
         actions: Actions,
         set_theme: Callable[[Mode], object],
+        models: ModelsPart,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(self.tr("Settings"), parent)
-        self.setMinimumWidth(460)
+        self.setMinimumWidth(560)
         self._preferences = preferences
         self._set_theme = set_theme
+        self.models = models
         self.modes: dict[Mode, QRadioButton] = {}
         self.checks: dict[Choice, CheckBox] = {}
         colours = self._part(self.tr("Colours"), self._colours())
@@ -51,12 +54,15 @@ class SettingsDialog(Beside):
                 self._part(self.tr("Long work"), column(telling, under_check(hint), spacing=0)),
                 self._part(self.tr("Keys and memory"), row(keys, memory, None)),
                 self._part(self.tr("Libraries are kept in"), place),
+                self._part(self.tr("Downloaded models are kept in"), models),
                 None,
                 row(label(self.tr("Changes apply at once."), "small"), None, close),
                 spacing=theme.L,
                 margin=theme.XL,
             )
         )
+        for one in self.findChildren(QPushButton):
+            one.setAutoDefault(False)  # Enter in a field is no press of the first button
         preferences.changed.connect(self._show)
         theme.theme().changed.connect(self._show)
         self._show()

@@ -132,6 +132,7 @@ def _send(to: BaseHTTPRequestHandler, status: int, body: bytes, headers=None, le
 def online(monkeypatch):
     """As in a process that began without HF_HUB_OFFLINE; connections are new, and a broken one is not waited for."""
     import huggingface_hub
+    import huggingface_hub.constants  # which the package itself imports when it is first asked for something
 
     from core.hub import download
 

@@ -44,7 +44,7 @@ def load_language_model(name: str) -> LanguageModel:
     """
     scheme, _, rest = name.partition(":")
     if scheme == "gguf" and rest:
-        file = _gguf_file(Path(rest).expanduser())
+        file = gguf_file(Path(rest).expanduser())
         model = _load(file.parent, file, "The language model", _model_from, gguf_file=file.name, **_unpacked())
         return LanguageModel(name, model.eval(), load_tokenizer_folder(file.parent, gguf_file=file.name))
     folder = _folder(name)
@@ -112,7 +112,7 @@ def _unpacked() -> dict[str, Any]:
     return {} if settings is None else {"quantization_config": settings(dequantize=True)}
 
 
-def _gguf_file(path: Path) -> Path:
+def gguf_file(path: Path) -> Path:
     """The GGUF file, also where the folder that holds it alone was named."""
     inside = sorted(path.glob("*.gguf")) if path.is_dir() else []
     file = inside[0] if len(inside) == 1 else path

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from core import paths
 from core.asking import agreed
 from core.commands.result import CommandResult
 from core.errors import UserError
 from core.jobs import JobContext
+
+if TYPE_CHECKING:
+    from core.hub.cache import Downloaded
 
 HELP = """list: encoders and language models worth naming, with what each takes to download and to train, its licence,
 what it is good for, and what is on this computer; any other works by typing its name. get NAME: say all that of one
@@ -19,16 +23,6 @@ the same. remove NAME: delete a downloaded model. HF_ENDPOINT sets a mirror, HTT
 folder."""
 
 _TITLES = {"encoder": "Encoders, for --encoder:", "language_model": "Language models, for --lm:"}
-
-
-@dataclass(frozen=True)
-class _Here:
-    """A downloaded model, whole or in part: bytes of it that are here, and that it has."""
-
-    name: str
-    bytes_here: int
-    bytes: int
-    licence: str
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,19 +75,17 @@ def _remove(name: str) -> CommandResult:
 
 def _list() -> CommandResult:
     from core.encoders.load import LOADERS
-    from core.hub.cache import bytes_here, megabytes
-    from core.hub.pins import lock_file, read_pins
+    from core.hub.cache import downloaded, megabytes
+    from core.hub.pins import lock_file
     from core.known_models import known_models
 
-    models, pins = known_models(), read_pins()
-    here = {name: _Here(name, bytes_here(pin), pin.size, pin.licence) for name, pin in sorted(pins.items())}
-    here = {name: one for name, one in here.items() if one.bytes_here}
+    models, here = known_models(), {one.name: one for one in downloaded()}
     lines: list[str] = []
     for kind, title in _TITLES.items():
         lines += ["", title] if lines else [title]
         for model in (one for one in models if one.kind == kind):
             size = f"{megabytes(model.size_mb * 1_000_000)} to download" if model.download else "nothing to download"
-            size = "on this computer" if (one := here.get(model.name)) and one.bytes_here == one.bytes else size
+            size = "on this computer" if (one := here.get(model.name)) and one.whole else size
             memory = megabytes(model.memory_mb * 1_000_000)
             lines += [
                 f"  {model.name}",
@@ -104,12 +96,12 @@ def _list() -> CommandResult:
     lines += ["", f"Any other encoder: {others}."]
     lines += ["Any other language model: dir:PATH, gguf:FILE, hf:REPO[@REVISION].", ""]
     lines += [f"Downloaded models are in {paths.models_dir()}{':' if here else '.'}"]
-    lines += [f"  {one.name}: {_state(one.bytes_here, one.bytes, megabytes(one.bytes))}" for one in here.values()]
-    if pins:
+    lines += [f"  {one.name}: {_state(one, megabytes(one.bytes))}" for one in here.values()]
+    if lock_file().exists():
         lines += [f"Their versions are noted in {lock_file()}."]
     data = [{**asdict(model), "size_mb": model.size_mb, "memory_mb": model.memory_mb} for model in models]
     return CommandResult({"models": data, "folder": paths.models_dir(), "here": list(here.values())}, "\n".join(lines))
 
 
-def _state(here: int, whole: int, size: str) -> str:
-    return size if here == whole else f"{100 * here // whole} % of {size}; 'models get' brings the rest"
+def _state(one: Downloaded, size: str) -> str:
+    return size if one.whole else f"{100 * one.bytes_here // one.bytes} % of {size}; 'models get' brings the rest"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from core.asking import agreed
+from core.asking import agreed, somebody_is_there
 from core.commands.result import CommandResult
 from core.errors import UserError
 from core.jobs import JobContext
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="cpu, mps, cuda:0, cuda:1, …; see doctor (default: the best)")
     parser.add_argument("--resume", action="store_true", help="go on with the training that was stopped")
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0); one seed gives one result")
-    parser.add_argument("--yes", action="store_true", help="do not ask whether to train on the battery")
+    parser.add_argument("--yes", action="store_true", help="do not ask about downloads and the battery")
     parser.add_argument(
         "--set",
         dest="overrides",
@@ -68,15 +68,14 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         overrides=dict(_pair(one) for one in args.overrides),
         device=args.device,
     )
-    if not _may_begin(args):
+    if not (_may_download(args, ctx) and _may_use_the_battery(args)):
         return CommandResult({"report": None}, "Nothing was trained.")
     with Library.open(args.library, exclusive=True):
         report = train_job(ctx, request)
     lines = [_table({name: result.values for name, result in report.results.items()}), "", report.reason]
     lines += report.notes
     lines += [f"{gate.state.upper()} {gate.name}: {gate.sentence}" for gate in report.gates if gate.state != "green"]
-    if report.page is not None:
-        lines.append(f"Report: {report.page}")
+    lines.append("'seedcap report' makes its page." if report.page is None else f"Report: {report.page}")
     lines.append(
         f"{report.seeds} seeds, {report.unlabelled} photos to practise on, {report.held_out} held out; "
         f"{report.seconds / 60:.1f} minutes. Run folder: {report.folder}"
@@ -84,7 +83,18 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
     return CommandResult({"report": report}, "\n".join(lines))
 
 
-def _may_begin(args: argparse.Namespace) -> bool:
+def _may_download(args: argparse.Namespace, ctx: JobContext) -> bool:
+    """Size, memory and licence are said before models are downloaded; somebody who is there is asked."""
+    from core.hub.get import ask_about, described
+
+    if args.yes or not somebody_is_there():  # training says it as it begins
+        return True
+    asked = ask_about(ctx, (args.encoder, args.lm))
+    said = "\n".join(f"{described(pin)}." for pin in asked.values())
+    return not asked or agreed(f"{said}\nDownload and train?")
+
+
+def _may_use_the_battery(args: argparse.Namespace) -> bool:
     """On its battery a computer may not last until a training ends; somebody who is there is asked."""
     from core.power import LONG_S, battery_percent
 

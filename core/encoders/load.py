@@ -6,6 +6,7 @@ import importlib
 from dataclasses import dataclass
 from typing import Any
 
+from core.devices import AUTO, choose_device
 from core.encoders.encoder import Encoder
 from core.errors import UserError
 
@@ -28,16 +29,19 @@ LOADERS: dict[str, Loader] = {
 """By what a name begins with, up to its first colon. ``docs/extending.md`` shows how to add an encoder."""
 
 
-def load_encoder(name: str, device: Any = "cpu") -> Encoder:
+def load_encoder(name: str, device: Any = AUTO) -> Encoder:
     """The encoder of this name, ready to embed on ``device``; its module is imported now and not before.
+
+    ``auto``: on what :func:`core.devices.choose_device` takes, so that ``SEEDCAP_DEVICE`` counts.
 
     Training and bundles need more than :class:`Encoder` has, and load with ``core.encoders.open_clip_encoder``.
 
     Raises:
-        UserError: the name is not understood, or the model is missing or damaged.
+        UserError: the name is not understood, the model is missing or damaged, or there is no such device.
     """
     loader = LOADERS.get(name.partition(":")[0])
     if loader is None:
         known = ", ".join(one.names for one in LOADERS.values())
         raise UserError(f"'{name}' does not name an encoder.", f"Use one of: {known}.")
-    return importlib.import_module(loader.module).load_encoder(name, device)
+    place = choose_device().name if device == AUTO else device
+    return importlib.import_module(loader.module).load_encoder(name, place)

@@ -49,7 +49,8 @@ def published(architecture: str, tag: str) -> Published:
     if not repository:
         raise UserError(
             f"'{name}' is published only in a format that can run code, not as safetensors. Nothing was downloaded.",
-            "Choose other weights; 'seedcap models' lists some.",
+            "Choose other weights.",
+            topic="list models",
         )
     files = (str(PurePosixPath(file).with_suffix(".safetensors")), *WEIGHTS_FIRST) if file else WEIGHTS_FIRST
     preprocess = {key: weights[key] for key in _KEYS if weights.get(key) is not None}
@@ -58,4 +59,4 @@ def published(architecture: str, tag: str) -> Published:
 
 
 def _such_as(names: list[str]) -> str:
-    return f"There is: {', '.join(names[:12])}." if names else "'seedcap models' lists some."
+    return f"There is: {', '.join(names[:12])}." if names else "Check the name."

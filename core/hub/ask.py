@@ -13,10 +13,7 @@ from core.hub.names import Wanted, choose_files, text_parts, wanted_by
 from core.hub.pins import FilePin, ModelPin, PartPin
 
 _UNSTATED = "not stated"
-_CONNECTION = (
-    "Check the connection (a proxy is told by HTTPS_PROXY, a mirror of the hub by HF_ENDPOINT), and try again. "
-    "'starter' needs no network."
-)
+_CONNECTION = "Check the connection, and try again. 'starter' needs no network."
 
 
 def endpoint() -> str | None:
@@ -46,8 +43,8 @@ def ask(name: str) -> ModelPin:
 
 
 @contextmanager
-def in_words(repository: str) -> Iterator[None]:
-    """Turns what ``huggingface_hub`` and its HTTP library raise about a repository into a ``UserError``."""
+def in_words(repository: str, file: str = "") -> Iterator[None]:
+    """Turns what ``huggingface_hub`` and its HTTP library raise about a repository, or a file of it, into words."""
     from huggingface_hub import errors
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
@@ -55,13 +52,15 @@ def in_words(repository: str) -> Iterator[None]:
         yield
     except OfflineModeIsEnabled as error:
         raise UserError(
-            f"{repository} would have to be downloaded, and HF_HUB_OFFLINE forbids it.",
-            "Unset HF_HUB_OFFLINE for the download; afterwards everything works offline.",
+            f"{repository} would have to be downloaded, and downloads are switched off.",
+            "Allow them for this one; afterwards everything works offline.",
+            topic="offline",
         ) from error
     except errors.RevisionNotFoundError as error:
         raise UserError(
             f"{repository} has no such revision any more, or never had.",
-            "Check what stands behind the @; without it the newest is taken. 'models get NAME --update' pins anew.",
+            "Check what stands behind the @; without it the newest is taken.",
+            topic="update model",
         ) from error
     except errors.RepositoryNotFoundError as error:  # also where a licence has to be accepted first
         raise UserError(
@@ -69,16 +68,18 @@ def in_words(repository: str) -> Iterator[None]:
             "Check the name. Where its page asks to accept a licence, do that and set HF_TOKEN to your token.",
         ) from error
     except errors.EntryNotFoundError as error:
-        raise _missing(repository) from error
+        raise _missing(repository, file) from error
     except errors.HFValidationError as error:
         raise UserError(f"'{repository}' is no name of a repository ({error}).", "Write ORGANISATION/MODEL.") from error
     except HfHubHTTPError as error:
         status = getattr(getattr(error, "response", None), "status_code", "?")
         if status == 404:
-            raise _missing(repository) from error
-        raise UserError(f"The server refused {repository} (HTTP {status}).", _CONNECTION) from error
+            raise _missing(repository, file) from error
+        message = f"The server refused {repository} (HTTP {status})."
+        raise UserError(message, _CONNECTION, topic="connection") from error
     except http_errors() as error:
-        raise UserError(f"{repository} could not be reached ({error!s:.200}).", _CONNECTION) from error
+        message = f"{repository} could not be reached ({error!s:.200})."
+        raise UserError(message, _CONNECTION, topic="connection") from error
 
 
 def http_errors() -> tuple[type[Exception], ...]:
@@ -90,10 +91,10 @@ def http_errors() -> tuple[type[Exception], ...]:
     return (HTTPError,)
 
 
-def _missing(repository: str) -> UserError:
+def _missing(repository: str, file: str) -> UserError:
     return UserError(
-        f"A file of {repository} is missing on the server.",
-        "Where a mirror is set in HF_ENDPOINT, it may not have all of the model: take another, or the hub itself.",
+        f"{file or 'A file'} of {repository} is missing on the server.",
+        "Where a mirror is set, it may not have all of the model: take another, or the hub itself.",
     )
 
 
@@ -114,7 +115,7 @@ def _file_pin(repository: str, sibling: Any) -> FilePin:
     if known is None or size is None:
         raise UserError(
             f"The server does not say what {sibling.rfilename} of {repository} must be, so it could not be checked.",
-            "Use the hub itself, or a mirror in HF_ENDPOINT that tells the hashes of files as the hub does.",
+            "Use the hub itself, or a mirror that tells the hashes of files as the hub does.",
         )
     return FilePin(int(size), known)
 

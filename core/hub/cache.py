@@ -7,7 +7,7 @@ is used (``HF_HUB_CACHE``, ``HF_HOME``). Files are put there only when they are 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core import paths
@@ -39,6 +39,30 @@ class LocalModel:
         """The one file of the part ``weights``."""
         part = next(part for part in self.pin.parts if part.role == "weights")
         return folder_of(part) / next(iter(part.files))
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """A model of which something is here: ``bytes_here`` of ``bytes``."""
+
+    name: str
+    bytes_here: int
+    bytes: int
+    licence: str
+
+    @property
+    def whole(self) -> bool:
+        return self.bytes_here == self.bytes
+
+
+def downloaded() -> tuple[Downloaded, ...]:
+    """What was downloaded and is here, whole or in part, by name.
+
+    Raises:
+        UserError: the file that says what models consist of cannot be read.
+    """
+    rows = (Downloaded(name, bytes_here(pin), pin.size, pin.licence) for name, pin in sorted(read_pins().items()))
+    return tuple(one for one in rows if one.bytes_here)
 
 
 def folder_of(part: PartPin) -> Path:
@@ -88,7 +112,7 @@ def require(name: str) -> LocalModel:
         message = f"'{name}' is not on this computer."
     else:
         message = f"Of '{name}' only {megabytes(here)} of {megabytes(pin.size)} are on this computer."
-    raise UserError(message, f"Get it with: seedcap models get {name}")
+    raise UserError(message, "A training that is given this name downloads it.", topic="get model")
 
 
 def remove(name: str) -> int:
@@ -100,13 +124,21 @@ def remove(name: str) -> int:
     pins = read_pins()
     pin = pins.get(name)
     if not is_downloaded(name) or pin is None or bytes_here(pin) == 0:
-        raise UserError(f"Nothing of '{name}' is in {paths.models_dir()}.", "'seedcap models' says what is there.")
-    shared = {(p.repository, p.commit) for other in pins if other != name and find(other) for p in pins[other].parts}
+        raise UserError(f"Nothing of '{name}' is in {paths.models_dir()}.", "Check the name.", topic="list models")
+    others = [other for other in pins.values() if other.name != name and _is_in_use(other, pin)]
+    shared = {(part.repository, part.commit) for other in others for part in other.parts}
     before = bytes_here(pin)
     for part in pin.parts:
         if (part.repository, part.commit) not in shared:
             _delete(part)
     return before - bytes_here(pin)
+
+
+def _is_in_use(model: ModelPin, removed: ModelPin) -> bool:
+    """Whether a model is here, whole or in part; what it shares with the removed one says so only where that is all."""
+    theirs = {(part.repository, part.commit) for part in removed.parts}
+    own = tuple(part for part in model.parts if (part.repository, part.commit) not in theirs)
+    return bytes_here(replace(model, parts=own)) > 0 if own else find(model.name) is not None
 
 
 def size_of(path: Path) -> int:

@@ -96,7 +96,7 @@ def _fill(part: PartPin, name: str, pin: FilePin, report: Callable[[int], None])
             raise _wrong(part, name)
         broke = UserError(f"The connection broke while {name} of {part.repository} was downloaded.")
         try:
-            with in_words(part.repository):
+            with in_words(part.repository, name):
                 _stream(part, name, partial, report)
         except UserError as error:
             if not isinstance(error.__cause__, http_errors()) or getattr(error.__cause__, "response", None) is not None:
@@ -139,8 +139,8 @@ def _wrong(part: PartPin, name: str) -> UserError:
     return UserError(
         f"{name} of {part.repository} is not what the hub said, or what was noted at the first download: its hash is "
         "another. It was thrown away.",
-        "Try again. If it stays so, the mirror or something on the way changes files; if the model itself was changed, "
-        "'models get NAME --update' takes it as it is now.",
+        "Try again. If it stays so, the mirror or something on the way changes files, or the model itself was changed.",
+        topic="update model",
     )
 
 
@@ -150,7 +150,8 @@ def _half(error: UserError, part: PartPin, name: str, partial: Path) -> UserErro
         partial.unlink(missing_ok=True)
         return error
     kept = f"{megabytes(came)} of {megabytes(part.files[name].size)} of {name} came and are kept."
-    return UserError(f"{error.message} {kept}", f"The same command goes on from there. {error.next_step}".strip())
+    step = f"Trying again goes on from there. {error.next_step}".strip()
+    return UserError(f"{error.message} {kept}", step, topic=error.topic)
 
 
 def _refuse_full_disk(needed: int) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from core.hub.ask import ask
 from core.hub.cache import find, megabytes
 from core.hub.download import fetch
 from core.hub.names import is_downloaded
 from core.hub.pins import ModelPin, read_pins, write_pin
 from core.jobs import JobContext
-from core.known_models import memory_mb
+from core.known_models import memory_bytes
 
 _BYTES_LEAST = 2  # numbers in files are seldom smaller, so that what is computed from it is at most too much
 
@@ -37,20 +39,25 @@ def get(ctx: JobContext, pin: ModelPin) -> None:
     fetch(pin, ctx)
 
 
-def ensure(ctx: JobContext, name: str) -> None:
-    """Download a model that a person named for a training, unless it is here or is of this computer anyway."""
-    if not is_downloaded(name) or find(name) is not None:
-        return
-    ctx.progress(0, None, f"Asking about {name}")
-    pin = pinned_or_asked(name)
-    ctx.progress(0, None, described(pin))
-    get(ctx, pin)
+def ask_about(ctx: JobContext, names: Iterable[str]) -> dict[str, ModelPin]:
+    """What those of the models are, by name, that would have to be downloaded; the ones that are here are left out.
+
+    Raises:
+        UserError: as :func:`pinned_or_asked`.
+    """
+    asked: dict[str, ModelPin] = {}
+    for name in names:
+        if is_downloaded(name) and find(name) is None:
+            ctx.progress(0, None, f"Asking about {name}")
+            ctx.check_cancelled()
+            asked[name] = pinned_or_asked(name)
+    return asked
 
 
 def memory_of(pin: ModelPin) -> int:
     """Megabytes (10⁶ bytes) in use while training, about; of numbers that nobody counted, as many as may be there."""
     parameters = pin.parameters or pin.size // _BYTES_LEAST
-    return memory_mb("encoder" if pin.is_encoder else "language_model", parameters / 1e6)
+    return round(memory_bytes("encoder" if pin.is_encoder else "language_model", parameters) / 1e6)
 
 
 def described(pin: ModelPin) -> str:

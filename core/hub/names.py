@@ -55,8 +55,8 @@ def wanted_by(name: str) -> tuple[Wanted, ...]:
             return (Wanted(weights.repository, None, "weights", weights.files), *text_parts(weights.text_cfg))
     raise UserError(
         f"'{name}' does not name a model that can be downloaded.",
-        "Write open_clip:ARCH/PRETRAINED, open_clip:hf-hub:REPO[@REVISION] or hf:REPO[@REVISION]; "
-        "'seedcap models' lists some.",
+        "Write open_clip:ARCH/PRETRAINED, open_clip:hf-hub:REPO[@REVISION] or hf:REPO[@REVISION].",
+        topic="list models",
     )
 
 
@@ -109,7 +109,8 @@ def _no_safetensors(wanted: Wanted, here: list[str]) -> UserError:
         return UserError(
             f"{wanted.repository} has its weights as {other}, a format that can run code, and not as safetensors. "
             "Nothing was downloaded.",
-            "Choose other weights; most models are also published as safetensors, and 'seedcap models' lists some.",
+            "Choose other weights; most models are also published as safetensors.",
+            topic="list models",
         )
     if (gguf := next((one for one in here if one.endswith(".gguf")), None)) is not None:
         return UserError(
@@ -122,7 +123,8 @@ def _lacks(wanted: Wanted, what: str) -> UserError:
     roles = {"language_model": "a language model", "encoder": "an open_clip model", "weights": "weights"}
     return UserError(
         f"{wanted.repository} holds {what}, so it cannot be used as {roles.get(wanted.role, 'a tokenizer')}.",
-        "Check the name, or choose another model; 'seedcap models' lists some.",
+        "Check the name, or choose another model.",
+        topic="list models",
     )
 
 

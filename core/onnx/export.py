@@ -231,7 +231,7 @@ def _parity(
         photos, on = Pictures(request.photos[:most]), request.on
     else:
         photos, on = rendered_scenes(_PARITY_SCENES), "rendered scenes"
-    report = check_parity(bundle, encoder, captioner, photos, options=bundle.decoding(), on=on, ctx=ctx)
+    report = check_parity(bundle, encoder, captioner, photos, on, ctx)
     if request.precision == "fp32" and report.text_difference > _TEXT_TOLERANCE:
         raise UserError(
             f"The bundle's text encoder gives other vectors than the model's (by {report.text_difference:.3g}).",

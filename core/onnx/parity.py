@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from core.captioner.captioner import Captioner
-from core.captioner.decoding import DecodingOptions, Hypothesis, decode
+from core.captioner.decoding import Hypothesis, decode
 from core.captioner.torch_decoder import TorchDecoder
 from core.encoders.open_clip_encoder import OpenClipEncoder
 from core.images.preprocess import preprocess
@@ -72,12 +72,14 @@ def check_parity(
     encoder: OpenClipEncoder,
     captioner: Captioner,
     photos: Sequence[Image.Image],
-    *,
-    options: DecodingOptions,
     on: str,
     ctx: JobContext,
 ) -> ParityReport:
-    """Run both on the same pictures, each from its pixels on. ``on``: what pictures these are, for the report."""
+    """Run both on the same pictures, each from its pixels on, and decode as the bundle is set to.
+
+    ``on``: what pictures these are, for the report.
+    """
+    options = bundle.decoding()
     torch_decoder = TorchDecoder(captioner)
     greedy, beam = replace(options, method="greedy", candidates=1), replace(options, method="beam", candidates=1)
     identical = {"greedy": np.zeros(len(photos), bool), "beam": np.zeros(len(photos), bool)}

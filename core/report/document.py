@@ -102,7 +102,7 @@ class JudgedBy:
         )
 
 
-NO_JUDGE = "No second encoder is here, so the one that rewarded also judged; 'seedcap models' lists others."
+NO_JUDGE = "No second encoder is here, so the one that rewarded also judged; one that is downloaded judges next time."
 
 
 @dataclass(frozen=True)

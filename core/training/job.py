@@ -15,7 +15,6 @@ import numpy as np
 
 from core import paths
 from core.errors import UserError
-from core.hub.get import ensure
 from core.jobs import Cancelled, JobContext
 from core.library.library import Library
 from core.library.queries import unlabelled
@@ -79,6 +78,8 @@ def train_job(ctx: JobContext, request: TrainRequest) -> TrainReport:
         UserError: too few seeds, an unknown name, or nothing to go on with.
         Cancelled: the run's folder keeps what was learned; ``request.resume`` goes on from there.
     """
+    from core.training.room import get_models
+
     preset = with_overrides(find_preset(request.preset), request.overrides)
     with Library.open(request.library) as library:
         stopped = _stopped(library) if request.resume else None
@@ -88,8 +89,7 @@ def train_job(ctx: JobContext, request: TrainRequest) -> TrainReport:
             request = _as_begun(request, stopped)
             preset = read_preset(stopped.config["preset"])
         texts = read_sentences(request.text_file) if request.text_file and stopped is None else ()
-        ensure(ctx, request.encoder)
-        ensure(ctx, request.lm)
+        get_models(ctx, library, request, preset)
         timed = Timed(ctx, request, _plan(library, request, preset, stopped))
         try:
             return _learn(timed, library, request, preset, texts, stopped)
@@ -140,14 +140,11 @@ def _load_encoder(ctx: JobContext, library: Library, request: TrainRequest, pres
     """The encoder on the device that trains, once it is clear and was said that the models fit there."""
     from core.devices import choose_device
     from core.encoders.open_clip_encoder import load_encoder
-    from core.library.queries import seeds
     from core.training.room import said_room
 
-    device = choose_device(request.device)
-    captions = sum(len(one.texts) for one in seeds(library))
-    said = said_room(device, request.encoder, request.lm, preset, captions)
+    said = said_room(library, request, preset)
     ctx.progress(0, None, f"{LOADING}. {said}" if said else LOADING)
-    return load_encoder(request.encoder, device.name)
+    return load_encoder(request.encoder, choose_device(request.device).name)
 
 
 def read_sentences(file: Path) -> tuple[str, ...]:
@@ -353,7 +350,7 @@ def _page(
     from core.report.page import said_judge, save_page_data, write_page
     from core.report.second_judge import second_judge
 
-    missing = None, "There is no page about this training; 'seedcap report' makes one."
+    missing = None, "There is no page about this training."
     if report.judge is None:
         return missing
     ctx.progress(0, None, REPORTING)

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from core.captioner.captioner import IGNORE, Captioner, pad
 from core.encoders.encoder import Encoder
+from core.known_models import LARGE_LM
 from core.training.compute import autocast, numpy_rng, torch_rng
 from core.training.data import TrainingData
 from core.training.evaluate import Evaluation
@@ -22,7 +23,6 @@ from core.training.state import Progress
 from core.training.steps import Environment, StepResult
 from core.training.texts import text_vectors
 
-LARGE_LM = 50_000_000
 _GROUP = 16
 """Rows run at once on a processor."""
 _NO_PAIRS_COSINE = 0.3

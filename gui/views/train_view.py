@@ -36,6 +36,7 @@ from gui.widgets.basics import (
     row,
     set_role,
 )
+from gui.widgets.download_question import DownloadQuestion
 from gui.widgets.history import History
 from gui.widgets.train_options import TrainOptions
 from gui.widgets.train_run import DONE, Learning, RunningCard, end_button
@@ -109,12 +110,13 @@ class TrainView(QWidget):
         self.end_stopped = end_button(lambda: self.end_here())
         self.to_seed = button(self.tr("Write captions"), self.go_seed.emit, role="primary", icon_name="seed")
         self.options = TrainOptions()
+        self.question = DownloadQuestion(self._session)
         text = column(self.headline, self.estimate, spacing=theme.XS)
         self.last_report = button(self.tr("Last report"), self._open_last_report, role="link")
         buttons = row(self.last_report, self.to_seed, self.start, self.end_stopped, self.go_on, spacing=theme.M)
         top = row(text, buttons, spacing=theme.L)
         top.setStretch(0, 1)
-        return card(column(top, self.options, spacing=theme.S))
+        return card(column(top, self.question, self.options, spacing=theme.S))
 
     def _verdict_card(self) -> QWidget:
         self.kept = label("", "heading", wrap=True)
@@ -143,6 +145,8 @@ class TrainView(QWidget):
         self._session.overview_changed.connect(self._read_history)
         self._session.opened.connect(self._new_library)
         self.options.changed.connect(lambda: self._apply_overview(self._session.overview))
+        for choice in (self.options.encoder, self.options.lm):
+            choice.changed.connect(self.question.forget)
         self.history.use.connect(self._use_model)
         self.history.report.connect(self._show_page)
         self.running.pause.connect(self.cancel)
@@ -208,7 +212,8 @@ class TrainView(QWidget):
         service, overview = self._session.service, self._session.overview
         if service is None or self._job is not None:
             return
-        if not ending and self._ask_about_battery(resume=resume):
+        request = self._request(overview, resume=resume)
+        if not ending and (self.question.waits(request) or self._ask_about_battery(request)):
             return
 
         def start(_written: object = None) -> None:
@@ -232,10 +237,10 @@ class TrainView(QWidget):
         if job is not None and ending:
             self.running.show_ending()
 
-    def _ask_about_battery(self, *, resume: bool) -> bool:
+    def _ask_about_battery(self, request: TrainRequest) -> bool:
         """Whether the next press of the button is waited for: the computer may not last until a long training ends."""
         overview = self._session.overview
-        longest = train_words.longest(overview, self._request(overview, resume=resume)) if overview else LONG_S
+        longest = train_words.longest(overview, request) if overview else LONG_S
         left = None if self._asked or longest < LONG_S else battery_percent()
         if left is None:
             self._asked = False

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QGridLayout, QLabel, QLineEdit, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
 from core.devices import AUTO, CPU, Device
 from core.training.messages import TrainRequest
@@ -15,56 +15,9 @@ from gui import methods, theme, words
 from gui.choosing import choose_file
 from gui.device_list import DeviceList
 from gui.widgets.basics import MIDDLE, ComboBox, Disclosure, ElidedLabel, button, column, label, row, tool_button
+from gui.widgets.model_choice import ModelChoice
 
 LIMITS_MINUTES = (5, 15, 30, 60, 180, 480)
-BY_NAME = ""
-
-
-class ModelChoice(QWidget):
-    """One of a few models, or any other by its name. ``example`` shows what names look like."""
-
-    changed = Signal()
-
-    def __init__(
-        self, offered: Mapping[str, tuple[str, methods.Told]], name: str, example: str, what: str = ""
-    ) -> None:
-        """``what``: what such a model is for."""
-        super().__init__()
-        self._what = what
-        self._offered = offered
-        self.box = ComboBox()
-        self.box.setAccessibleName(name)
-        for key, (title, _) in offered.items():
-            self.box.addItem(title, key)
-        self.box.addItem(self.tr("Another, by its name…"), BY_NAME)
-        self.other = QLineEdit()
-        self.other.setPlaceholderText(example)
-        self.other.setAccessibleName(self.tr("{what}: the name of another").format(what=name))
-        self.about = label("", "muted", wrap=True)
-        line = row(self.box, self.other)
-        line.setStretch(1, 1)
-        line.addStretch(0)  # the room of the other while that is hidden
-        self.setLayout(column(line, self.about, spacing=theme.XS))
-        self.box.currentIndexChanged.connect(lambda _index: self._show())
-        self.other.textChanged.connect(lambda _text: self.changed.emit())
-        self._show()
-
-    @property
-    def value(self) -> str:
-        """The model's name; as long as another one is not named, the own one's."""
-        return self.box.currentData() or self.other.text().strip() or methods.OWN
-
-    def _show(self) -> None:
-        key = self.box.currentData()
-        self.other.setVisible(key == BY_NAME)
-        if key == BY_NAME:
-            told = self.tr("It is downloaded once, or read from a folder; larger ones take longer.")
-        else:
-            offered = self._offered[key][1]
-            told = f"{offered.sentence} {offered.cost}"
-        self.about.setText(f"{self._what} {told}".strip())
-        self.box.setAccessibleDescription(self.about.text())
-        self.changed.emit()
 
 
 class DeviceChoice(QWidget):
@@ -110,10 +63,8 @@ class TrainOptions(QWidget):
             self.preset.addItem(preset.title, preset.name)
         self.preset.setAccessibleName(self.tr("Method"))
         self.about_preset = label("", "muted", wrap=True)
-        self.encoder = ModelChoice(methods.encoders(), self.tr("Encoder"), "open_clip:ARCH/PRETRAINED", methods.ENCODER)
-        self.lm = ModelChoice(
-            methods.language_models(), self.tr("Language model"), "hf:REPO, dir:FOLDER", methods.LANGUAGE_MODEL
-        )
+        self.encoder = ModelChoice("encoder", self.tr("Encoder"), methods.ENCODER)
+        self.lm = ModelChoice("language_model", self.tr("Language model"), methods.LANGUAGE_MODEL)
         self.device = DeviceChoice()
         self.minutes = ComboBox()
         self.minutes.addItem(self.tr("No limit"), None)

@@ -12,7 +12,9 @@ import torch
 
 from core import cli, devices
 from core.children import child_environment, module_command
+from core.cli_flags import with_flags
 from core.devices import Device, choose_device, fit
+from core.encoders.load import load_encoder
 from core.errors import UserError
 from core.jobs import QuietContext
 from core.library.library import Library
@@ -66,6 +68,19 @@ def test_the_card_with_most_free_memory_is_taken_unless_somebody_chose(two_cards
     assert refused.value.next_step == "Here are: cuda:0 (Small); cuda:1 (Large); cpu (A processor)."
 
 
+def test_what_ranks_and_searches_goes_where_the_variable_says(two_cards, monkeypatch):
+    went = []
+    monkeypatch.setattr("core.encoders.open_clip_encoder.load_encoder", lambda _name, device: went.append(device))
+    load_encoder("starter")
+    monkeypatch.setenv("SEEDCAP_DEVICE", "cuda:0")
+    load_encoder("starter")
+    load_encoder("starter", "cpu")
+    assert went == ["cuda:1", "cuda:0", "cpu"]
+    monkeypatch.setenv("SEEDCAP_DEVICE", "cuda:7")
+    with pytest.raises(UserError, match="no device 'cuda:7'"):
+        load_encoder("starter")
+
+
 @pytest.mark.parametrize(("here", "name"), [((PROCESSOR,), "cpu"), ((Device("mps", "Apple GPU"), PROCESSOR), "mps")])
 def test_without_a_card_it_is_apples_chip_or_the_processor(here, name, monkeypatch):
     monkeypatch.setattr(devices, "devices", lambda: here)
@@ -81,7 +96,7 @@ def test_what_fits_is_said_in_words():
     assert "is not known" in fit(Device("cpu", "Chip"), 6_000_000_000)
     with pytest.raises(UserError, match=r"about 9\.0 GB of memory; cuda:0 \(Card\) has 8\.0 GB in all") as refused:
         fit(card, 9_000_000_000)
-    assert "lm.train=lora" in refused.value.next_step
+    assert "lm.train=lora" in with_flags(refused.value) and "--set" not in str(refused.value)
 
 
 def test_what_is_needed_follows_from_what_learns(tiny_starter):

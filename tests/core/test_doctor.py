@@ -10,6 +10,7 @@ import pytest
 
 from core import cli, machine
 from core.commands import doctor
+from core.devices import Device
 
 
 @pytest.fixture(autouse=True)
@@ -108,3 +109,17 @@ def test_memory_and_disk_are_of_this_machine(tmp_path):
     if total is not None and available is not None:
         assert 0 < available <= total
     assert machine.free_disk(tmp_path / "not" / "there" / "yet") > 0
+
+
+def test_every_device_is_listed_with_what_is_free_there(quick, monkeypatch, tmp_path, capsys):
+    cards = (
+        Device("cuda:0", "Small card", 8 << 30, 7 << 30),
+        Device("cuda:1", "Large card", 24 << 30, 20 << 30),
+        Device("cpu", "A processor"),
+    )
+    monkeypatch.setattr("core.devices.devices", lambda: cards)
+    _, data = run(tmp_path)
+    assert [one["name"] for one in data["devices"]] == ["cuda:0", "cuda:1", "cpu"]
+    printed = capsys.readouterr().out
+    assert "Trains on  cuda:0: Small card, 7.0 GB of 8.0 GB free\n" in printed
+    assert "Trains on  cuda:1: Large card, 20.0 GB of 24.0 GB free\nTrains on  cpu: A processor\n" in printed

@@ -7,7 +7,7 @@ import re
 import sys
 import textwrap
 import types
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +17,21 @@ from PIL import Image
 from core import cli
 from core.encoders.load import LOADERS, Loader, load_encoder
 from core.errors import UserError
+from core.exchange import formats
 from core.exchange.formats import WHOLE_FILES, whole_file
 from core.jobs import QuietContext
 from core.library.edits import add_seed
 from core.library.library import Library
 from core.library.queries import images_of
 from core.library.scan import scan
+from core.training import rewards
+from core.training.job import train_job
 from core.training.presets import RewardWeights, find_preset, read_preset, with_overrides
 from core.training.rewards import REWARDS, RewardContext, reward, total_reward
 from core.training.runfolder import to_toml
+from tests.core.test_train_job import library, request
+
+__all__ = ["library"]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
 LINES = 30
@@ -35,7 +41,7 @@ ONE = RewardContext(np.ones((1, 1)), np.ones((1, 1)), np.ones(1, bool), samples=
 @pytest.fixture(autouse=True)
 def nothing_stays():
     """What a test adds is gone after it."""
-    tables = [(table, dict(table)) for table in (REWARDS, WHOLE_FILES, LOADERS)]
+    tables = [(table, dict(table)) for table in (REWARDS, WHOLE_FILES, LOADERS, vars(rewards), vars(formats))]
     yield
     for table, before in tables:
         table.clear()
@@ -49,13 +55,15 @@ def blocks(section: str, language: str = "python") -> list[str]:
     return [textwrap.dedent(lines) for lines in found]
 
 
-def followed(section: str) -> dict[str, object]:
-    """What there is after the section's Python lines were run; there are fewer than 30 of them."""
+def followed(section: str, module: types.ModuleType) -> dict[str, object]:
+    """What there is after the section's Python lines were run, the first of them at the end of ``module``; there are
+    fewer than 30."""
     shown = blocks(section)
     assert 0 < sum(bool(line.strip()) for block in shown for line in block.splitlines()) < LINES
     there: dict[str, object] = {}
-    for block in shown:
-        exec(compile(block, f"{PAGE.name}, {section}", "exec"), there)
+    for at, block in enumerate(shown):
+        assert at or "import" not in block  # what a file has already is not written a second time
+        exec(compile(block, f"{PAGE.name}, {section}", "exec"), there if at else vars(module))
     return there
 
 
@@ -83,13 +91,27 @@ def colours(tmp_path):
 
 
 def test_a_reward_is_added_as_the_page_says_and_passes_its_own_test():
-    there = followed("A reward")
+    there = followed("A reward", rewards)
     there["test_a_caption_that_speaks_of_the_photo_scores_less"]()  # pyright: ignore[reportCallIssue]
     name, value = command("A reward", 0)[-1].split("=")
     preset = with_overrides(find_preset("recommended"), {name: value})
     assert preset.stage2.rewards.named() == find_preset("recommended").stage2.rewards.named() | {"names_photo": 0.3}
     assert "[stage2.rewards.added]\nnames_photo = 0.3\n" in to_toml(asdict(preset))
     assert read_preset(json.loads(json.dumps(asdict(preset)))) == preset  # a training that goes on weighs it the same
+
+
+def test_a_reward_that_was_added_counts_in_a_step_of_stage_2(library):
+    followed("A reward", rewards)
+    told, known = [], REWARDS["names_photo"]
+
+    def noted(captions, context):
+        told.append(known.score(captions, context))
+        return told[-1]
+
+    REWARDS["names_photo"] = replace(known, score=noted)
+    asked = request(library, stages="2", overrides={"stage2.rewards.names_photo": "0.3", "stage2.steps": 1})
+    train_job(QuietContext(), asked)
+    assert told and all(len(one) > 1 for one in told)
 
 
 def test_a_reward_without_a_weight_is_not_computed():
@@ -126,7 +148,7 @@ def test_a_name_means_one_reward(name):
 
 
 def test_an_exporter_is_added_as_the_page_says_and_writes(colours, tmp_path, capsys):
-    followed("An exporter")
+    followed("An exporter", formats)
     out = tmp_path / "page.md"
     steps = [command("An exporter", number, LIB=colours, captions=out) for number in range(3)]
     assert cli.main(steps[0]) == 0

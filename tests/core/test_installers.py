@@ -196,6 +196,7 @@ def test_the_menu_entry_leads_to_the_program_wherever_it_lies_and_goes_again(tmp
 def test_the_recipe_and_the_workflows_name_what_is_there():
     recipe = (FOLDER / "seedcap.spec").read_text("utf-8")
     compile(recipe, "seedcap.spec", "exec")
+    assert "untested on Windows and macOS" in recipe.split("import ")[0]
     for named in re.findall(r'ROOT / "([^"]+)"', recipe):
         assert (ROOT / named).exists(), named
     for name in ("installers.yml", "holes.yml"):

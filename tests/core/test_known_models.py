@@ -17,7 +17,7 @@ MODELS = known_models()
 def test_each_is_named_once_and_says_what_a_person_must_know():
     assert len({(model.kind, model.name) for model in MODELS}) == len(MODELS)
     for model in MODELS:
-        assert model.licence
+        assert model.licence and model.title
         assert model.sentence.endswith(".") and model.sentence[0].isupper()
         assert model.parameters_m > 1
         assert model.bytes in (2, 4)
@@ -51,7 +51,9 @@ def test_sizes_and_memory_follow_from_the_parameters():
     encoder = KnownModel("encoder", "open_clip:a/b", 150.0, 4, "MIT", "Good.")
     assert (encoder.size_mb, encoder.memory_mb) == (600, 600)
     lm = KnownModel("language_model", "hf:a/b", 135.0, 2, "MIT", "Good.")
-    assert (lm.size_mb, lm.memory_mb) == (270, 2160)  # weights, gradients and two moments in float32
+    assert (lm.size_mb, lm.memory_mb) == (270, 1080)  # adapters learn: the weights, and what they were
+    small = KnownModel("language_model", "hf:a/c", 10.0, 2, "MIT", "Good.")
+    assert small.memory_mb == 200  # and gradients and two moments in float32, where all of it learns
     assert KnownModel("encoder", "starter", 19.5, 2, "MIT", "Good.", download=False).size_mb == 0
 
 

@@ -74,9 +74,7 @@ def test_the_bundle_that_comes_with_it_is_the_models_own(encoder, tmp_path):
     assert bundle.manifest.decoder.checkpoint_sha256 == model_sha256(STARTER)
     assert bundle.manifest.encoder.fingerprint == encoder.fingerprint
     captioner = load_captioner(models / "captioner", encoder.fingerprint)
-    report = check_parity(
-        bundle, encoder, captioner, rendered_scenes(4), options=bundle.decoding(), on="", ctx=QuietContext()
-    )
+    report = check_parity(bundle, encoder, captioner, rendered_scenes(4), "", QuietContext())
     assert report.greedy.identical == report.beam.identical == report.photos == 4
     assert report.image_difference < 1e-4 and report.text_difference < 1e-4
     assert sum(file.stat().st_size for file in (models / OUTLINE).iterdir()) < 400_000

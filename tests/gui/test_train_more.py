@@ -15,6 +15,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QFileDialog, QScrollArea
 
 from core.devices import Device
+from core.known_models import known_models
 from core.library.library import Library
 from core.library.runs import CANCELLED, DONE, FAILED, INTERRUPTED, create_run, current_run, set_current_run, update_run
 from core.training.messages import TrainRequest
@@ -22,7 +23,7 @@ from core.training.presets import PRESETS
 from core.training.runfolder import RunFolder
 from gui import device_list, methods, train_words
 from gui.widgets import history as history_widget
-from gui.widgets.train_options import ModelChoice
+from gui.widgets.model_choice import ModelChoice
 from tests.gui import toy_jobs
 from tests.gui.conftest import WAIT, settle
 
@@ -148,9 +149,9 @@ def test_how_a_training_ended_is_told_in_a_word(qtbot, train):
 
 def test_every_method_and_model_says_what_it_does_and_costs():
     told = [methods.method(name) for name in PRESETS]
-    told += [one for offered in (methods.encoders(), methods.language_models()) for _, one in offered.values()]
+    told += [methods.model(one.kind, one.name) for one in known_models()]
     assert all(one.sentence.endswith(".") and one.cost.endswith(".") for one in told)
-    assert methods.OWN in methods.encoders() and methods.OWN in methods.language_models()
+    assert methods.OWN in methods.models("encoder") and methods.OWN in methods.models("language_model")
 
 
 def test_what_is_chosen_behind_more_is_what_is_trained(qtbot, train, tmp_path):
@@ -195,11 +196,11 @@ def test_no_time_is_promised_for_models_whose_time_is_not_known(qtbot, train):
 
 
 def test_a_model_choice_speaks_of_what_is_chosen(qtbot):
-    choice = ModelChoice(methods.encoders(), "Encoder", "open_clip:ARCH/PRETRAINED")
+    choice = ModelChoice("encoder", "Encoder")
     qtbot.addWidget(choice)
     first = choice.about.text()
-    choice.box.setCurrentIndex(1)
-    assert "600 MB" in choice.about.text() and choice.about.text() != first
+    choice.box.setCurrentIndex(choice.box.findData("open_clip:ViT-B-32/laion2b_s34b_b79k"))
+    assert "605 MB" in choice.about.text() and choice.about.text() != first
 
 
 def test_pausing_says_so_and_offers_to_go_on(qtbot, train):

@@ -91,9 +91,8 @@ def test_parity_notices_a_difference(exported, tiny_starter):
     with torch.no_grad():
         captioner.mapper.layers[2].bias += torch.randn_like(captioner.mapper.layers[2].bias)
     report = check_parity(
-        open_bundle(folder), load_encoder("starter"), captioner, rendered_scenes(6),
-        options=DecodingOptions(), on="scenes", ctx=QuietContext(),
-    )  # fmt: skip
+        open_bundle(folder), load_encoder("starter"), captioner, rendered_scenes(6), "scenes", QuietContext()
+    )
     assert report.identical < report.photos == 6
     assert 0 < report.unexplained <= 6 - report.identical
 
