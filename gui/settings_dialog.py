@@ -28,7 +28,7 @@ class SettingsDialog(Beside):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(self.tr("Settings"), parent)
-        self.setMinimumWidth(460)
+        self.setMinimumWidth(theme.letters(76))
         self._preferences = preferences
         self._set_theme = set_theme
         self.modes: dict[Mode, QRadioButton] = {}

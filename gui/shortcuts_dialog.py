@@ -19,7 +19,7 @@ class ShortcutsDialog(Beside):
 
     def __init__(self, actions: Actions, parent: QWidget | None = None) -> None:
         super().__init__(self.tr("Keyboard shortcuts"), parent)
-        self.resize(620, 600)
+        self.resize(theme.letters(102), 600)
         self._actions = actions
         self.box = search_box(self.tr("Search by what it does, or by key"), self.tr("Search shortcuts"))
         headings = (self.tr("Where"), self.tr("What"), self.tr("Keys"))
@@ -35,7 +35,7 @@ class ShortcutsDialog(Beside):
         self.keys = QKeySequenceEdit()
         self.keys.setMaximumSequenceLength(1)
         self.keys.setClearButtonEnabled(True)
-        self.keys.setMinimumWidth(170)
+        self.keys.setMinimumWidth(theme.letters(28))
         self.keys.setAccessibleName(self.tr("New keys; press them"))
         self.use = button(self.tr("Use these keys"), self._use, role="primary")
         self.usual = button(self.tr("Back to the usual ones"), self._back)

@@ -10,8 +10,8 @@ from PySide6.QtWidgets import QApplication
 from core.paths import resources_dir
 from gui.actions import SPECS
 from gui.icons import icon
-from gui.theme import DARK, LIGHT, Colours, Theme, stylesheet, theme
-from gui.widgets.basics import EMPTY_WIDTH, EmptyState
+from gui.theme import DARK, LIGHT, Colours, Theme, letters, stylesheet, theme
+from gui.widgets.basics import EMPTY_LETTERS, EmptyState
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_what_an_empty_place_says_leaves_no_word_alone_in_its_last_line(qtbot):
         empty = EmptyState("seed", "", " ".join(words[:number]))
         qtbot.addWidget(empty)
         metrics, sides = empty.text.fontMetrics(), empty.text.contentsMargins()
-        room = QRect(0, 0, EMPTY_WIDTH - sides.left() - sides.right(), 1_000)
+        room = QRect(0, 0, letters(EMPTY_LETTERS) - sides.left() - sides.right(), 1_000)
         lines = (
             metrics.boundingRect(room, Qt.TextFlag.TextWordWrap, empty.text.text()).height() // metrics.lineSpacing()
         )

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtCore import QMimeData, QPoint, QPointF, QRect, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QScrollArea
@@ -53,13 +53,24 @@ def test_a_folder_that_cannot_be_opened_leaves_the_window_as_it_was(qtbot, open_
     assert window.view("library").pages.currentIndex() == 1
 
 
-def test_news_does_not_cover_a_message(qtbot, open_window):
-    window = open_window()
+def test_news_covers_nothing_that_is_to_be_read_or_pressed(qtbot, open_window, photos):
+    window = open_window(photos)
     window.messages.show_message("200 photos are here.", "Write captions for a handful.")
     window.toast.say("Something small")
     qtbot.waitUntil(lambda: not window.toast.geometry().intersects(window.messages.geometry()), timeout=WAIT)
-    window.messages.clear()
-    qtbot.waitUntil(lambda: window.toast.geometry().top() < 40, timeout=WAIT)
+    central = window.centralWidget()
+    for place in ("library", "seed", "train", "review", "deliver"):
+        window.go(place)
+        window.toast.say("Something rather long that has been done just now " * 2)
+        qtbot.wait(20)
+        covered = [
+            button.text() or button.accessibleName()
+            for button in window.findChildren(QAbstractButton)
+            if button.isVisible()
+            and not button.visibleRegion().isEmpty()
+            and QRect(button.mapTo(central, QPoint()), button.size()).intersects(window.toast.geometry())
+        ]
+        assert covered == [], place
 
 
 def test_opening_a_folder_shows_its_photos(qtbot, open_window, photos):
