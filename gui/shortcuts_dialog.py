@@ -28,7 +28,7 @@ class ShortcutsDialog(Beside):
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         for at, spec in enumerate(SPECS):
-            for place, text in enumerate((spec.where, actions.words(spec.name), actions.keys(spec.name))):
+            for place, text in enumerate((actions.place(spec.name), actions.words(spec.name), actions.keys(spec.name))):
                 self.table.setItem(at, place, QTableWidgetItem(text))
             self._item(at, 0).setData(_NAME, spec.name)
         self.what = label("", "strong")
@@ -74,7 +74,7 @@ class ShortcutsDialog(Beside):
         else:
             self.said.setText(
                 self.tr("Those keys are taken by “{action}” ({where}). Press others, or give that one others first.")
-                .format(action=self._actions.words(taken.name), where=taken.where)
+                .format(action=self._actions.words(taken.name), where=self._actions.place(taken.name))
             )  # fmt: skip
 
     def _use(self) -> None:

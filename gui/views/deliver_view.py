@@ -343,7 +343,7 @@ class DeliverView(QWidget):
         self.outcome.show()
 
     def _cancelled(self) -> None:
-        self._tell(self.tr("Cancelled. What was captioned is kept; start again to go on from there."), ())
+        self._tell(self.tr("Cancelled. What was captioned is kept; the rest can be captioned whenever you like."), ())
 
     def _failed(self, failure: Failure) -> None:
         self._tell(failure.message, ())

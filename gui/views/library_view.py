@@ -338,8 +338,7 @@ class LibraryView(QWidget):
         menu.addSeparator()
         for state in STATES:
             menu.addAction(texts[state], lambda state=state: self.filter_box.setText(f"state:{state}"))
-        menu.exec(self.filter_menu.mapToGlobal(self.filter_menu.rect().bottomLeft()))
-        menu.deleteLater()
+        _open(menu, self.filter_menu.mapToGlobal(self.filter_menu.rect().bottomLeft()))
 
     def _apply_sort(self) -> None:
         sort = self.sort.currentData()
@@ -458,7 +457,7 @@ class LibraryView(QWidget):
         index = self.grid.currentIndex()
         return self.grid.photos.photo(index.row()) if index.isValid() else None
 
-    def _menu(self, position: object) -> None:
+    def _menu(self, position: QPoint) -> None:
         image_id = self.grid.current_id()
         if image_id is None:
             return
@@ -476,5 +475,10 @@ class LibraryView(QWidget):
         photo = self._current()
         out = photo is not None and photo.image.removed
         menu.addAction(self._actions["put_back" if out else "remove_photos"])
-        menu.exec(self.grid.viewport().mapToGlobal(position))  # type: ignore[arg-type]
-        menu.deleteLater()
+        _open(menu, self.grid.viewport().mapToGlobal(position))
+
+
+def _open(menu: QMenu, at: QPoint) -> None:
+    """Beside the window's own work, which goes on meanwhile; it is gone once it is closed."""
+    menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    menu.popup(at)

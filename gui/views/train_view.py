@@ -47,7 +47,6 @@ from gui.worker import Failure, Progress
 class TrainView(QWidget):
     go_seed = Signal()
     go_deliver = Signal()
-    go_review = Signal()
 
     def __init__(self, session: Session, actions: Actions) -> None:
         super().__init__()

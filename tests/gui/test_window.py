@@ -10,7 +10,7 @@ import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, QRect, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QScrollArea
+from PySide6.QtWidgets import QAbstractButton, QLabel, QMenu, QScrollArea
 
 from core.library import queries
 from core.library.library import Library
@@ -247,6 +247,32 @@ def test_no_place_needs_more_room_than_the_window_has(qtbot, open_window, photos
         assert right <= window.width()
         for area in view.findChildren(QScrollArea):
             assert area.widget().width() <= area.viewport().width(), f"{place} is cut off at the right"
+
+
+def test_the_menus_of_the_library_wait_for_nobody(qtbot, open_window, photos):
+    window = open_window(photos)
+    library = window.view("library")
+    library.grid.setCurrentIndex(library.grid.photos.index(0))
+    for open_menu in (library.filter_menu.click, lambda: library.grid.customContextMenuRequested.emit(QPoint(9, 9))):
+        open_menu()  # comes back although nobody has chosen anything
+        shown = [menu for menu in library.findChildren(QMenu) if menu.isVisible()]
+        assert len(shown) == 1
+        QTest.keyClick(shown[0], Qt.Key.Key_Escape)
+        qtbot.waitUntil(lambda: not library.findChildren(QMenu), timeout=WAIT)
+
+
+def test_every_title_stands_at_the_same_height(qtbot, open_window, photos):
+    window = open_window(photos)
+    window.go("review")
+    window.view("review").blind_button.show()
+    tops = {}
+    for place in ("library", "seed", "train", "review", "deliver"):
+        window.go(place)
+        qtbot.wait(20)
+        titles = [one for one in window.view(place).findChildren(QLabel) if one.property("role") == "title"]
+        ground = titles[0].mapTo(window, QPoint(0, titles[0].height() // 2)).y()
+        tops[place] = ground
+    assert max(tops.values()) - min(tops.values()) <= 1, tops
 
 
 def test_every_button_has_a_name(qtbot, open_window, photos):
