@@ -49,9 +49,10 @@ def test_text_is_readable_on_every_ground(c: Colours):
 
 @pytest.mark.parametrize("c", [LIGHT, DARK], ids=["light", "dark"])
 def test_controls_stand_out_from_what_is_behind_them(c: Colours):
-    for ground in (c.ground, c.surface):
+    soft = (c.accent_soft, c.good_soft, c.warn_soft, c.bad_soft)  # of the bar with messages, and of what is selected
+    for ground in (c.ground, c.surface, c.raised, c.sunken, *soft):
         assert contrast(c.outline, ground) >= 3.0, (c.outline, ground)
-        assert contrast(c.accent, ground) >= 3.0, "the focus ring"
+        assert contrast(c.accent, ground) >= 3.0, ("the focus ring", ground)
 
 
 def test_the_style_sheet_has_no_placeholder_left(qapp):
