@@ -161,6 +161,10 @@ class Actions(QObject):
         """What the action does, as its menu says it."""
         return QCoreApplication.translate("actions", self._specs[name].text).replace("&", "")
 
+    def place(self, name: str) -> str:
+        """Where its keys work, as the list of keys says it."""
+        return QCoreApplication.translate("actions", self._specs[name].where)
+
     def taken(self, name: str, keys: QKeySequence) -> Spec | None:
         """Another action that these keys would be in the way of where ``name`` works."""
         where = self._specs[name].where

@@ -33,7 +33,7 @@ class AboutDialog(Beside):
             self.tr("Caption a handful of photos, press one button, and every photo gets a caption in your words."),
             wrap=True,
         )
-        text.setMinimumWidth(320)
+        text.setMinimumWidth(theme.letters(52))
         small = label(
             self.tr("Version {version}. Nothing leaves this computer.").format(version=version()), "muted", wrap=True
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QSettings, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QResizeEvent
 from PySide6.QtWidgets import QDialog, QMainWindow, QStackedWidget, QWidget
 
 from core.paths import log_file
@@ -38,6 +38,7 @@ from gui.widgets.toast import Toast
 from gui.window_state import keep_window, restore_parts, restore_size
 from gui.worker import Failure
 
+SMALLEST = (640, 400)  # half of what a small laptop has, for who has it shown twice as large
 SEARCH_SHOWN_AFTER_MS = 1_500
 PLACES_WITH_OWN_PROGRESS = {"train": "train", "caption": "deliver"}  # kind of job -> where it is shown at length
 
@@ -58,7 +59,7 @@ class MainWindow(QMainWindow):
         self._memory = ModelMemory(session, self.actions_table["free_memory"])
         self._views: dict[str, QWidget] = {}
         self.setWindowTitle("Seedcap")
-        self.setMinimumSize(900, 600)
+        self.setMinimumSize(*SMALLEST)
         self.setAcceptDrops(True)
         self.resize(1240, 800)
         self.rail = NavRail(self.actions_table)
@@ -78,7 +79,7 @@ class MainWindow(QMainWindow):
         central = QWidget()
         central.setLayout(body)
         self.setCentralWidget(central)
-        self.toast = Toast(central, below=self.messages)
+        self.toast = Toast(central, self.rail, before=(self.library_place.show_it, self.job_bar.time))
         self.palette_of_actions = CommandPalette(central, self.actions_table, self.go)
         self._offers = Offers(self)
         self._build_menus()
@@ -274,6 +275,10 @@ class MainWindow(QMainWindow):
         else:
             self._library().scan(folders)
         self.go("library")
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.rail.fit(self.width())
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if any(url.isLocalFile() for url in event.mimeData().urls()):

@@ -30,7 +30,7 @@ class SettingsDialog(Beside):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(self.tr("Settings"), parent)
-        self.setMinimumWidth(560)
+        self.setMinimumWidth(theme.letters(76))
         self._preferences = preferences
         self._set_theme = set_theme
         self.models = models

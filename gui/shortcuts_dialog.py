@@ -19,7 +19,7 @@ class ShortcutsDialog(Beside):
 
     def __init__(self, actions: Actions, parent: QWidget | None = None) -> None:
         super().__init__(self.tr("Keyboard shortcuts"), parent)
-        self.resize(620, 600)
+        self.resize(theme.letters(102), 600)
         self._actions = actions
         self.box = search_box(self.tr("Search by what it does, or by key"), self.tr("Search shortcuts"))
         headings = (self.tr("Where"), self.tr("What"), self.tr("Keys"))
@@ -28,14 +28,14 @@ class ShortcutsDialog(Beside):
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         for at, spec in enumerate(SPECS):
-            for place, text in enumerate((spec.where, actions.words(spec.name), actions.keys(spec.name))):
+            for place, text in enumerate((actions.place(spec.name), actions.words(spec.name), actions.keys(spec.name))):
                 self.table.setItem(at, place, QTableWidgetItem(text))
             self._item(at, 0).setData(_NAME, spec.name)
         self.what = label("", "strong")
         self.keys = QKeySequenceEdit()
         self.keys.setMaximumSequenceLength(1)
         self.keys.setClearButtonEnabled(True)
-        self.keys.setMinimumWidth(170)
+        self.keys.setMinimumWidth(theme.letters(28))
         self.keys.setAccessibleName(self.tr("New keys; press them"))
         self.use = button(self.tr("Use these keys"), self._use, role="primary")
         self.usual = button(self.tr("Back to the usual ones"), self._back)
@@ -74,7 +74,7 @@ class ShortcutsDialog(Beside):
         else:
             self.said.setText(
                 self.tr("Those keys are taken by “{action}” ({where}). Press others, or give that one others first.")
-                .format(action=self._actions.words(taken.name), where=taken.where)
+                .format(action=self._actions.words(taken.name), where=self._actions.place(taken.name))
             )  # fmt: skip
 
     def _use(self) -> None:

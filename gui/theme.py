@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from PySide6.QtCore import QObject, Qt, Signal
-from PySide6.QtGui import QColor, QFont, QPalette
+from PySide6.QtCore import QObject, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPalette
 from PySide6.QtWidgets import QApplication, QStyleFactory
 
 Mode = Literal["system", "light", "dark"]
@@ -22,6 +22,7 @@ MODES: tuple[Mode, ...] = ("system", "light", "dark")
 XS, S, M, L, XL, XXL = 4, 8, 12, 16, 24, 40
 RADIUS = 6
 # Type scale: factors of the system's font size.
+USUAL_LETTER = 6.1  # px: the width of a letter of 9 points
 SMALL, BODY, STRONG, HEADING, TITLE = 0.92, 1.0, 1.0, 1.25, 1.7
 
 
@@ -54,7 +55,7 @@ LIGHT = Colours(
     raised="#ffffff",
     sunken="#eceef2",
     border="#dcdfe5",
-    outline="#858d9b",
+    outline="#7a8290",
     text="#1a1d23",
     muted="#565e6c",
     accent="#3a50c9",
@@ -97,7 +98,6 @@ class Theme(QObject):
         super().__init__(app)
         self._app = app
         self._mode: Mode = mode
-        self._base_font = QFont(app.font())
         self.colours = LIGHT
         app.setStyle(QStyleFactory.create("Fusion"))
         app.styleHints().colorSchemeChanged.connect(self._system_changed)
@@ -130,7 +130,7 @@ class Theme(QObject):
         )
         self.colours = DARK if dark else LIGHT
         self._app.setPalette(palette(self.colours))
-        self._app.setStyleSheet(stylesheet(self.colours, self._base_font.pointSizeF()))
+        self._app.setStyleSheet(stylesheet(self.colours, self._app.font().pointSizeF()))
         self.changed.emit()
 
 
@@ -165,6 +165,17 @@ def scaled_font(factor: float, *, bold: bool = False) -> QFont:
     if bold:
         font.setWeight(QFont.Weight.DemiBold)
     return font
+
+
+def letters(number: float) -> int:
+    """The room of so many letters of the application's font, in device-independent pixels."""
+    return round(number * QFontMetricsF(QApplication.font()).averageCharWidth())
+
+
+def icon_size(side: int) -> QSize:
+    """Of an icon that is ``side`` px beside letters of the usual size: it grows with them."""
+    grown = letters(side / USUAL_LETTER)
+    return QSize(grown, grown)
 
 
 def palette(c: Colours) -> QPalette:

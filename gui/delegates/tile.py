@@ -92,10 +92,12 @@ class TileDelegate(QStyledItemDelegate):
         pen.setWidthF(2.0 if selected else 1.0)
         painter.setPen(pen)
         painter.drawRoundedRect(QRectF(tile).adjusted(1, 1, -1, -1), 8, 8)
-        if state & QStyle.StateFlag.State_HasFocus and not selected:
+        if state & QStyle.StateFlag.State_HasFocus:
+            # Within the frame that all selected tiles have, so that the current one of them is seen, too.
+            inset = 4 if selected else 1
             painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(QPen(colour("accent"), 2.0))
-            painter.drawRoundedRect(QRectF(tile).adjusted(1, 1, -1, -1), 8, 8)
+            painter.setPen(QPen(colour("text" if selected else "accent"), 2.0))
+            painter.drawRoundedRect(QRectF(tile).adjusted(inset, inset, -inset, -inset), 8 - inset / 2, 8 - inset / 2)
 
     def _paint_picture(self, painter: QPainter, room: QRect, photo: Photo | None) -> None:
         pixmap = self._thumbnails.pixmap(photo.image) if photo is not None else None

@@ -14,6 +14,7 @@ from gui.services import LibraryService
 from gui.session import Session
 from gui.theme import scaled_font
 from gui.widgets.basics import EmptyState, action_button, button, card, column, label, row
+from gui.widgets.flow import Flow, scrolling
 from gui.widgets.photo_view import PhotoView
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class BlindView(QWidget):
         self.end = EmptyState("blind", "", "", self.again, close)
         self.end.title.setWordWrap(True)
         self.pages = QStackedWidget()
-        for page in (self.start, self.busy, self._asking(), self.end):
+        for page in (self.start, self.busy, scrolling(self._asking()), self.end):
             self.pages.addWidget(page)
         layout = column(self.pages)
         layout.setContentsMargins(0, 0, theme.L, theme.L)
@@ -82,14 +83,15 @@ class BlindView(QWidget):
         back = action_button(self._actions["blind_back"], text=self.tr("Back one"), icon_name="undo")
         finish = action_button(self._actions["blind_leave"], text=self.tr("End here"))
         pause = button(self.tr("Go on later"), self.closed.emit)
-        head = row(self.counter, None, back, pause, finish)
+        head = Flow().put(self.counter, None, back, pause, finish)
         left = self._card(self.left, "blind_left", self.tr("1 · Left is better"))
         right = self._card(self.right, "blind_right", self.tr("2 · Right is better"))
         same = action_button(self._actions["blind_same"], text=self.tr("0 · No difference"))
         cards = row(left, right, spacing=theme.L)
         cards.setStretch(0, 1)
         cards.setStretch(1, 1)
-        keys = label(self.tr("1 left · 2 right · 0 or Space no difference · Backspace back · Esc ends"), "small")
+        said = self.tr("1 left · 2 right · 0 or Space no difference · Backspace back · Esc ends")
+        keys = label(said, "small", wrap=True)
         keys.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         layout = column(head, self.picture, cards, row(None, same, None), keys, spacing=theme.M)
         layout.setStretch(1, 1)

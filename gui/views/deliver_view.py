@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QListWidget,
     QProgressBar,
     QRadioButton,
-    QScrollArea,
     QStackedWidget,
     QWidget,
 )
@@ -43,6 +42,7 @@ from gui.widgets.basics import (
     set_role,
     under_check,
 )
+from gui.widgets.flow import Flow, scrolling
 from gui.widgets.wording_slider import WordingSlider
 from gui.worker import Failure, Progress
 
@@ -81,13 +81,8 @@ class DeliverView(QWidget):
         content.setContentsMargins(0, 0, theme.L, theme.L)
         inner.setLayout(content)
         measure_by_width(inner)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        scroll.setWidget(inner)
         self.pages = QStackedWidget()
-        self.pages.addWidget(scroll)
+        self.pages.addWidget(scrolling(inner, cards=True))
         self.pages.addWidget(
             EmptyState(
                 "deliver",
@@ -136,12 +131,10 @@ class DeliverView(QWidget):
         self.failures.setWordWrap(True)
         self.failures.setAccessibleName(self.tr("Photos that could not be captioned"))
         self.outcome = QWidget()
-        told = row(self.result, self.retry, self.review)
-        told.setStretch(0, 1)
+        told = Flow().put(self.result, least=theme.letters(36), stretch=1).put(self.retry, self.review)
         self.outcome.setLayout(column(told, self.failures, spacing=theme.S))
         text = column(self.left_to_do, self.model, self.time, spacing=theme.XS)
-        top = row(text, self.go_on, self.caption, spacing=theme.L)
-        top.setStretch(0, 1)
+        top = Flow(spacing=theme.L).put(text, least=theme.letters(36), stretch=1).put(self.go_on, self.caption)
         return card(column(top, self.running, self.outcome, self.more, spacing=theme.M))
 
     def _choices(self) -> Disclosure:
@@ -350,7 +343,7 @@ class DeliverView(QWidget):
         self.outcome.show()
 
     def _cancelled(self) -> None:
-        self._tell(self.tr("Cancelled. What was captioned is kept; start again to go on from there."), ())
+        self._tell(self.tr("Cancelled. What was captioned is kept; the rest can be captioned whenever you like."), ())
 
     def _failed(self, failure: Failure) -> None:
         self._tell(failure.message, ())

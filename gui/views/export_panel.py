@@ -33,8 +33,8 @@ from gui.widgets.basics import (
     label,
     plain_table,
     relabel,
-    row,
 )
+from gui.widgets.flow import Flow
 from gui.worker import Failure
 
 if TYPE_CHECKING:
@@ -87,15 +87,12 @@ class ExportPanel(QFrame):
         self.format.currentIndexChanged.connect(lambda _index: self._format_changed())
         self.which.currentIndexChanged.connect(lambda _index: self._preview())
         self.overwrite.toggled.connect(lambda _on: self._preview())
-        for box in (self.format, self.which):
-            box.setMinimumWidth(130)  # in a small window, so that no button is cut off
-        choices = row(self.format, self.which, self.choose, None, self.export)
+        choices = Flow().put(self.format, self.which, self.choose, None, self.export)
         self.files = QStackedWidget()
         self.files.addWidget(self.preview)
         self.nothing = EmptyState("deliver", self.tr("Nothing to write yet"), "")
         self.files.addWidget(self.nothing)
-        told = row(self.summary, self.overwrite)
-        told.setStretch(0, 1)
+        told = Flow().put(self.summary, least=theme.letters(36), stretch=1).put(self.overwrite)
         layout = column(
             label(self.tr("Take the captions with you"), "heading"),
             choices,
@@ -111,8 +108,7 @@ class ExportPanel(QFrame):
     def _undo_line(self) -> QWidget:
         self.undo = action_button(self._actions["undo_export"], text=self.tr("Undo last export"), icon_name="undo")
         self.last = label("", "muted", wrap=True)
-        line = row(self.last, self.show_target, self.undo, spacing=theme.M)
-        line.setStretch(0, 1)
+        line = Flow(spacing=theme.M).put(self.last, least=theme.letters(36), stretch=1).put(self.show_target, self.undo)
         self.undo_line = QWidget()
         self.undo_line.setLayout(line)
         self.undo_line.hide()
@@ -128,8 +124,6 @@ class ExportPanel(QFrame):
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Interactive)
         header.setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
-        header.resizeSection(0, 250)
-        header.resizeSection(1, 200)
         return table
 
     # -- writing ----------------------------------------------------------------------------------------------------
@@ -182,6 +176,8 @@ class ExportPanel(QFrame):
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
+        for place, letters in ((0, 41), (1, 33)):
+            self.preview.horizontalHeader().resizeSection(place, min(theme.letters(letters), self.width() // 3))
         self._preview()
 
     def _preview(self) -> None:

@@ -6,28 +6,28 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtWidgets import QFrame, QListWidget, QListWidgetItem
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QFrame, QListWidget, QListWidgetItem, QWidget
 
 from gui import theme, words
 from gui.paint import text_height
 from gui.session import Session
-from gui.widgets.basics import button, column, label, row, tool_button
+from gui.widgets.basics import button, column, label, measure_by_width, row, tool_button
+from gui.widgets.flow import scrolling
 
 if TYPE_CHECKING:
     from core.library.records import ImageRow
 
-WIDTH = 320
-TEXT_WIDTH = WIDTH - theme.L - theme.M - 5 * theme.XS - 12  # what is left beside margins and a scroll bar
-
 
 class FailedPanel(QFrame):
+    LETTERS = 52  # it is so wide where there is room
+
     closed = Signal()
 
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
         self._files: Sequence[ImageRow] = ()
-        self.setFixedWidth(WIDTH)
         self.setProperty("role", "card")
         self.setStyleSheet("FailedPanel { border-top-right-radius: 0; border-bottom-right-radius: 0; }")
         self.list = QListWidget()
@@ -44,7 +44,12 @@ class FailedPanel(QFrame):
         )
         leave_out = button(self.tr("Remove from the library"), self._leave_out, role="link")
         close = tool_button("close", self.tr("Close"), self.closed.emit)
-        layout = column(row(label(self.tr("Could not be read"), "heading"), None, close), hint, leave_out, self.list)
+        head = row(label(self.tr("Could not be read"), "heading", wrap=True), close)
+        head.setStretch(0, 1)
+        page = QWidget()
+        page.setLayout(column(hint, leave_out, self.list))
+        measure_by_width(page)
+        layout = column(head, scrolling(page))
         layout.setContentsMargins(theme.L, theme.M, theme.M, theme.M)
         self.setLayout(layout)
 
@@ -62,7 +67,17 @@ class FailedPanel(QFrame):
             reason = image.error or words.tr("The file is no longer there.")
             text = f"{image.relative_path}\n{reason}"
             item = QListWidgetItem(text)
-            # Qt's own guess forgets the spacing, and cuts the last words off.
-            item.setSizeHint(QSize(TEXT_WIDTH, text_height(text, self.list.font(), TEXT_WIDTH) + theme.S))
             item.setToolTip(str(image.path))
             self.list.addItem(item)
+        self._measure()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._measure()
+
+    def _measure(self) -> None:
+        """Qt's own guess forgets the spacing, and cuts the last words off."""
+        width = self.width() - theme.L - theme.M - 5 * theme.XS - 24  # what is left beside margins and scroll bars
+        for at in range(self.list.count()):
+            item = self.list.item(at)
+            item.setSizeHint(QSize(width, text_height(item.text(), self.list.font(), width) + theme.S))

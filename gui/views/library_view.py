@@ -39,6 +39,7 @@ from gui.widgets.basics import (
     tool_button,
 )
 from gui.widgets.filter_box import FilterBox
+from gui.widgets.flow import Flow, side_width
 from gui.widgets.folder_panel import FolderPanel
 from gui.widgets.photo_grid import SIDES, PhotoGrid
 
@@ -113,13 +114,12 @@ class LibraryView(QWidget):
         self._like_bar = card(like_row, margin=theme.S)
         self._like_bar.hide()
         self._of_folders = (rescan, add)
-        links = (self.failed_link, self.selected.link)
-        header = row(column(self.title, self.subtitle, spacing=2), *links, rescan, add, spacing=theme.S)
-        header.setStretch(0, 1)
+        of_title = column(self.title, self.subtitle, spacing=2)
+        buttons = Flow().put(self.failed_link, self.selected.link, rescan, add)
+        header = Flow().put(of_title, least=theme.letters(36), stretch=1).put(buttons)
         folders = action_tool_button(self._actions["folders"], named=True)
-        tools = row(folders, self.search_box, self.filter_box, self.filter_menu, self.sort, spacing=theme.S)
-        tools.setStretch(1, 3)
-        tools.setStretch(2, 2)
+        tools = Flow().put(folders).put(self.search_box, least=theme.letters(18), stretch=3)
+        tools.put(self.filter_box, least=theme.letters(14), stretch=2).put(self.filter_menu, self.sort)
         self._tools = QWidget()
         boxes = column(tools, self._filter_problem, self._like_bar, self.selected.bar)
         boxes.setContentsMargins(0, 0, theme.L, 0)
@@ -320,6 +320,8 @@ class LibraryView(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._place_problem()
+        for side in (self.folders, self.failed):
+            side.setFixedWidth(side_width(side.LETTERS, self.width()))
 
     def _show_filter_menu(self) -> None:
         menu = QMenu(self)
@@ -336,8 +338,7 @@ class LibraryView(QWidget):
         menu.addSeparator()
         for state in STATES:
             menu.addAction(texts[state], lambda state=state: self.filter_box.setText(f"state:{state}"))
-        menu.exec(self.filter_menu.mapToGlobal(self.filter_menu.rect().bottomLeft()))
-        menu.deleteLater()
+        _open(menu, self.filter_menu.mapToGlobal(self.filter_menu.rect().bottomLeft()))
 
     def _apply_sort(self) -> None:
         sort = self.sort.currentData()
@@ -456,7 +457,7 @@ class LibraryView(QWidget):
         index = self.grid.currentIndex()
         return self.grid.photos.photo(index.row()) if index.isValid() else None
 
-    def _menu(self, position: object) -> None:
+    def _menu(self, position: QPoint) -> None:
         image_id = self.grid.current_id()
         if image_id is None:
             return
@@ -474,5 +475,10 @@ class LibraryView(QWidget):
         photo = self._current()
         out = photo is not None and photo.image.removed
         menu.addAction(self._actions["put_back" if out else "remove_photos"])
-        menu.exec(self.grid.viewport().mapToGlobal(position))  # type: ignore[arg-type]
-        menu.deleteLater()
+        _open(menu, self.grid.viewport().mapToGlobal(position))
+
+
+def _open(menu: QMenu, at: QPoint) -> None:
+    """Beside the window's own work, which goes on meanwhile; it is gone once it is closed."""
+    menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    menu.popup(at)

@@ -16,12 +16,23 @@ from gui.services import Photo
 from gui.session import Session
 from gui.versions import Earlier
 from gui.views.blind_view import BlindView
-from gui.widgets.basics import ElidedLabel, EmptyState, action_button, button, column, label, relabel, row, tool_button
+from gui.widgets.basics import (
+    ElidedLabel,
+    EmptyState,
+    action_button,
+    button,
+    column,
+    label,
+    relabel,
+    row,
+    tool_button,
+)
 from gui.widgets.candidate_list import CandidateList
 from gui.widgets.caption_edit import CaptionEdit
 from gui.widgets.diff_label import DiffLabel
 from gui.widgets.earlier_texts import EarlierTexts
 from gui.widgets.fits_panel import FitsPanel
+from gui.widgets.flow import Beside, Flow
 from gui.widgets.near_duplicates import NearDuplicates
 from gui.widgets.order_choice import OrderChoice
 from gui.widgets.photo_view import PhotoView
@@ -31,6 +42,8 @@ if TYPE_CHECKING:
     from core.library.decided import Decided
     from core.library.records import CaptionRow
     from gui.comparing import Standing
+
+SIDE_LETTERS = (56, 86)  # the suggestions beside the photo: in a small window, and at most
 
 
 class ReviewView(QWidget):
@@ -59,13 +72,8 @@ class ReviewView(QWidget):
         self._build_suggestions()
         photo = column(self._head(), self.alike, self.picture, self.changed, spacing=theme.S)
         photo.setStretch(2, 1)
-        body = QHBoxLayout()
-        body.setSpacing(theme.L)
-        body.addLayout(photo, 3)
-        body.addWidget(self._panel(), 2)
-        body.setContentsMargins(0, 0, theme.L, theme.L)
-        self.work = QWidget()  # the keys of the suggestions work here, and not while two models are compared
-        self.work.setLayout(body)
+        # The keys of the suggestions work here, and not while two models are compared.
+        self.work = Beside(photo, self._panel(), SIDE_LETTERS)
         self.deliver = button(self.tr("Go to Deliver"), self.go_deliver.emit, role="primary", icon_name="deliver")
         self.train = button(self.tr("Go to Train"), self.go_train.emit, icon_name="train")
         self.nothing = EmptyState("review", "", "", self.train, self.deliver)
@@ -81,10 +89,11 @@ class ReviewView(QWidget):
         self.blind_button.hide()
         self.today = label("", "muted")
         subtitle = self.tr("Weakest captions first. Your edits become seeds: the next training learns from them.")
-        title = row(label(self.tr("Review"), "title"), None, self.today, self.blind_button, spacing=theme.M)
-        title.setContentsMargins(0, 0, theme.L, 0)
-        layout = column(title, ElidedLabel(subtitle, "muted"), theme.S, self.whole, spacing=2)
-        layout.setStretch(3, 1)
+        title = column(label(self.tr("Review"), "title"), ElidedLabel(subtitle, "muted"), spacing=2)
+        head = Flow(spacing=theme.M).put(title, least=theme.letters(36), stretch=1).put(self.today, self.blind_button)
+        head.setContentsMargins(0, 0, theme.L, 0)
+        layout = column(head, theme.S, self.whole, spacing=2)
+        layout.setStretch(2, 1)
         layout.setContentsMargins(theme.L, theme.L, 0, 0)
         self.setLayout(layout)
         self.editor.hide()
@@ -126,8 +135,9 @@ class ReviewView(QWidget):
     def _panel(self) -> QWidget:
         """The suggestions and what can be done with them."""
         self.buttons = QWidget()  # one question at a time: not while the preview asks
-        self.buttons.setLayout(row(self.reject_button, self.edit_button, None, self.accept_button))
-        heading = row(label(self.tr("Suggestions"), "heading"), None, self.fits.toggle, self.earlier.toggle)
+        self.buttons.setLayout(Flow().put(self.reject_button, self.edit_button, None, self.accept_button))
+        title = label(self.tr("Suggestions"), "heading")
+        heading = Flow().put(title, None, self.fits.toggle, self.earlier.toggle)
         group = row(None, self.accept_all_button)
         right = column(
             heading, self.order, self.list, self.fits, self.earlier, self.editor, self.change, self.buttons, group,
@@ -136,8 +146,6 @@ class ReviewView(QWidget):
         right.setStretch(2, 1)
         panel = QWidget()
         panel.setLayout(right)
-        panel.setMinimumWidth(340)
-        panel.setMaximumWidth(520)
         return panel
 
     def _connect(self) -> None:

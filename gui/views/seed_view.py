@@ -29,13 +29,14 @@ from gui.widgets.basics import (
 )
 from gui.widgets.caption_edit import CaptionEdit
 from gui.widgets.earlier_texts import EarlierTexts
+from gui.widgets.flow import Beside, Flow
 from gui.widgets.photo_grid import PhotoGrid
 from gui.widgets.photo_view import PhotoView
 
 NEEDED = 5  # training is refused below this
 ENOUGH = 20
 SUGGESTED = 12  # at a time, once there are that many
-SIDE_WIDTH = 268
+SIDE_LETTERS = (44, 44)  # the width of what stands beside the photo
 SLOW_MS = 250  # from then on it is better to show no photo than the last one
 
 
@@ -82,20 +83,15 @@ class SeedView(QWidget):
         head = row(previous, following, self.name, self.saved, self.earlier.toggle, spacing=theme.XS)
         head.setStretch(2, 1)
         keys = self.tr("Enter saves and goes on · Ctrl+↑ ↓ other photos · F1 all keys")
-        foot = row(ElidedLabel(keys, "small"), another, save, spacing=theme.S)
-        foot.setStretch(0, 1)
+        hint_of_keys = ElidedLabel(keys, "small")
+        foot = Flow().put(hint_of_keys, least=theme.letters(18), stretch=1).put(Flow().put(another, save))
         self.changed = label("", "warn", wrap=True)
         self.changed.hide()
         below = column(self.others, self.suggestion, self.earlier, foot, spacing=theme.S)
         main = column(head, self.picture, self.changed, self.editor, below, spacing=theme.S)
         main.setStretch(1, 1)
-        body = row(main, self._side_panel(), spacing=theme.L)
-        body.setStretch(0, 1)
-        work = QWidget()
-        work.setLayout(body)
-        body.setContentsMargins(0, 0, theme.L, theme.L)
         self.pages = QStackedWidget()
-        self.pages.addWidget(work)
+        self.pages.addWidget(Beside(main, self._side_panel(), SIDE_LETTERS))
         self.pages.addWidget(
             EmptyState(
                 "seed",
@@ -116,7 +112,7 @@ class SeedView(QWidget):
         self.setLayout(layout)
 
     def _side_panel(self) -> QWidget:
-        self.count = label("", "heading")
+        self.count = label("", "heading", wrap=True)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setRange(0, ENOUGH)
@@ -129,7 +125,7 @@ class SeedView(QWidget):
         self.strip = PhotoGrid(self._session, captions=False, side=108)
         set_role(self.strip, "strip")  # it lies on a card
         self.strip.setAccessibleName(self.tr("Caption these next"))
-        self.strip_title = label(self.tr("Caption these next"), "strong")
+        self.strip_title = label(self.tr("Caption these next"), "strong", wrap=True)
         self.strip_hint = label(
             self.tr("Different photos teach more than similar ones. Let Seedcap choose a set that covers the library."),
             "muted",
@@ -139,7 +135,6 @@ class SeedView(QWidget):
         nexts.setStretch(3, 1)
         nexts.addStretch(0)
         panel = QWidget()
-        panel.setFixedWidth(SIDE_WIDTH)
         body = column(progress, card(nexts), spacing=theme.M)
         body.setStretch(1, 1)
         panel.setLayout(body)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QGridLayout, QLabel, QPushButton, QScrollArea, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
 from core import machine
 from core.power import LONG_S, battery_percent
@@ -37,6 +37,7 @@ from gui.widgets.basics import (
     set_role,
 )
 from gui.widgets.download_question import DownloadQuestion
+from gui.widgets.flow import Flow, scrolling
 from gui.widgets.history import History
 from gui.widgets.train_options import TrainOptions
 from gui.widgets.train_run import DONE, Learning, RunningCard, end_button
@@ -47,7 +48,6 @@ from gui.worker import Failure, Progress
 class TrainView(QWidget):
     go_seed = Signal()
     go_deliver = Signal()
-    go_review = Signal()
 
     def __init__(self, session: Session, actions: Actions) -> None:
         super().__init__()
@@ -90,13 +90,9 @@ class TrainView(QWidget):
         content.setContentsMargins(0, 0, theme.L, theme.L)
         inner.setLayout(content)
         measure_by_width(inner)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inner)
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        page = scrolling(inner, cards=True)
         subtitle = self.tr("Teach Seedcap your wording, then let it practise on the photos that have no caption.")
-        layout = column(label(self.tr("Train"), "title"), ElidedLabel(subtitle, "muted"), theme.S, scroll, spacing=2)
+        layout = column(label(self.tr("Train"), "title"), ElidedLabel(subtitle, "muted"), theme.S, page, spacing=2)
         layout.setStretch(3, 1)
         layout.setContentsMargins(theme.L, theme.L, 0, 0)
         self.setLayout(layout)
@@ -113,9 +109,8 @@ class TrainView(QWidget):
         self.question = DownloadQuestion(self._session)
         text = column(self.headline, self.estimate, spacing=theme.XS)
         self.last_report = button(self.tr("Last report"), self._open_last_report, role="link")
-        buttons = row(self.last_report, self.to_seed, self.start, self.end_stopped, self.go_on, spacing=theme.M)
-        top = row(text, buttons, spacing=theme.L)
-        top.setStretch(0, 1)
+        buttons = Flow(spacing=theme.M).put(self.last_report, self.to_seed, self.start, self.end_stopped, self.go_on)
+        top = Flow(spacing=theme.L).put(text, least=theme.letters(36), stretch=1).put(buttons)
         return card(column(top, self.question, self.options, spacing=theme.S))
 
     def _verdict_card(self) -> QWidget:
@@ -123,7 +118,7 @@ class TrainView(QWidget):
         self.outcome = label("", "", wrap=True)
         self.because = label("", "muted", wrap=True)
         self.evidence = QGridLayout()
-        self.evidence.setHorizontalSpacing(theme.XL)
+        self.evidence.setHorizontalSpacing(theme.M)
         self.evidence.setVerticalSpacing(theme.XS)
         self.choose_old = button(self.tr("Keep the old model instead"), self._switch_model)
         again = button(self.tr("Train again"), lambda: self._show_state("idle"))
@@ -132,10 +127,9 @@ class TrainView(QWidget):
         self.deliver = button(self.tr("Caption the library"), self.go_deliver.emit, role="primary", icon_name="deliver")
         self.details = Disclosure(self.tr("Details"), self.because)
         table = row(self.evidence, None)
-        top = row(column(self.kept, self.outcome, spacing=theme.S), self.choose_old, spacing=theme.L)
-        top.setStretch(0, 1)
-        top.setAlignment(self.choose_old, Qt.AlignmentFlag.AlignTop)
-        foot = row(again, seeds, self.to_report, None, self.deliver)
+        said = column(self.kept, self.outcome, spacing=theme.S)
+        top = Flow(spacing=theme.L).put(said, least=theme.letters(36), stretch=1).put(column(self.choose_old, None))
+        foot = Flow().put(again, seeds, self.to_report, None, self.deliver)
         parts = (top, theme.XS, table, self.details, theme.S, foot)
         return card(column(*parts, spacing=theme.S))
 

@@ -32,7 +32,7 @@ from gui.theme import colour
 
 L = TypeVar("L", bound=QBoxLayout)
 
-EMPTY_WIDTH = 440  # of what an empty place says
+EMPTY_LETTERS = 72  # the width of what an empty place says
 MIDDLE = Qt.TextElideMode.ElideMiddle
 UNDER_CHECK = 29  # from the left of a check box to its words
 
@@ -79,7 +79,7 @@ def button(
     if icon_name:
         tint = {"primary": "on_accent", "big": "on_accent", "link": "accent", "danger": "bad"}.get(role, "text")
         made.setIcon(icon(icon_name, tint))
-        made.setIconSize(QSize(20, 20) if role == "big" else QSize(16, 16))
+        made.setIconSize(theme.icon_size(20 if role == "big" else 16))
     relabel(made, text)
     if tip:
         made.setToolTip(tip)
@@ -114,7 +114,7 @@ def tool_button(icon_name: str, name: str, clicked: Callable[[], object] | None 
     """An icon alone; ``name`` is its tip and what a screen reader says."""
     made = QToolButton()
     made.setIcon(icon(icon_name))
-    made.setIconSize(QSize(18, 18))
+    made.setIconSize(theme.icon_size(18))
     made.setToolTip(name)
     made.setAccessibleName(name)
     if clicked is not None:
@@ -128,7 +128,7 @@ def action_tool_button(action: QAction, *, named: bool = False) -> QToolButton:
     made.setDefaultAction(action)
     if named:
         made.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-    made.setIconSize(QSize(18, 18))
+    made.setIconSize(theme.icon_size(18))
     made.setAccessibleName(action.text().replace("&", ""))
     made.setProperty("role", "framed")
     return made
@@ -316,17 +316,20 @@ class EmptyState(QWidget):
         self.text = label(text, "muted", wrap=True)
         self.text.setAlignment(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop)
         inner = QWidget()
-        inner.setFixedWidth(EMPTY_WIDTH)
+        inner.setMaximumWidth(theme.letters(EMPTY_LETTERS))
         inner.setLayout(
             column(self._picture, theme.S, self.title, self.text, theme.S, row(None, *buttons, None), spacing=theme.S)
         )
-        self.setLayout(row(None, _centred(inner), None))
+        layout = row(None, _centred(inner), None)
+        layout.setStretch(1, 100)  # as wide as it may be
+        self.setLayout(layout)
         self.say(title, text)
 
     def say(self, title: str, text: str) -> None:
         self.title.setText(title)
         self.text.setText(text)
-        beside = (EMPTY_WIDTH - _even_width(text, self.text.fontMetrics(), EMPTY_WIDTH)) // 2
+        width = theme.letters(EMPTY_LETTERS)
+        beside = (width - _even_width(text, self.text.fontMetrics(), width)) // 2
         self.text.setContentsMargins(beside, 0, beside, 0)
 
 

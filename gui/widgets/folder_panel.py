@@ -10,11 +10,12 @@ from gui.folders import FolderTree
 from gui.session import Session
 from gui.widgets.basics import column, label, row, tool_button
 
-WIDTH = 240
 PATH = Qt.ItemDataRole.UserRole
 
 
 class FolderPanel(QFrame):
+    LETTERS = 39  # it is so wide where there is room
+
     chosen = Signal(str)  # the folder's full name, or nothing for all photos
     closed = Signal()
     open_wanted = Signal(bool)  # as it was left
@@ -24,7 +25,6 @@ class FolderPanel(QFrame):
         super().__init__()
         self._session = session
         self._tree = FolderTree()
-        self.setFixedWidth(WIDTH)
         self.tree = QTreeWidget()
         self.tree.setColumnCount(2)
         self.tree.setHeaderHidden(True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from PySide6.QtCore import QSize, Qt, QTimer, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
@@ -34,7 +34,6 @@ class MessageBar(QFrame):
         self._kind: Kind = "info"
         self._details = ""
         self._picture = QLabel()
-        self._picture.setFixedSize(20, 20)
         self._text = label("", "", wrap=True)
         self._text.setTextFormat(Qt.TextFormat.RichText)
         self._text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -113,7 +112,7 @@ class MessageBar(QFrame):
 
     def _tint(self) -> None:
         name, tint = ICONS[self._kind]
-        self._picture.setPixmap(icon(name, tint).pixmap(QSize(20, 20), self.devicePixelRatio()))
+        self._picture.setPixmap(icon(name, tint).pixmap(theme.icon_size(20), self.devicePixelRatio()))
 
 
 def _whole(text: str, next_step: str) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRect, QSize, Qt, Signal
+from PySide6.QtCore import QRect, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent
-from PySide6.QtWidgets import QButtonGroup, QFrame, QSizePolicy, QToolButton, QWidget
+from PySide6.QtWidgets import QBoxLayout, QButtonGroup, QFrame, QSizePolicy, QToolButton, QWidget
 
 from gui import theme
 from gui.actions import Actions
@@ -12,7 +12,8 @@ from gui.theme import colour, scaled_font
 from gui.widgets.basics import MIDDLE, ElidedLabel, column, label, row, tool_button
 
 PLACES = ("library", "seed", "train", "review", "deliver")
-WIDTH = 196
+WIDTH = 32  # letters
+NARROW = 130  # letters: in a window with room for fewer, the places are icons
 
 
 class NavButton(QToolButton):
@@ -25,7 +26,7 @@ class NavButton(QToolButton):
         self.setProperty("role", "nav")
         self.setCheckable(True)
         self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.setIconSize(QSize(20, 20))
+        self.setIconSize(theme.icon_size(20))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
 
@@ -40,7 +41,7 @@ class NavButton(QToolButton):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
-        if not self._badge:
+        if not self._badge or self.toolButtonStyle() == Qt.ToolButtonStyle.ToolButtonIconOnly:
             return
         painter = QPainter(self)
         font = scaled_font(theme.SMALL)
@@ -57,7 +58,6 @@ class NavRail(QFrame):
     def __init__(self, actions: Actions, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("role", "rail")
-        self.setFixedWidth(WIDTH)
         self.setAccessibleName(self.tr("Places"))
         self._group = QButtonGroup(self)
         self.buttons: dict[str, NavButton] = {}
@@ -82,8 +82,22 @@ class NavRail(QFrame):
         self.theme_button = tool_button("system", self.tr("Light or dark"), actions["next_theme"].trigger)
         keys = tool_button("keyboard", self.tr("Keyboard shortcuts (F1)"), actions["shortcuts"].trigger)
         self._theme_label = label("", "small")
-        layout.addLayout(row(self.theme_button, self._theme_label, None, keys, spacing=theme.XS))
+        self._foot = row(self.theme_button, self._theme_label, None, keys, spacing=theme.XS)
+        layout.addLayout(self._foot)
         self.setLayout(layout)
+        self.fit(theme.letters(NARROW))
+
+    def fit(self, window_width: int) -> None:
+        """Names beside the icons where the window has room for them; else icons, whose tips say the names."""
+        narrow = window_width < theme.letters(NARROW)
+        style = Qt.ToolButtonStyle.ToolButtonIconOnly if narrow else Qt.ToolButtonStyle.ToolButtonTextBesideIcon
+        for made in self.buttons.values():
+            made.setToolButtonStyle(style)
+        for text in (self.library_name, self.library_detail, self._theme_label):
+            text.setHidden(narrow)
+        self._foot.setDirection(QBoxLayout.Direction.TopToBottom if narrow else QBoxLayout.Direction.LeftToRight)
+        icons = self.buttons["library"].sizeHint().width() + 2 * theme.S
+        self.setFixedWidth(icons if narrow else max(theme.letters(WIDTH), icons))
 
     def select(self, name: str) -> None:
         self.buttons[name].setChecked(True)

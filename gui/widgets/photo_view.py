@@ -60,7 +60,7 @@ class PhotoView(QWidget):
         self._dragged_from: QPointF | None = None
         self.zoom = Zoom()
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumSize(200, 160)
+        self.setMinimumSize(160, 120)
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click must not take it from what is being typed
         self.setAccessibleName(self.tr("Photo"))
         theme.theme().changed.connect(self.update)
@@ -74,7 +74,7 @@ class PhotoView(QWidget):
             view.addAction(action)
 
     def sizeHint(self) -> QSize:
-        return QSize(720, 520)
+        return QSize(360, 200)  # it takes what is left; with less, the page around it scrolls
 
     @property
     def percent(self) -> int:

@@ -23,10 +23,12 @@ from gui import theme, words
 from gui.thumbnails import Thumbnails
 from gui.widgets.basics import ElidedLabel, button, card, column, label, row, set_role
 from gui.widgets.curves import Curve
+from gui.widgets.flow import Flow
 from gui.widgets.training import Checks, Steps
 from gui.widgets.training import Samples as SampleGrid
 from gui.worker import Progress
 
+CURVES, CHECKS = 72, 44  # letters that they want beside one another
 PREPARE, STAGE_1, STAGE_2, CHECK, DONE = range(5)
 
 
@@ -157,7 +159,7 @@ class Learning(QWidget):
         self.heading = label("", "strong", wrap=True)
         self.midway = label(self.tr("Captions midway can be odd; only the end counts."), "muted", wrap=True)
         self.checks = Checks()
-        curves = row(self.loss, self.reward, spacing=theme.L)
+        curves = Flow(spacing=theme.L).put(self.loss, self.reward, least=theme.letters(CURVES // 2), stretch=1)
         left = column(
             card(curves),
             card(column(column(self.heading, self.midway, spacing=0), self.samples)),
@@ -165,10 +167,8 @@ class Learning(QWidget):
         )
         left.addStretch(1)
         checks = card(column(label(self.tr("Checks"), "strong"), self.checks, spacing=theme.S))
-        checks.setFixedWidth(268)
-        body = row(left, checks, spacing=theme.M)
-        body.setStretch(0, 1)
-        self.setLayout(body)
+        body = Flow(spacing=theme.M).put(left, least=theme.letters(CURVES), stretch=2)
+        self.setLayout(body.put(column(checks, None), least=theme.letters(CHECKS), stretch=1))
         self._every = PRESETS["recommended"].stage1.evaluate_every
         self._stage = 0
         self.begin(None)

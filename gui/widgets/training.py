@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FLASH_MS = 900
 THUMB = 64
+LINES = 3  # of a caption beside its photo, at least
 
 
 class Steps(QWidget):
@@ -46,11 +47,21 @@ class Steps(QWidget):
             self.setAccessibleName(self._names[index])
         self.update()
 
+    def _names_shown(self) -> list[str]:
+        """All of them where there is room; else that of the current step alone, for none is cut off."""
+        metrics = QFontMetrics(scaled_font(theme.BODY, bold=True))
+        between = 26 + 2 * theme.S + theme.L
+        wide = sum(between + metrics.horizontalAdvance(name) for name in self._names)
+        if wide - theme.S - theme.L <= self.width():
+            return self._names
+        return [name if at == self._current else "" for at, name in enumerate(self._names)]
+
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         x, middle = 0.0, self.height() / 2
-        for index, name in enumerate(self._names):
+        names = self._names_shown()
+        for index, name in enumerate(names):
             done, current = index < self._current, index == self._current
             font = scaled_font(theme.BODY, bold=current)
             dot = QRectF(x + 1, middle - 9, 18, 18)
@@ -64,8 +75,8 @@ class Steps(QWidget):
             painter.setPen(colour("text" if done or current else "muted"))
             width = QFontMetrics(font).horizontalAdvance(name)
             painter.drawText(QRectF(x + 26, 0, width + 4, self.height()), int(Qt.AlignmentFlag.AlignVCenter), name)
-            x += 26 + width + theme.S
-            if index < len(self._names) - 1:
+            x += 26 + width + theme.S if name else 20 + theme.S
+            if index < len(names) - 1:
                 painter.setPen(QPen(colour("border"), 1.5))
                 painter.drawLine(round(x), round(middle), round(x + theme.L), round(middle))
                 x += theme.L + theme.S
@@ -82,7 +93,7 @@ class SampleTile(QWidget):
         self._fresh = QTimer(self, singleShot=True, interval=FLASH_MS)
         self._fresh.timeout.connect(self.update)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setFixedHeight(THUMB + 2 * theme.S)
+        self.setFixedHeight(max(THUMB, LINES * QFontMetrics(scaled_font(theme.BODY)).height()) + 2 * theme.S)
         thumbnails.ready.connect(lambda image_id: self.update() if self._is(image_id) else None)
 
     def sizeHint(self) -> QSize:

@@ -10,8 +10,8 @@ from PySide6.QtWidgets import QApplication
 from core.paths import resources_dir
 from gui.actions import SPECS
 from gui.icons import icon
-from gui.theme import DARK, LIGHT, Colours, Theme, stylesheet, theme
-from gui.widgets.basics import EMPTY_WIDTH, MIDDLE, ElidedLabel, EmptyState, button
+from gui.theme import DARK, LIGHT, Colours, Theme, letters, stylesheet, theme
+from gui.widgets.basics import EMPTY_LETTERS, MIDDLE, ElidedLabel, EmptyState, button
 
 
 @pytest.fixture
@@ -49,9 +49,10 @@ def test_text_is_readable_on_every_ground(c: Colours):
 
 @pytest.mark.parametrize("c", [LIGHT, DARK], ids=["light", "dark"])
 def test_controls_stand_out_from_what_is_behind_them(c: Colours):
-    for ground in (c.ground, c.surface):
+    soft = (c.accent_soft, c.good_soft, c.warn_soft, c.bad_soft)  # of the bar with messages, and of what is selected
+    for ground in (c.ground, c.surface, c.raised, c.sunken, *soft):
         assert contrast(c.outline, ground) >= 3.0, (c.outline, ground)
-        assert contrast(c.accent, ground) >= 3.0, "the focus ring"
+        assert contrast(c.accent, ground) >= 3.0, ("the focus ring", ground)
 
 
 def test_the_style_sheet_has_no_placeholder_left(qapp):
@@ -102,7 +103,7 @@ def test_what_an_empty_place_says_leaves_no_word_alone_in_its_last_line(qtbot):
         empty = EmptyState("seed", "", " ".join(words[:number]))
         qtbot.addWidget(empty)
         metrics, sides = empty.text.fontMetrics(), empty.text.contentsMargins()
-        room = QRect(0, 0, EMPTY_WIDTH - sides.left() - sides.right(), 1_000)
+        room = QRect(0, 0, letters(EMPTY_LETTERS) - sides.left() - sides.right(), 1_000)
         lines = (
             metrics.boundingRect(room, Qt.TextFlag.TextWordWrap, empty.text.text()).height() // metrics.lineSpacing()
         )

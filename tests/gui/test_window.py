@@ -7,10 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtCore import QMimeData, QPoint, QPointF, QRect, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QScrollArea
+from PySide6.QtWidgets import QAbstractButton, QLabel, QMenu, QScrollArea
 
 from core.library import queries
 from core.library.library import Library
@@ -53,13 +53,24 @@ def test_a_folder_that_cannot_be_opened_leaves_the_window_as_it_was(qtbot, open_
     assert window.view("library").pages.currentIndex() == 1
 
 
-def test_news_does_not_cover_a_message(qtbot, open_window):
-    window = open_window()
+def test_news_covers_nothing_that_is_to_be_read_or_pressed(qtbot, open_window, photos):
+    window = open_window(photos)
     window.messages.show_message("200 photos are here.", "Write captions for a handful.")
     window.toast.say("Something small")
     qtbot.waitUntil(lambda: not window.toast.geometry().intersects(window.messages.geometry()), timeout=WAIT)
-    window.messages.clear()
-    qtbot.waitUntil(lambda: window.toast.geometry().top() < 40, timeout=WAIT)
+    central = window.centralWidget()
+    for place in ("library", "seed", "train", "review", "deliver"):
+        window.go(place)
+        window.toast.say("Something rather long that has been done just now " * 2)
+        qtbot.wait(20)
+        covered = [
+            button.text() or button.accessibleName()
+            for button in window.findChildren(QAbstractButton)
+            if button.isVisible()
+            and not button.visibleRegion().isEmpty()
+            and QRect(button.mapTo(central, QPoint()), button.size()).intersects(window.toast.geometry())
+        ]
+        assert covered == [], place
 
 
 def test_news_is_as_wide_as_its_words(qtbot, open_window):
@@ -248,6 +259,32 @@ def test_no_place_needs_more_room_than_the_window_has(qtbot, open_window, photos
         assert right <= window.width()
         for area in view.findChildren(QScrollArea):
             assert area.widget().width() <= area.viewport().width(), f"{place} is cut off at the right"
+
+
+def test_the_menus_of_the_library_wait_for_nobody(qtbot, open_window, photos):
+    window = open_window(photos)
+    library = window.view("library")
+    library.grid.setCurrentIndex(library.grid.photos.index(0))
+    for open_menu in (library.filter_menu.click, lambda: library.grid.customContextMenuRequested.emit(QPoint(9, 9))):
+        open_menu()  # comes back although nobody has chosen anything
+        shown = [menu for menu in library.findChildren(QMenu) if menu.isVisible()]
+        assert len(shown) == 1
+        QTest.keyClick(shown[0], Qt.Key.Key_Escape)
+        qtbot.waitUntil(lambda: not library.findChildren(QMenu), timeout=WAIT)
+
+
+def test_every_title_stands_at_the_same_height(qtbot, open_window, photos):
+    window = open_window(photos)
+    window.go("review")
+    window.view("review").blind_button.show()
+    tops = {}
+    for place in ("library", "seed", "train", "review", "deliver"):
+        window.go(place)
+        qtbot.wait(20)
+        titles = [one for one in window.view(place).findChildren(QLabel) if one.property("role") == "title"]
+        ground = titles[0].mapTo(window, QPoint(0, titles[0].height() // 2)).y()
+        tops[place] = ground
+    assert max(tops.values()) - min(tops.values()) <= 1, tops
 
 
 def test_every_button_has_a_name(qtbot, open_window, photos):
