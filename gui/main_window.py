@@ -51,6 +51,7 @@ class MainWindow(QMainWindow):
         self._closing = False
         self.actions_table = Actions(self, settings)
         self.preferences = Preferences(settings, self)
+        session.spelling.obey(self.preferences)
         self._notifier = Notifier(self, self.preferences)
         self._memory = ModelMemory(session, self.actions_table["free_memory"])
         self._views: dict[str, QWidget] = {}

@@ -213,6 +213,12 @@ class LibraryService:
 
     # -- what is there ----------------------------------------------------------------------------------------------
 
+    def own_texts(self) -> list[str]:
+        """Every caption of the person's own."""
+        from core.library import queries
+
+        return [text for seed in queries.seeds(self._library) for text in seed.texts]
+
     def overview(self) -> Overview:
         from core.library import edits, queries
         from core.library.ledger import unfinished_job

@@ -31,6 +31,7 @@ from gui.widgets.caption_edit import CaptionEdit
 from gui.widgets.earlier_texts import EarlierTexts
 from gui.widgets.photo_grid import PhotoGrid
 from gui.widgets.photo_view import PhotoView
+from gui.widgets.spell_marks import SpellMarks
 
 NEEDED = 5  # training is refused below this
 ENOUGH = 20
@@ -63,6 +64,7 @@ class SeedView(QWidget):
         self.name = ElidedLabel("", "muted")
         self.editor = CaptionEdit(self.tr("Say what this photo shows, in the words you want all captions to have"))
         self.editor.setAccessibleName(self.tr("Your caption"))
+        SpellMarks(self.editor, self._session.spelling)
         self.saved = label("", "small")
         self.others = QVBoxLayout()
         self.others.setSpacing(theme.XS)
