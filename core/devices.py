@@ -19,12 +19,16 @@ VARIABLE = "SEEDCAP_DEVICE"
 
 @dataclass(frozen=True)
 class Device:
-    """``name`` as torch has it (``cuda:1``); ``total`` and ``free`` bytes of memory, ``None`` where nobody says."""
+    """``name`` as torch has it (``cuda:1``); ``total`` and ``free`` bytes of memory, ``None`` where nobody says.
+
+    ``instead_of``: of the processor, a sentence on each card that is there and does not work.
+    """
 
     name: str
     title: str
     total: int | None = None
     free: int | None = None
+    instead_of: str = ""
 
     @property
     def room(self) -> int | None:
@@ -33,20 +37,33 @@ class Device:
 
 
 def devices() -> tuple[Device, ...]:
-    """All there are, the processor last. A card whose driver or memory cannot be asked is left out."""
+    """All there are, the processor last. A card whose memory cannot be asked, or that fails when it is first used (a
+    driver too old, a chip that torch was not built for), is left out."""
     import torch
 
     found: list[Device] = []
+    broken: list[str] = []
     for at in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         try:
             free, total = torch.cuda.mem_get_info(at)
-            found.append(Device(f"{CUDA}:{at}", torch.cuda.get_device_name(at), total, free))
-        except RuntimeError:  # in use by one program alone, or fallen off the bus
-            continue
+            card = Device(f"{CUDA}:{at}", torch.cuda.get_device_name(at), total, free)
+            _use(card)
+            found.append(card)
+        except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for cards
+            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            broken.append(f"The graphics card {at} cannot be used: {reason}.")
     total, free = memory()
     if torch.backends.mps.is_available():
         found.append(Device(MPS, "Apple GPU", total, free))  # it shares the computer's memory
-    return (*found, Device(CPU, processor(), total, free))
+    return (*found, Device(CPU, processor(), total, free, " ".join(broken)))
+
+
+def _use(device: Device) -> None:
+    """A product of two small matrices: what training does most. Raises whatever torch does."""
+    import torch
+
+    ones = torch.ones(2, 2, device=device.name)
+    (ones @ ones).sum().item()
 
 
 def choose_device(name: str = AUTO) -> Device:

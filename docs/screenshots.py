@@ -5,8 +5,8 @@ scenes, both stages run, the library is captioned, and each place is grabbed on 
 long as the training does (some minutes). Nobody's photos are in these pictures.
 
 It keeps the pictures that the README and the guide name. To be looked at, with ``--out DIR``: ``--all`` keeps those of
-every panel and dialog too, ``--states`` takes each place empty, busy and failing instead. ``--size 1024x700`` is the
-smallest window that all must be usable in.
+every panel and dialog too, ``--states`` takes each place empty, busy, done and failing instead, ``--both-scales`` all
+of that at 1 and 2 pixels a pixel. ``--size 1024x700`` is the smallest window that all must be usable in.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 SEEDS = 24
 SIZE = (1180, 740)
+IMAGES = Path(__file__).parent / "images"
 SCALE = 2.0  # pixels for each pixel: pages are read on fine screens, and others make them smaller
 QUALITY = 65  # of WebP: a quarter of the bytes of a palette, and letters stay sharp
 
@@ -95,20 +97,43 @@ def in_the_pages(docs: Path) -> frozenset[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Take the pictures of the README and the guide.")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images")
+    parser.add_argument("--out", type=Path, default=IMAGES)
     parser.add_argument("--scale", type=float, default=SCALE, help="pixels for each pixel; 2 as on a fine screen")
+    parser.add_argument("--both-scales", action="store_true", help="at 1 and at 2, into OUT/1x and OUT/2x")
     parser.add_argument("--size", type=_size, default=SIZE, metavar="WxH", help="of the window")
     parser.add_argument("--all", action="store_true", help="also what no page shows")
     parser.add_argument("--quick", action="store_true", help="a few training steps: to look at the layout alone")
-    parser.add_argument("--states", action="store_true", help="each place empty, busy and failing, without a training")
+    parser.add_argument("--states", action="store_true", help="each place empty, busy, done and failing")
     options = parser.parse_args()
+    if options.out.resolve() == IMAGES.resolve() and (options.quick or options.states or options.both_scales):
+        parser.error("these are not the pictures of the pages: name another folder with --out")
+    if not options.both_scales:
+        return take_all(options)
+    for scale in (1.0, 2.0):
+        in_a_process(replaced(options, scale=scale, out=options.out / f"{scale:.0f}x", both_scales=False))
+    return 0
+
+
+def replaced(options: argparse.Namespace, **changes: object) -> argparse.Namespace:
+    return argparse.Namespace(**{**vars(options), **changes})
+
+
+def in_a_process(options: argparse.Namespace) -> None:
+    """Qt knows one scale a process."""
+    width, height = options.size
+    given = ["--out", str(options.out), "--scale", str(options.scale), "--size", f"{width}x{height}"]
+    given += [f"--{name}" for name in ("all", "quick", "states") if getattr(options, name)]
+    subprocess.run([sys.executable, __file__, *given], check=True)
+
+
+def take_all(options: argparse.Namespace) -> int:
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     os.environ["QT_SCALE_FACTOR"] = str(options.scale)
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     with tempfile.TemporaryDirectory(prefix="seedcap-pictures-") as home:
         os.environ["HOME"] = home  # paths in the pictures begin with ~
         os.environ["SEEDCAP_HOME"] = str(Path(home) / "Seedcap")
-        wanted = None if options.all or options.states else in_the_pages(Path(__file__).parent)
+        wanted = None if options.all or options.states else in_the_pages(IMAGES.parent)
         at = Photographer(options.out, options.size, wanted)
         if options.states:
             from screenshots_states import states

@@ -42,6 +42,7 @@ def in_library(at: Photographer) -> None:
         library.search()
         at.wait(lambda: window.session.words.current is None)
         at.settle()
+        library.search_box.clearFocus()  # or a cursor stands in what was found
         at.take("search")
         library.back()
     library.grid.setCurrentIndex(library.grid.model().index(2, 0))

@@ -55,6 +55,7 @@ class MainWindow(QMainWindow):
         self.actions_table = Actions(self, settings)
         self.preferences = Preferences(settings, self)
         self.hub = HubSettings(settings, self)
+        session.spelling.obey(self.preferences)
         self._notifier = Notifier(self, self.preferences)
         self._memory = ModelMemory(session, self.actions_table["free_memory"])
         self._views: dict[str, QWidget] = {}

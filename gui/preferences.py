@@ -6,8 +6,9 @@ from typing import Literal
 
 from PySide6.QtCore import QObject, QSettings, Signal
 
-Choice = Literal["notify", "reopen"]
-"""``notify``: tell when long work ends; ``reopen``: begin with the library that was open last."""
+Choice = Literal["notify", "reopen", "spelling"]
+"""``notify``: tell when long work ends; ``reopen``: begin with the library that was open last; ``spelling``: underline
+words that no dictionary knows."""
 
 
 class Preferences(QObject):

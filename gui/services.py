@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from core.library.decided import Decided
     from core.library.library import Library
     from core.library.records import CaptionRow, Counts, ImageRow, RunRow
-    from core.onnx.precision_loss import PrecisionLoss
 
 _MARK = re.compile(r"-[0-9a-f]{8}$")  # what makes the name of a library for a folder unique
 
@@ -130,7 +129,6 @@ class Overview:
     captioning_left: int  # photos that the last captioning, cut off, has not done
     outdated: int  # photos to review whose suggestions are all from another model than the one in use
     report: Path | None = None  # the page about the newest training that has one
-    faster: PrecisionLoss | None = None  # what the model's int8 bundle loses; None: it has none yet
     ready: bool = True  # the model in use can begin to caption within seconds
     candidate_order: float = 1.0  # of suggestions, from the person's wording (0) to telling photos apart (1)
     score_sharpness: float = 1.0  # of the encoder that scored them
@@ -215,6 +213,12 @@ class LibraryService:
 
     # -- what is there ----------------------------------------------------------------------------------------------
 
+    def own_texts(self) -> list[str]:
+        """Every caption of the person's own."""
+        from core.library import queries
+
+        return [text for seed in queries.seeds(self._library) for text in seed.texts]
+
     def overview(self) -> Overview:
         from core.library import edits, queries
         from core.library.ledger import unfinished_job
@@ -239,7 +243,6 @@ class LibraryService:
             unfinished.todo if unfinished is not None else 0,
             len(outdated(self._library)),
             trainings.newest_report(runs),
-            trainings.faster(self.path, run),
             run is None or (self._library.bundles_dir / run.id / "manifest.json").is_file(),
             queries.candidate_order(self._library),
             queries.score_sharpness(self._library),

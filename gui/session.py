@@ -17,6 +17,7 @@ from gui.checking import DailyCheck
 from gui.commands import Commands
 from gui.lane import Lane
 from gui.services import LibraryService, Overview, Photo, Query
+from gui.spelling import Spelling
 from gui.thumbnails import Thumbnails
 from gui.watching import Watcher
 from gui.worker import Failure, Job
@@ -49,6 +50,7 @@ class Session(QObject):
         self.commands = Commands(self.writes, self)
         self.watcher = Watcher(self)
         self.check = DailyCheck(self)
+        self.spelling = Spelling(self)
         self.heavy = JobRunner(self, in_process=in_process)  # training, captioning: one at a time
         self.light = JobRunner(self, in_process=in_process)  # scanning
         self.words = JobRunner(

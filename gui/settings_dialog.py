@@ -40,6 +40,7 @@ class SettingsDialog(Beside):
         starting = self._check("reopen", self.tr("Begin with the library that was open last, where I was"))
         telling = self._check("notify", self.tr("Tell me when work of more than half a minute has ended"))
         hint = label(self.tr("Only while another window is in front."), "muted", wrap=True)
+        spelling = self._check("spelling", self.tr("Underline words that no dictionary of this system knows"))
         keys = action_button(actions["shortcuts"], text=self.tr("Keyboard shortcuts…"), icon_name="keyboard")
         memory = action_button(actions["free_memory"])
         where = ElidedLabel(words.place(data_dir()), "muted", cut=MIDDLE)
@@ -52,6 +53,7 @@ class SettingsDialog(Beside):
                 colours,
                 self._part(self.tr("At the start"), starting),
                 self._part(self.tr("Long work"), column(telling, under_check(hint), spacing=0)),
+                self._part(self.tr("Spelling"), spelling),
                 self._part(self.tr("Keys and memory"), row(keys, memory, None)),
                 self._part(self.tr("Libraries are kept in"), place),
                 self._part(self.tr("Downloaded models are kept in"), models),

@@ -123,7 +123,9 @@ class CaptionOrder:
     only_outdated: bool = False  # the photos whose suggestions are from another model than the one in use
     distinctive: float | None = None
     faster: bool = False  # with the int8 bundle, where that loses little
-    model: str = ""  # what the pace of this captioning is remembered of
+    model: str | None = None  # "starter" or the id of a run instead of the model in use
+    bundle: Path | None = None  # one of the person's own instead
+    paced: str = ""  # what the pace of this captioning is remembered of
 
 
 @dataclass(frozen=True)
@@ -268,10 +270,12 @@ def caption_photos(ctx: JobContext, order: CaptionOrder) -> CaptionResult:
         image_ids=image_ids,
         options=options,
         faster=order.faster,
+        bundle=order.bundle,
+        model=order.model,
     )
     said = _PlainMessages(ctx)
     report = run(said, request)
-    keep_pace(order.model, report.done, time.monotonic() - said.ready_at)
+    keep_pace(order.paced, report.done, time.monotonic() - said.ready_at)
     return CaptionResult(report.done, report.failed, report.seconds)
 
 

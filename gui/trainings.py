@@ -13,7 +13,6 @@ from core.training.presets import PRESETS
 
 if TYPE_CHECKING:
     from core.library.records import RunRow
-    from core.onnx.precision_loss import PrecisionLoss
     from core.training.so_far import Message
     from core.training.time_left import Paces
 
@@ -48,18 +47,6 @@ def stopped(library: Path, runs: Sequence[RunRow]) -> TrainRequest | None:
     begun = {name: value for name, value in runs[0].config.get("request", {}).items() if name in known}
     text_file = Path(begun["text_file"]) if begun.get("text_file") else None
     return TrainRequest(**{**begun, "library": library, "text_file": text_file, "resume": True})
-
-
-def faster(library: Path, run: RunRow | None) -> PrecisionLoss | None:
-    """What was measured when the int8 bundle of the model in use was made."""
-    from core.onnx.bundle import faster_folder
-
-    folder = faster_folder(library, None if run is None else run.id)
-    if not folder.is_dir():
-        return None
-    from core.onnx.precision_loss import loss_of
-
-    return loss_of(folder)
 
 
 def newest_report(runs: Sequence[RunRow]) -> Path | None:

@@ -187,13 +187,22 @@ def faster_sentence(loss: PrecisionLoss | None) -> str:
     """What captions made with smaller numbers lose, and whether they may be had."""
     if loss is None:
         return tr(
-            "The first time, this makes a smaller copy of the model and compares it with the exact one on your photos. "
-            "It is used only where little is lost."
+            "Smaller numbers: the first time, a smaller copy of the model is made and compared with the exact one on "
+            "your photos. It is used only where little is lost."
         )
     if loss.acceptable:
-        return tr("Compared with the exact model: {loss}").format(loss=loss.sentence)
-    return tr("Not for this model, it could lose too much. Compared with the exact one: {loss}").format(
+        return tr("Smaller numbers, compared with the exact model: {loss}").format(loss=loss.sentence)
+    return tr("No smaller numbers for this model, it could lose too much. Compared with the exact one: {loss}").format(
         loss=loss.sentence
+    )
+
+
+def parity_sentence(same: tuple[int, int] | None) -> str:
+    """Whether a bundle says what the model says that it was made from."""
+    if same is None:
+        return ""
+    return tr("The bundle that captions says the same as the model on {n} of {all} photos.").format(
+        n=count(same[0]), all=count(same[1])
     )
 
 

@@ -19,7 +19,8 @@ def job_params(request: LibraryCaptionRequest, model_hash: str) -> dict[str, Any
     how = {name: getattr(request.options, name) for name in _HOW}
     how |= {"candidates": how["candidates"] or 1, "seed": how["seed"] or 0}
     bundle = None if request.bundle is None else str(request.bundle.absolute())
-    return {"existing": request.existing, "model": model_hash, "faster": request.faster, "bundle": bundle, **how}
+    which = {"model": model_hash, "chosen": request.model, "faster": request.faster, "bundle": bundle}
+    return {"existing": request.existing, **which, **how}
 
 
 def as_begun(request: LibraryCaptionRequest, begun: Mapping[str, Any]) -> LibraryCaptionRequest:
@@ -29,11 +30,12 @@ def as_begun(request: LibraryCaptionRequest, begun: Mapping[str, Any]) -> Librar
     """
     options = request.options
     how = {name: begun[name] for name in _HOW if name in begun and not _is_said(getattr(options, name))}
-    bundle, faster = request.bundle, request.faster
-    if bundle is None and not faster:
+    bundle, faster, model = request.bundle, request.faster, request.model
+    if bundle is None and not faster and model is None:
         bundle = Path(begun["bundle"]) if begun.get("bundle") else None
+        model = begun.get("chosen")
         faster = bool(begun.get("faster")) and options.distinctive is None
-    return replace(request, options=replace(options, **how), bundle=bundle, faster=faster)
+    return replace(request, options=replace(options, **how), bundle=bundle, faster=faster, model=model)
 
 
 def require_as_begun(request: LibraryCaptionRequest, begun: Mapping[str, Any]) -> None:

@@ -28,6 +28,7 @@ from core.library.candidates import add_candidates
 from core.library.library import Library
 from core.library.queries import current_run, image_ids, image_rows
 from core.library.records import RunRow
+from core.library.runs import find_run
 from core.library.unchanged import stamps
 from core.onnx.bundle import faster_folder
 from core.onnx.session import open_bundle
@@ -40,13 +41,16 @@ _NUMBERS_AT_ONCE = 1_000_000
 _GONE = "The photo is not in the library any more."
 
 
-def library_bundle(ctx: JobContext, library: Library, distinctive: float | None = None) -> Path:
+def library_bundle(
+    ctx: JobContext, library: Library, distinctive: float | None = None, model: str | None = None
+) -> Path:
     """The bundle of the library's current model, else of the starter; exported first when it is not there.
 
     ``distinctive``: of a mix of the stages of the current run instead of the one it kept; where there is no such run
-    only the choice among candidates differs. One mix a run is kept: another takes its place.
+    only the choice among candidates differs. One mix a run is kept: another takes its place. ``model``: that one
+    instead of the current one, as in :class:`LibraryCaptionRequest`.
     """
-    run = current_run(library)
+    run = _chosen(library, model)
     if run is None or distinctive is None or not (run.folder / "stage2" / "checkpoint.json").is_file():
         return bundle_of(ctx, library, run)
     return bundles.exported(ctx, str(run.folder), library.bundles_dir / f"{run.id}-mixed", distinctive)
@@ -59,11 +63,18 @@ def bundle_of(ctx: JobContext, library: Library, run: RunRow | None) -> Path:
     return bundles.exported(ctx, str(run.folder), library.bundles_dir / run.id)
 
 
-def faster_bundle(ctx: JobContext, library: Library) -> Path | None:
+def _chosen(library: Library, model: str | None) -> RunRow | None:
+    """The run that ``model`` names; ``None`` for the starter. A ``UserError`` where there is no such run."""
+    if model is None:
+        return current_run(library)
+    return None if model == bundles.STARTER else find_run(library, model)
+
+
+def faster_bundle(ctx: JobContext, library: Library, model: str | None = None) -> Path | None:
     """The int8 bundle of the library's model, made and measured on its photos; ``None`` where it loses too much."""
-    model = current_run(library)
-    source = bundles.STARTER if model is None else str(model.folder)
-    folder = faster_folder(library.path, None if model is None else model.id)
+    run = _chosen(library, model)
+    source = bundles.STARTER if run is None else str(run.folder)
+    folder = faster_folder(library.path, None if run is None else run.id)
     loss = bundles.smaller(ctx, library.path, source, folder)
     return folder if loss is not None and loss.acceptable else None
 
@@ -78,8 +89,10 @@ def run(ctx: JobContext, request: LibraryCaptionRequest) -> CaptionReport:
         earlier = _earlier(library, request)
         request = request if earlier is None else as_begun(request, earlier.params)
         distinctive = request.options.distinctive
-        folder = request.bundle or (faster_bundle(ctx, library) if request.faster and distinctive is None else None)
-        folder = folder or library_bundle(ctx, library, distinctive)
+        folder = request.bundle
+        if folder is None and request.faster and distinctive is None:
+            folder = faster_bundle(ctx, library, request.model)
+        folder = folder or library_bundle(ctx, library, distinctive, request.model)
         bundle = open_bundle(folder, request.options.threads, request.options.provider)
         engine = make_engine(bundle, request.options)
         return caption_with(ctx, library, request, engine)

@@ -60,11 +60,12 @@ class LibraryCaptionRequest:
     """A library whose photos get candidates. ``existing`` decides about photos that have captions already.
 
     ``resume``: go on with the job that was stopped; ``retry_failed``: the failed photos of the last job, without
-    ``resume`` these only. ``existing``, ``bundle``, ``faster`` and what of ``options`` decides about the words are then
-    as the job was begun, unless they are said again; something else is a ``UserError``, but another model, which begins
-    a new job for the photos of that one. ``existing`` is "skip" for a new job where it is ``None``. ``shard``,
-    ``image_ids``: these photos only. ``faster``: with the int8 bundle of the library's model, where that loses little
-    on its photos and no mix is asked for.
+    ``resume`` these only. ``existing``, ``bundle``, ``model``, ``faster`` and what of ``options`` decides about the
+    words are then as the job was begun, unless they are said again; something else is a ``UserError``, but another
+    model, which begins a new job for the photos of that one. ``existing`` is "skip" for a new job where it is ``None``.
+    ``shard``, ``image_ids``: these photos only. ``faster``: with the int8 bundle of the library's model, where that
+    loses little on its photos and no mix is asked for. ``model``: "starter" or the id of a run instead of the model in
+    use; a ``bundle`` goes before it.
     """
 
     library: Path
@@ -76,6 +77,7 @@ class LibraryCaptionRequest:
     image_ids: tuple[int, ...] | None = None
     options: CaptionOptions = field(default_factory=CaptionOptions)
     faster: bool = False
+    model: str | None = None
 
 
 @dataclass(frozen=True)

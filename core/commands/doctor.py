@@ -191,6 +191,7 @@ def _text(data: dict[str, Any]) -> str:
     for one in data.get("devices", ()):
         room = "" if one["free"] is None else f", {_gigabytes(one['free'])} of {_gigabytes(one['total'])} free"
         rows.append(("Trains on", f"{one['name']}: {one['title']}{room}"))
+        rows += [("", one["instead_of"])] if one["instead_of"] else []
     if "gemm" in data:
         gemm, minutes = data["gemm"], data["minutes_500_photos"]
         rows.append(("Speed", f"{gemm['gflops']:,.0f} GFLOP/s in float32 ({gemm['library']}, {gemm['device']})"))

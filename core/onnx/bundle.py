@@ -114,6 +114,15 @@ class Manifest:
         lines = "".join(f"{name} {entry.sha256}\n" for name, entry in sorted(self.files.items()))
         return hashlib.sha256(lines.encode()).hexdigest()
 
+    @property
+    def same_captions(self) -> tuple[int, int] | None:
+        """Of how many photos the bundle said the same as the model it was exported from, and of how many it was asked;
+        ``None`` where the manifest does not say."""
+        same, photos = self.parity.get("identical"), self.parity.get("photos")
+        if not isinstance(same, int) or not isinstance(photos, int):
+            return None
+        return (same, photos) if 0 <= same <= photos and photos > 0 else None
+
     def to_json(self) -> str:
         values = asdict(self)
         values["encoder"]["preprocess"] = self.encoder.preprocess.to_dict()

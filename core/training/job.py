@@ -112,7 +112,7 @@ def _learn(
     texts: Sequence[str],
     stopped: RunRow | None,
 ) -> TrainReport:
-    encoder = _load_encoder(ctx, library, request, preset)
+    encoder, without_card = _load_encoder(ctx, library, request, preset)
     from core.encoders.embed import embed_library
 
     if stopped is None:
@@ -133,18 +133,24 @@ def _learn(
         update_run(library, run.id, status=FAILED, message=str(error) or type(error).__name__)
         raise
     page, said = _page(ctx, library, run.folder, stages, data, encoder)  # the run has ended: nothing here fails it
-    return replace(report, page=page, notes=(*report.notes, said))
+    return replace(report, page=page, notes=(*report.notes, *filter(None, (said, without_card))))
 
 
-def _load_encoder(ctx: JobContext, library: Library, request: TrainRequest, preset: Preset) -> OpenClipEncoder:
-    """The encoder on the device that trains, once it is clear and was said that the models fit there."""
+def _load_encoder(
+    ctx: JobContext, library: Library, request: TrainRequest, preset: Preset
+) -> tuple[OpenClipEncoder, str]:
+    """The encoder on the device that trains, once it is clear and was said that the models fit there; and, where that
+    is the processor because no card works, a sentence on it."""
     from core.devices import choose_device
     from core.encoders.open_clip_encoder import load_encoder
     from core.training.room import said_room
 
+    device = choose_device(request.device)
     said = said_room(library, request, preset)
-    ctx.progress(0, None, f"{LOADING}. {said}" if said else LOADING)
-    return load_encoder(request.encoder, choose_device(request.device).name)
+    without_card = f"{device.instead_of} The processor trains instead." if device.instead_of else ""
+    told = " ".join(part for part in (without_card, said) if part)
+    ctx.progress(0, None, f"{LOADING}. {told}" if told else LOADING)
+    return load_encoder(request.encoder, device.name), without_card
 
 
 def read_sentences(file: Path) -> tuple[str, ...]:

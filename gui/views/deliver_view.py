@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import (
@@ -26,7 +25,6 @@ from gui.session import Session
 from gui.tasks import GETTING_READY, CaptionOrder, CaptionResult, Existing, caption_photos
 from gui.views.export_panel import ExportPanel
 from gui.widgets.basics import (
-    CheckBox,
     ComboBox,
     Disclosure,
     ElidedLabel,
@@ -40,14 +38,11 @@ from gui.widgets.basics import (
     relabel,
     row,
     set_role,
-    under_check,
 )
+from gui.widgets.bundle_choice import BundleChoice
 from gui.widgets.flow import Flow, scrolling
 from gui.widgets.wording_slider import WordingSlider
 from gui.worker import Failure, Progress
-
-if TYPE_CHECKING:
-    from core.onnx.precision_loss import PrecisionLoss
 
 MOST_SUGGESTIONS = 9
 FAILURES_SHOWN = 5
@@ -64,7 +59,9 @@ class DeliverView(QWidget):
         self._job: RunningJob | None = None
         self._build()
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        session.overview_changed.connect(self.bundles.apply)
         session.overview_changed.connect(self._apply_overview)
+        self.bundles.changed.connect(lambda: self._apply_overview(session.overview))
         session.opened.connect(self._new_library)
         self._apply_overview(session.overview)
         self._show_running(False)
@@ -164,16 +161,14 @@ class DeliverView(QWidget):
         options.addLayout(number)
         self.wording = WordingSlider()
         options.addWidget(self.wording)
-        self.faster = CheckBox(self.tr("Faster, with smaller numbers"))
-        self.lost = label("", "muted", wrap=True)
-        self.wording.chosen.toggled.connect(lambda _: self._apply_overview(self._session.overview))
-        options.addWidget(self.faster)
-        options.addWidget(under_check(self.lost))
+        self.bundles = BundleChoice(self._session)
+        self.wording.chosen.toggled.connect(self.bundles.set_mixed)
+        options.addWidget(self.bundles)
         never = label(self.tr("What you have written or accepted is never changed."), "muted")
         never.setContentsMargins(theme.XS + 1, theme.S, 0, 0)
         options.addWidget(never)
         self.policies.setLayout(options)
-        return Disclosure(self.tr("Which photos, how many suggestions, which wording, how fast"), self.policies)
+        return Disclosure(self.tr("Which photos, how many suggestions, which wording, which model"), self.policies)
 
     # -- captioning -------------------------------------------------------------------------------------------------
 
@@ -201,12 +196,11 @@ class DeliverView(QWidget):
                     photos=words.counted(overview.uncaptioned, self.tr("photo"), self.tr("photos"))
                 )
             )
-        self.model.setText(words.model_sentence(overview.run_date))
-        self._offer_faster(overview.faster)
+        self.model.setText(self.bundles.sentence)
         again = self.tr("Suggest again for {photos}") if self._renews(overview) else self.tr("Caption {photos}")
         relabel(self.caption, again.format(photos=photos))
         self.caption.setVisible(todo > 0 and self._job is None)
-        self._look_up_time(todo or overview.captioning_left, overview.ready)
+        self._look_up_time(todo or overview.captioning_left, overview.ready or not self.bundles.in_use)
         left = overview.captioning_left
         self.go_on.setVisible(left > 0 and self._job is None)
         relabel(self.go_on, self.tr("Go on with the {n} left").format(n=words.count(left)))
@@ -214,9 +208,7 @@ class DeliverView(QWidget):
     @property
     def _paced(self) -> str:
         """What the pace of a captioning depends on, apart from the computer."""
-        overview = self._session.overview
-        run = overview.run_id if overview is not None else None
-        return f"{run or 'starter'} {self.candidates.currentData()}"
+        return f"{self.bundles.paced} {self.candidates.currentData()}"
 
     def _look_up_time(self, photos: int, ready: bool) -> None:
         self.time.setVisible(photos > 0 and self._job is None)
@@ -228,19 +220,10 @@ class DeliverView(QWidget):
                 key="captioning-time",
             )
 
-    def _offer_faster(self, loss: PrecisionLoss | None) -> None:
-        """A choice where the smaller copy loses little, or that is not known yet; there is none of a mix of stages."""
-        mixed = self.wording.distinctive is not None
-        offered = (loss is None or loss.acceptable) and not mixed
-        self.faster.setEnabled(offered)
-        if not offered:
-            self.faster.setChecked(False)
-        exact = self.tr("Not together with a choice of wording: that is made with the exact model.")
-        self.lost.setText(exact if mixed else words.faster_sentence(loss))
-
     def _renews(self, overview: Overview | None) -> bool:
         """Nothing is left without a caption, but the model in use has had no say yet: it is its turn."""
-        return overview is not None and self.existing == "skip" and overview.uncaptioned == 0 and overview.outdated > 0
+        whole = overview is not None and self.existing == "skip" and overview.uncaptioned == 0
+        return whole and overview is not None and overview.outdated > 0 and self.bundles.in_use
 
     def begin(self, *, only_failed: bool = False, resume: bool = False) -> None:
         service = self._session.service
@@ -256,8 +239,10 @@ class DeliverView(QWidget):
             resume=resume,
             only_outdated=renews,
             distinctive=None if again else self.wording.distinctive,
-            faster=self.faster.isChecked() and not again,
-            model="" if again else self._paced,
+            faster=self.bundles.faster and not again,
+            model=None if again else self.bundles.model,
+            bundle=None if again else self.bundles.bundle,
+            paced="" if again else self._paced,
         )
         job = self._session.start(
             self._session.heavy, caption_photos, order, title=self.tr("Captioning"), kind="caption"

@@ -37,6 +37,7 @@ from gui.widgets.near_duplicates import NearDuplicates
 from gui.widgets.order_choice import OrderChoice
 from gui.widgets.photo_view import PhotoView
 from gui.widgets.share_preview import SharePreview
+from gui.widgets.spell_marks import SpellMarks
 
 if TYPE_CHECKING:
     from core.library.decided import Decided
@@ -120,6 +121,7 @@ class ReviewView(QWidget):
         self.list.setAccessibleName(self.tr("Suggestions, the best first"))
         self.editor = CaptionEdit(self.tr("Write the caption as it should be"))
         self.editor.setAccessibleName(self.tr("Edit the caption"))
+        SpellMarks(self.editor, self._session.spelling)
         self.change = DiffLabel()
         self.keys = label("", "small", wrap=True)
         self.accept_button = action_button(self._actions["accept"], role="primary", text=self.tr("Accept and next"))

@@ -32,6 +32,7 @@ from gui.widgets.earlier_texts import EarlierTexts
 from gui.widgets.flow import Beside, Flow
 from gui.widgets.photo_grid import PhotoGrid
 from gui.widgets.photo_view import PhotoView
+from gui.widgets.spell_marks import SpellMarks
 
 NEEDED = 5  # training is refused below this
 ENOUGH = 20
@@ -64,6 +65,7 @@ class SeedView(QWidget):
         self.name = ElidedLabel("", "muted", cut=Qt.TextElideMode.ElideMiddle)
         self.editor = CaptionEdit(self.tr("Say what this photo shows, in the words you want all captions to have"))
         self.editor.setAccessibleName(self.tr("Your caption"))
+        SpellMarks(self.editor, self._session.spelling)
         self.saved = label("", "small")
         self.others = QVBoxLayout()
         self.others.setSpacing(theme.XS)

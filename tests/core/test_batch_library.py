@@ -347,7 +347,26 @@ def test_without_a_bundle_the_current_model_is_taken(library, monkeypatch):
     update_run(library, run.id, status="done")
     set_current_run(library, run.id)
     assert library_runner.library_bundle(QuietContext(), library) == library.bundles_dir / run.id
-    assert asked == [(str(run.folder), library.bundles_dir / run.id)]
+    assert library_runner.library_bundle(QuietContext(), library, model="starter") == Path("starter")
+    set_current_run(library, None)
+    assert library_runner.library_bundle(QuietContext(), library, model=run.id) == library.bundles_dir / run.id
+    assert asked == [(str(run.folder), library.bundles_dir / run.id)] * 2
+    with pytest.raises(UserError, match="no run 'gone'"):
+        library_runner.library_bundle(QuietContext(), library, model="gone")
+
+
+def test_a_model_that_was_chosen_stays_chosen_when_its_captioning_goes_on(library, tiny_bundle, monkeypatch):
+    run = create_run(library, "recommended", {})
+    update_run(library, run.id, status="done")
+    set_current_run(library, run.id)
+    monkeypatch.setattr(bundles, "starter_bundle", lambda ctx: tiny_bundle)
+    monkeypatch.setattr(bundles, "exported", lambda *_: pytest.fail("the model in use was taken"))
+    begun = LibraryCaptionRequest(library.path, options=CaptionOptions(batch=4, threads=1), model="starter")
+    with pytest.raises(Cancelled):
+        library_runner.run(Watching(lambda self: len(self.progresses) == 2), begun)
+    assert 0 < len(texts(library)) < 14
+    report = library_runner.run(QuietContext(), LibraryCaptionRequest(library.path, resume=True))
+    assert report.bundle == tiny_bundle and report.already + report.done == 14
 
 
 @pytest.mark.parametrize(("low", "offered"), [(-0.004, True), (-0.04, False)])

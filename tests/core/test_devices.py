@@ -43,14 +43,23 @@ def test_every_card_is_listed_but_those_that_do_not_answer(monkeypatch):
             raise RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable")
         return 10 + at, 100 + at
 
+    def use(card):
+        if card.name == "cuda:3":
+            raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nCompile with …")
+
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "mem_get_info", memory)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda at: f"Card {at}")
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(devices, "_use", use)
     found = devices.devices()
     assert [one.name for one in found] == ["cuda:0", "cuda:2", "mps", "cpu"]
     assert found[1] == Device("cuda:2", "Card 2", 102, 12)
+    assert found[-1].instead_of == (
+        "The graphics card 1 cannot be used: CUDA error: all CUDA-capable devices are busy or unavailable. "
+        "The graphics card 3 cannot be used: CUDA error: no kernel image is available for execution on the device."
+    )
 
 
 def test_another_process_says_what_there_is():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 
 import pytest
 from PySide6.QtCore import Qt
@@ -37,12 +36,11 @@ def window(qtbot, open_window, tiny_starter, scenes):  # noqa: F811
     return made
 
 
-def export(qtbot, window, format: str, target=None):
+def export(qtbot, window, format: str):
     """As a person does: choose the format, look, press the button."""
     window.go("deliver")
     panel = window.view("deliver").exporting
     panel.format.setCurrentIndex(panel.format.findData(format))
-    panel.set_target(target)
     settle(qtbot, window)
     panel.export.click()
     settle(qtbot, window)
@@ -131,16 +129,3 @@ def test_one_photo_that_fails_is_named_and_tried_again(qtbot, window, monkeypatc
     settle(qtbot, window)
     assert "1 photo captioned" in deliver.result.text()
     assert window.session.overview.uncaptioned == 0
-
-
-def test_every_format_is_delivered(qtbot, window, scenes, tmp_path):
-    write_captions(qtbot, window, 3)
-    export(qtbot, window, "txt")
-    export(qtbot, window, "xmp")
-    export(qtbot, window, "jsonl", tmp_path / "metadata.jsonl")
-    texts = sorted(one for mine in seed_texts(window.session.service.path).values() for one in mine)
-    assert sorted(path.read_text("utf-8").strip() for path in scenes.glob("*.txt")) == texts
-    lines = [json.loads(line) for line in (tmp_path / "metadata.jsonl").read_text("utf-8").splitlines()]
-    assert sorted(line["text"] for line in lines) == texts
-    sidecars = [path.read_text("utf-8") for path in scenes.glob("*.xmp")]
-    assert len(sidecars) == 3 and all(any(text in sidecar for sidecar in sidecars) for text in texts)

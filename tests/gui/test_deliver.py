@@ -15,10 +15,13 @@ from PySide6.QtWidgets import QFileDialog
 
 from core.library import queries
 from core.library.library import Library
+from core.library.runs import set_current_run
 from gui import services
 from gui.views.export_panel import ExportPanel
+from gui.widgets.bundle_choice import SMALLER
 from tests.core.photos import needs_exiftool
 from tests.gui.conftest import WAIT, close, settle
+from tests.gui.test_train_more import write_run
 
 CTRL, ALT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.AltModifier
 
@@ -196,7 +199,7 @@ def test_wording_or_telling_apart_is_chosen_by_keyboard_and_a_stopped_job_goes_o
     view.more.toggle.click()
     view.wording.chosen.setFocus()
     QTest.keyClick(view.wording.chosen, Qt.Key.Key_Space)
-    assert view.wording.details.isVisible() and not view.faster.isEnabled()
+    assert view.wording.details.isVisible() and not view.bundles.numbers.isEnabled()
     view.begin()
     QTest.keyClick(view.wording.scale.slider, Qt.Key.Key_Right)
     view.begin()
@@ -209,9 +212,10 @@ def test_the_faster_copy_says_what_it_loses_and_is_a_choice_only_where_that_is_l
     qtbot, deliver, tiny_bundle, low, offered
 ):
     window, _ = deliver()
-    view = window.view("deliver")
-    assert view.faster.isEnabled() and not view.faster.isChecked() and "The first time" in view.lost.text()
-    view.faster.setChecked(True)
+    choice = window.view("deliver").bundles
+    assert choice.numbers.isEnabled() and not choice.faster and "the first time" in choice.told.text()
+    choice.numbers.setCurrentIndex(SMALLER)
+    assert choice.faster
     clip_s = {"exact": 0.7, "value": -0.002, "low": low, "high": 0.0}
     loss = {"photos": 100, "identical": 94, "on": "photos of the library", "cosine": 1.0, "clip_s": clip_s}
     folder = Path(shutil.copytree(tiny_bundle, window.session.service.path / "bundles" / "starter-int8"))
@@ -220,5 +224,53 @@ def test_the_faster_copy_says_what_it_loses_and_is_a_choice_only_where_that_is_l
     (folder / "manifest.json").write_text(json.dumps(manifest))
     window.session.refresh()
     settle(qtbot, window)
-    assert "94 of 100 captions are the same; CLIP-S 0.2% lower." in view.lost.text()
-    assert view.faster.isEnabled() is view.faster.isChecked() is offered
+    assert "94 of 100 captions are the same; CLIP-S 0.2% lower." in choice.told.text()
+    assert choice.numbers.isEnabled() is choice.faster is offered
+
+
+def test_a_run_the_starter_or_a_bundle_of_ones_own_captions_and_says_whether_it_says_the_same(
+    qtbot, deliver, tiny_bundle, tmp_path, monkeypatch
+):
+    window, _ = deliver()
+    view, service, orders = window.view("deliver"), window.session.service, []
+    choice = view.bundles
+    assert [choice.models.itemText(at) for at in range(choice.models.count())] == ["The one in use: the starter model"]
+    bundles = service.path / "bundles"
+    with Library.open(service.path) as library:
+        run_id = write_run(library, "stage2")
+        set_current_run(library, run_id)
+    shutil.copytree(tiny_bundle, bundles / run_id)
+    of_ones_own = Path(shutil.copytree(tiny_bundle, tmp_path / "sent to me"))
+    manifest = json.loads((tiny_bundle / "manifest.json").read_text())
+    for folder, same in ((bundles / run_id, 63), (of_ones_own, 8)):
+        manifest["parity"] = {**manifest["parity"], "photos": 64, "identical": same}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+    window.session.refresh()
+    settle(qtbot, window)
+    assert "Your model of" in view.model.text() and "on 63 of 64 photos" in view.model.text()
+
+    monkeypatch.setattr(window.session, "start", lambda lane, job, order, **_: orders.append(order))
+    view.begin()
+    view.more.toggle.click()
+    choice.models.setFocus()
+    QTest.keyClick(choice.models, Qt.Key.Key_Down)
+    settle(qtbot, window)
+    assert "by the starter model" in view.model.text() and "63 of 64" not in view.model.text()
+    view.begin()
+    choice.take(of_ones_own)
+    settle(qtbot, window)
+    assert "“sent to me”" in view.model.text() and "on 8 of 64 photos" in view.model.text()
+    assert not choice.numbers.isEnabled()
+    view.begin()
+    view.begin(resume=True)
+    assert [(order.model, order.bundle) for order in orders] == [
+        (None, None), ("starter", None), (None, of_ones_own), (None, None)
+    ]  # fmt: skip
+    assert len({order.paced for order in orders}) == 4
+
+    choice.take(tmp_path)
+    settle(qtbot, window)
+    assert "is not a bundle" in window.messages.message and choice.bundle == of_ones_own
+    window.session.refresh()
+    settle(qtbot, window)
+    assert choice.bundle == of_ones_own, "it stays chosen while captions come in"

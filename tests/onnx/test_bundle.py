@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import replace
 
 import onnx
 import pytest
@@ -46,6 +47,13 @@ def test_reads_what_was_written(tiny_bundle):
     assert manifest.decoder.prefix_length == 4 and manifest.decoder.end_token_id == 299
     assert set(manifest.files) == {"image_encoder.onnx", "text_encoder.onnx", "decoder.onnx", "tokenizer.json"}
     assert json.loads(manifest.to_json()) == json.loads((tiny_bundle / "manifest.json").read_text())
+
+
+def test_of_how_many_photos_it_says_the_same_is_told_where_it_is_known(tiny_bundle):
+    manifest = load_manifest(tiny_bundle)
+    assert manifest.same_captions == (manifest.parity["identical"], manifest.parity["photos"])
+    for odd in ({}, {"identical": 3}, {"identical": 9, "photos": 8}, {"identical": "8", "photos": 8}):
+        assert replace(manifest, parity=odd).same_captions is None
 
 
 def test_the_model_hash_follows_the_files(tiny_bundle, own_bundle):
