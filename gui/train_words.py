@@ -7,9 +7,9 @@ import math
 from core.training.messages import TrainRequest
 from gui import words
 from gui.methods import OWN
+from gui.seed_words import NEEDED
 from gui.services import Overview
 from gui.trainings import expected
-from gui.views.seed_view import NEEDED
 from gui.words import tr
 
 

@@ -13,6 +13,7 @@ from core.training.presets import PRESETS
 
 if TYPE_CHECKING:
     from core.library.records import RunRow
+    from core.training.enough import MoreSeeds
     from core.training.so_far import Message
     from core.training.time_left import Paces
 
@@ -23,12 +24,14 @@ STOPPED = ("cancelled", "failed", "interrupted")
 @dataclass(frozen=True)
 class Here:
     """``looked_at``: a training has looked at this library's photos. Of the newest training, where it was stopped:
-    ``so_far``, what it had shown, and ``ends``: it was asked to learn no more."""
+    ``so_far``, what it had shown, and ``ends``: it was asked to learn no more. ``more``: what trainings have told of
+    the number of seeds."""
 
     paces: Paces
     looked_at: bool = False
     so_far: tuple[Message, ...] = ()
     ends: bool = False
+    more: MoreSeeds | None = None
 
     @property
     def stage(self) -> StageStarted | None:
@@ -56,16 +59,17 @@ def newest_report(runs: Sequence[RunRow]) -> Path | None:
 
 def here(runs: Sequence[RunRow]) -> Here:
     """What is known of trainings in this library and on this computer."""
+    from core.training.enough import more_seeds
     from core.training.runfolder import RunFolder
     from core.training.so_far import so_far
     from core.training.time_left import read_paces
 
-    paces = read_paces()
+    paces, more = read_paces(), more_seeds(runs)
     if not runs or runs[0].status not in STOPPED:
-        return Here(paces, looked_at=bool(runs))
+        return Here(paces, looked_at=bool(runs), more=more)
     preset = runs[0].config.get("preset", {})
     steps = {n: (preset.get(f"stage{n}") or {}).get("steps", 0) for n in (1, 2)}
-    return Here(paces, True, so_far(runs[0].folder, steps), RunFolder(runs[0].folder).asked_to_end)
+    return Here(paces, True, so_far(runs[0].folder, steps), RunFolder(runs[0].folder).asked_to_end, more)
 
 
 def end_here(runs: Sequence[RunRow], wanted: bool) -> None:

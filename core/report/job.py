@@ -193,6 +193,7 @@ def _similarity_alone(
 
 
 def _seed_evidence(parts: _Measuring) -> SeedEvidence:
+    from core.training.enough import SeedsTold, read_told, write_told
     from core.training.seed_trials import FEW_SEEDS, Trainer, judge_by_folds, seed_curve
 
     if parts.start is None:
@@ -201,4 +202,7 @@ def _seed_evidence(parts: _Measuring) -> SeedEvidence:
     labelled = len(parts.data.seeds) + len(parts.data.held_seeds)
     folds = judge_by_folds(trainer, parts.data) if labelled < FEW_SEEDS else None
     curve = seed_curve(trainer, parts.data)
+    if curve.gain is not None:
+        told = read_told(parts.run)
+        write_told(parts.run, SeedsTold(len(parts.data.seeds), told.losses if told else {}, curve.gain))
     return SeedEvidence(curve.points, (curve.sentence,) if folds is None else (folds.sentence, curve.sentence))

@@ -15,13 +15,14 @@ from core.jobs import JobContext
 from core.training.adaptation import decided
 from core.training.compute import keep_freed_memory, set_attention, use_bf16
 from core.training.data import TrainingData
+from core.training.enough import SeedsTold, keys_of, write_told
 from core.training.evaluate import Evaluation, Judge
 from core.training.lengths import token_limits
 from core.training.lm_training import begin, end, unchanging_copy
 from core.training.messages import GateRow, Kept, StageResult
 from core.training.presets import Preset, gentler
 from core.training.runfolder import STARTER, RunFolder, StageOutcome
-from core.training.seed_trials import FEW_SEEDS, FoldJudgement, Trainer, judge_by_folds
+from core.training.seed_trials import FEW_SEEDS, FoldJudgement, Trainer, judge_by_folds, photo_losses
 from core.training.sentences import give_sentences
 from core.training.stage1 import Stage1
 from core.training.stage2 import Stage2
@@ -150,9 +151,18 @@ class _Training:
         stage = Stage1(self._data, self._encoder, self._preset.stage1, env, fresh=self._config.fresh)
 
         def verdict(later: _Judged) -> Verdict:
+            self._tell_seeds()
             return judge_folds(folds) if folds else judge_stage1(self._best.evaluation, later.evaluation, self._held)
 
         self._run(stage, env, before, verdict)
+
+    def _tell_seeds(self) -> None:
+        """How stage 1's model tells each held-out photo: beside another training that shows what seeds bring."""
+        held = self._data.held_seeds
+        if len(self._data.seeds) and len(held):
+            losses = photo_losses(self._captioner, held).tolist()
+            told = SeedsTold(len(self._data.seeds), dict(zip(keys_of(held), losses, strict=True)))
+            write_told(self._env.run.path, told)
 
     def _folds(self, wanted: int) -> FoldJudgement | None:
         """Seeds left out in turn, where that is asked for and there are few; what it said before a stop counts."""

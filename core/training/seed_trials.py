@@ -20,6 +20,7 @@ from core.jobs import JobContext
 from core.metrics.bootstrap import RESAMPLES, Difference, paired_bootstrap
 from core.training.compute import numpy_rng, use_bf16
 from core.training.data import CaptionedVectors, TrainingData
+from core.training.enough import FEWEST_HELD, answer
 from core.training.lm_training import begin
 from core.training.presets import Preset
 from core.training.stage1 import Stage1
@@ -30,7 +31,7 @@ FOLDS = 5
 FEW_SEEDS = 25
 """Labelled photos below which a fifth of them is too few to judge on."""
 SHARES = (0.25, 0.5, 0.75, 1.0)
-_FEWEST_FOR_CURVE, _FEWEST_HELD = 16, 4
+_FEWEST_FOR_CURVE = 16
 _T_TWO_DEGREES = 4.303
 """Student's t of two degrees of freedom, 95%: a line through four points has two."""
 _ROWS = 64
@@ -160,7 +161,7 @@ class SeedCurve:
 def seed_curve(trainer: Trainer, data: TrainingData) -> SeedCurve:
     """Stage 1 at shares of the seeds, on the same held-out captions, and a look ahead."""
     count, held = len(data.seeds), len(data.held_seeds)
-    if count < _FEWEST_FOR_CURVE or held < _FEWEST_HELD:
+    if count < _FEWEST_FOR_CURVE or held < FEWEST_HELD:
         return SeedCurve((), None, "Whether more captions would help cannot be told yet: there are too few to try.")
     order = numpy_rng(trainer.seed, "shares", 0).permutation(count)
     sizes = [max(1, round(share * count)) for share in SHARES]
@@ -198,9 +199,10 @@ def look_ahead(sizes: Sequence[int], losses: np.ndarray, *, seed: int = 0) -> Di
 
 def _curve_sentence(count: int, gain: Difference) -> str:
     told = f"{gain.value:+.2f} nats a word piece, between {gain.low:+.2f} and {gain.high:+.2f}"
-    if gain.high < 0:
+    answered = answer(gain)
+    if answered == "helps":
         return f"Twice as many captions ({2 * count}) would tell held-out photos more in your words: about {told}."
-    if gain.low > -0.02:
+    if answered == "little":
         return f"Twice as many captions ({2 * count}) would change little: about {told}."
     return f"Whether more captions would help cannot be told from these: twice as many would change {told}."
 

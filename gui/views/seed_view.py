@@ -10,6 +10,7 @@ from gui import theme, words
 from gui.actions import Actions
 from gui.commands import Draft
 from gui.filters import Filter
+from gui.seed_words import ENOUGH, NEEDED, enough
 from gui.services import Overview, Photo, Query
 from gui.session import Session
 from gui.tasks import Suggestion, SuggestOrder, suggest_photos
@@ -34,8 +35,6 @@ from gui.widgets.photo_grid import PhotoGrid
 from gui.widgets.photo_view import PhotoView
 from gui.widgets.spell_marks import SpellMarks
 
-NEEDED = 5  # training is refused below this
-ENOUGH = 20
 SUGGESTED = 12  # at a time, once there are that many
 SIDE_LETTERS = (44, 44)  # the width of what stands beside the photo
 SLOW_MS = 250  # from then on it is better to show no photo than the last one
@@ -426,14 +425,10 @@ class SeedView(QWidget):
     def _apply_overview(self, overview: Overview) -> None:
         seeds = overview.counts.seeds
         self.count.setText(words.counted(seeds, self.tr("caption written"), self.tr("captions written")))
-        self.bar.setValue(min(seeds, ENOUGH))
+        text, target = enough(seeds, overview.trainings.more)
+        self.bar.setRange(0, target)
+        self.bar.setValue(min(seeds, target))
         self.bar.setAccessibleName(self.count.text())
-        if seeds < NEEDED:
-            text = self.tr("{n} are needed before training can start; about {enough} is a good beginning.")
-        elif seeds < ENOUGH:
-            text = self.tr("Enough to train. About {enough} make a good beginning; you can always add more.")
-        else:
-            text = self.tr("A good beginning. More captions of different photos still help.")
-        self.verdict.setText(text.format(n=NEEDED, enough=ENOUGH))
+        self.verdict.setText(text)
         self.train.setEnabled(seeds >= NEEDED)
         self._show_strip()

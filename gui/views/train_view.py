@@ -19,10 +19,10 @@ from gui.actions import Actions
 from gui.bridge import RunningJob
 from gui.history import RunLine, took
 from gui.icons import icon
+from gui.seed_words import NEEDED
 from gui.services import Overview
 from gui.session import Session
 from gui.tasks import train
-from gui.views.seed_view import NEEDED
 from gui.widgets.basics import (
     Disclosure,
     ElidedLabel,

@@ -21,6 +21,7 @@ from core.library.queries import captions_of, images_of
 from core.library.runs import current_run, runs, update_run
 from core.library.scan import scan
 from core.library.splits import held_out
+from core.training.enough import read_told
 from core.training.job import TrainRequest, read_sentences, train_job
 from core.training.messages import MetricRow, Samples, StageStarted
 from core.training.runfolder import RunFolder, kept_checkpoint, read_rows
@@ -93,6 +94,8 @@ def test_the_button(library):
     assert report.kept != "before"  # the seeds begin with a word that the starter never says
     assert report.seeds == 8
     assert report.unlabelled + report.held_out == 20 + 2  # the copy counts once, the broken one not at all
+    told = read_told(report.folder)
+    assert told is not None and (told.seeds, len(told.losses)) == (8, 2), "what more seeds bring is told beside others"
     settings = tomllib.loads((report.folder / "config.toml").read_text())
     assert settings["data"]["seeds"] == 8
     assert settings["preset"]["stage1"]["steps"] == 24

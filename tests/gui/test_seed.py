@@ -11,7 +11,10 @@ from PySide6.QtTest import QTest
 
 from core.library import edits, queries
 from core.library.library import Library
+from core.library.runs import create_run, update_run
+from core.training.enough import MoreSeeds, SeedsTold, write_told
 from gui import finding
+from gui.seed_words import enough
 from gui.tasks import SearchResult, Suggestion
 from gui.views import seed_view
 from tests.gui import toy_jobs
@@ -231,3 +234,41 @@ def test_a_suggestion_gives_way_to_what_is_typed(qtbot, window):
     QTest.keyClick(seed.editor, Qt.Key.Key_Backspace)
     assert seed._suggested_text.isVisible()
     assert seed.picture.height() == height, "nothing moves while one types"
+
+
+# -- how many are enough ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seeds", "more", "word", "target"),
+    [
+        (2, None, "5 are needed", 20),
+        (7, None, "As a rule of thumb, 20", 20),
+        (24, None, "As a rule of thumb, a good beginning", 20),
+        (24, MoreSeeds(24, None), "The last training had 24", 20),
+        (24, MoreSeeds(24, "helps"), "Measured on yours: twice as many as the last training had (48)", 48),
+        (24, MoreSeeds(24, "little"), "change little", 24),
+        (24, MoreSeeds(24, "unclear"), "cannot be told yet", 20),
+    ],
+)
+def test_how_many_are_enough_is_called_a_guess_until_it_was_measured(seeds, more, word, target):
+    text, full_at = enough(seeds, more)
+    assert word in text and full_at == target
+    assert ("rule of thumb" in text) == (more is None)
+
+
+def test_what_trainings_have_measured_stands_beside_the_captions(qtbot, window):
+    seed = window.view("seed")
+    for number in range(5):
+        say(qtbot, window, f"words {number}")
+    settle(qtbot, window)
+    assert "rule of thumb" in seed.verdict.text() and seed.bar.maximum() == 20
+    with Library.open(window.session.service.path) as library:
+        for seeds, loss in ((4, 3.0), (8, 2.0)):
+            run = create_run(library, "recommended", {"request": {"preset": "recommended"}})
+            write_told(run.folder, SeedsTold(seeds, {f"{at}:a": loss + at / 10 for at in range(4)}))
+            update_run(library, run.id, status="done")
+    window.session.refresh()
+    settle(qtbot, window)
+    assert "Measured on yours" in seed.verdict.text() and "(24)" in seed.verdict.text()
+    assert seed.bar.maximum() == 24 and seed.bar.value() == 5

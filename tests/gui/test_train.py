@@ -19,8 +19,8 @@ from core.library.library import Library
 from core.library.runs import create_run, update_run
 from core.training.messages import GateRow, MetricRow, StageResult, StageStarted, TrainReport, TrainRequest
 from gui import bridge, tasks, verdict
+from gui.seed_words import NEEDED
 from gui.views import train_view
-from gui.views.seed_view import NEEDED
 from gui.widgets.curves import Curve, smooth
 from tests.gui import toy_jobs
 from tests.gui.conftest import WAIT, settle
