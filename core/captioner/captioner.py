@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from core.captioner.language_model import LanguageModel, tokenizer_sha256
+from core.captioner.language_model import LanguageModel, logits_of, tokenizer_sha256
 from core.captioner.mapper import Mapper, make_mapper
 from core.captioner.mapper_settings import MapperSettings
 from core.encoders.encoder import Encoder
@@ -94,7 +94,7 @@ class Captioner(nn.Module):
 
     def head(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits over the vocabulary of hidden states."""
-        return cast(Any, self.lm).get_output_embeddings()(hidden)
+        return logits_of(self.lm, hidden)
 
     def hidden(self, embeddings: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
         """Hidden states ``[B, L, d]``: row i predicts ``ids[:, i]`` (``[B, L]``, padding of any id on the right)."""

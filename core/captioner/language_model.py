@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -46,11 +46,44 @@ def load_language_model(name: str) -> LanguageModel:
     if scheme == "gguf" and rest:
         file = gguf_file(Path(rest).expanduser())
         model = _load(file.parent, file, "The language model", _model_from, gguf_file=file.name, **_unpacked())
-        return LanguageModel(name, model.eval(), load_tokenizer_folder(file.parent, gguf_file=file.name))
+        tokenizer = load_tokenizer_folder(file.parent, gguf_file=file.name)
+        return _checked(LanguageModel(name, model.eval(), tokenizer))
     folder = _folder(name)
     if name.startswith("dir:"):
         refuse_what_leads_out(folder)
-    return LanguageModel(name, load_model_folder(folder), load_tokenizer_folder(folder))
+    return _checked(LanguageModel(name, load_model_folder(folder), load_tokenizer_folder(folder)))
+
+
+def logits_of(lm: nn.Module, hidden: torch.Tensor) -> torch.Tensor:
+    """Logits over the vocabulary of the last hidden states, any shape before the last axis.
+
+    Some families cap or scale what comes out of their last matrix, as their configuration says: Gemma 2
+    (cap · tanh(logits / cap)), Granite (divided), Cohere (multiplied).
+    """
+    config, logits = cast(Any, lm).config, cast(Any, lm).get_output_embeddings()(hidden)
+    if (scaling := getattr(config, "logits_scaling", None)) is not None:
+        logits = logits / scaling
+    if (scale := getattr(config, "logit_scale", None)) is not None:
+        logits = logits * scale
+    if (cap := getattr(config, "final_logit_softcapping", None)) is not None:
+        logits = cap * torch.tanh(logits / cap)
+    return logits
+
+
+def _checked(lm: LanguageModel) -> LanguageModel:
+    """Refuse a model of which :func:`logits_of` knows too little: it would speak with other logits than its own."""
+    model = cast(Any, lm.model)
+    words = torch.tensor([[lm.tokenizer.eos_token_id, 1, 2]])
+    with torch.inference_mode():
+        own = model(input_ids=words, use_cache=False).logits
+        ours = logits_of(model, model.base_model(input_ids=words, use_cache=False).last_hidden_state)
+    if own.shape != ours.shape or not torch.allclose(own, ours, rtol=1e-3, atol=1e-4 * float(own.abs().max())):
+        raise UserError(
+            f"The language model '{lm.id}' ('{model.config.model_type}') makes words of its last layer in a way that "
+            "Seedcap does not know.",
+            "Choose a language model of another family.",
+        )
+    return lm
 
 
 def load_model_folder(folder: Path) -> nn.Module:

@@ -217,7 +217,7 @@ def test_candidates_with_negative_cosines_are_told_apart():
     bundle: Any = SimpleNamespace(encoder=encoder)
     engine = CaptionEngine(bundle, DecodingOptions(), by_score=True)
     [[first, *others]], _ = engine._scored([said], np.array([[1.0, 0.0]], np.float32))
-    assert (first.text, [one.text for one in others]) == ("a wet dog", ["dogs", "a dog"])
+    assert (first.caption, [one.caption for one in others]) == ("a wet dog", ["dogs", "a dog"])
     assert first.score == 0
 
 
