@@ -288,6 +288,10 @@ class MainWindow(QMainWindow):
         """The sample scenes; ``write_seeds`` captions are written for the demo."""
         self._offers.open_sample(write_seeds)
 
+    def expect_captions(self) -> None:
+        """Captions for the library that was just opened are on their way."""
+        self._offers.expect_captions()
+
     def _library_opened(self) -> None:
         service = self.session.service
         is_open = service is not None

@@ -6,8 +6,9 @@ from typing import Literal
 
 from PySide6.QtCore import QObject, QSettings, Signal
 
-Choice = Literal["notify", "reopen"]
-"""``notify``: tell when long work ends; ``reopen``: begin with the library that was open last."""
+Choice = Literal["notify", "reopen", "starter"]
+"""``notify``: tell when long work ends; ``reopen``: begin with the library that was open last; ``starter``: have the
+starter model suggest captions for the first photos of a new library."""
 
 
 class Preferences(QObject):

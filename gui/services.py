@@ -25,7 +25,7 @@ from gui import history, rewriting, trainings
 from gui.comparing import BlindRounds
 from gui.filters import Filter, quoted
 from gui.folders import FolderTree, folder_tree
-from gui.tasks import ExportOrder
+from gui.tasks import FIRST_CAPTIONS, ExportOrder
 from gui.versions import Earlier, earlier_texts
 
 if TYPE_CHECKING:
@@ -348,15 +348,10 @@ class LibraryService:
         """What an export would do, file by file; the first ``limit`` of them."""
         from core.exchange.exports import NO_CAPTIONS, ONLY_ACCEPTED, MetadataOptions, plan_export
 
-        looked_into = MetadataOptions(first=LOOKED_INTO)
+        into = MetadataOptions(first=LOOKED_INTO)
         try:
             plan = plan_export(
-                self._library,
-                order.format,
-                order.target,
-                which=order.which,
-                overwrite=order.overwrite,
-                metadata=looked_into,
+                self._library, order.format, order.target, which=order.which, overwrite=order.overwrite, metadata=into
             )
         except UserError as error:
             return ExportPreview(refused=str(error), empty=error.topic in (ONLY_ACCEPTED, NO_CAPTIONS))
@@ -391,6 +386,12 @@ class LibraryService:
         for run in runs(self._library):
             if run.status == RUNNING:
                 update_run(self._library, run.id, status=INTERRUPTED)
+
+    def claim_first_captions(self, added: int) -> tuple[int, ...]:
+        """Photos of a library that is new, for the starter to speak of: see :mod:`core.library.newness`."""
+        from core.library.newness import claim_first_captions
+
+        return claim_first_captions(self._library, added, FIRST_CAPTIONS)
 
     def use_run(self, run_id: str | None) -> None:
         """Captions come from this run's model from now on; None: from the starter's."""

@@ -13,6 +13,7 @@ from gui import theme, words
 from gui.actions import Actions
 from gui.dialogs import Beside
 from gui.preferences import Choice, Preferences
+from gui.tasks import FIRST_CAPTIONS
 from gui.theme import Mode
 from gui.widgets.basics import CheckBox, ElidedLabel, action_button, button, column, label, row, under_check
 
@@ -35,6 +36,9 @@ class SettingsDialog(Beside):
         self.checks: dict[Choice, CheckBox] = {}
         colours = self._part(self.tr("Colours"), self._colours())
         starting = self._check("reopen", self.tr("Begin with the library that was open last, where I was"))
+        first = self._check("starter", self.tr("Suggest first captions in a new library"))
+        few = self.tr("The starter model's, for {n} photos at most, once. They wait in Review.")
+        new = column(first, under_check(label(few.format(n=FIRST_CAPTIONS), "muted", wrap=True)), spacing=0)
         telling = self._check("notify", self.tr("Tell me when work of more than half a minute has ended"))
         hint = label(self.tr("Only while another window is in front."), "muted", wrap=True)
         keys = action_button(actions["shortcuts"], text=self.tr("Keyboard shortcuts…"), icon_name="keyboard")
@@ -48,6 +52,7 @@ class SettingsDialog(Beside):
             column(
                 colours,
                 self._part(self.tr("At the start"), starting),
+                self._part(self.tr("New photos"), new),
                 self._part(self.tr("Long work"), column(telling, under_check(hint), spacing=0)),
                 self._part(self.tr("Keys and memory"), row(keys, memory, None)),
                 self._part(self.tr("Libraries are kept in"), place),

@@ -120,10 +120,18 @@ class CaptionOrder:
     candidates: int | None = 1
     only_failed: bool = False
     resume: bool = False
-    only_outdated: bool = False  # the photos whose suggestions are from another model than the one in use
+    renew: bool = False  # also photos whose suggestions are all from another model than the one in use
     distinctive: float | None = None
     faster: bool = False  # with the int8 bundle, where that loses little
     model: str = ""  # what the pace of this captioning is remembered of
+
+
+@dataclass(frozen=True)
+class FirstCaptionsOrder:
+    """The photos of a new library that the starter model says something about unasked."""
+
+    library: Path
+    image_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -252,14 +260,15 @@ def caption_photos(ctx: JobContext, order: CaptionOrder) -> CaptionResult:
     from core.batch.library_runner import run
     from core.batch.pace import keep_pace
     from core.batch.requests import CaptionOptions, LibraryCaptionRequest
+    from core.library import queries
     from core.library.library import Library
     from gui.services import outdated
 
     options = CaptionOptions(candidates=order.candidates, distinctive=order.distinctive)
     image_ids = None
-    if order.only_outdated:
+    if order.renew:
         with Library.open(order.library) as library:
-            image_ids = tuple(outdated(library).tolist())
+            image_ids = (*queries.image_ids(library, has_caption=False).tolist(), *outdated(library).tolist())
     request = LibraryCaptionRequest(
         order.library,
         existing=None if order.resume or order.only_failed else order.existing,
@@ -272,6 +281,33 @@ def caption_photos(ctx: JobContext, order: CaptionOrder) -> CaptionResult:
     said = _PlainMessages(ctx)
     report = run(said, request)
     keep_pace(order.model, report.done, time.monotonic() - said.ready_at)
+    return CaptionResult(report.done, report.failed, report.seconds)
+
+
+FIRST_CAPTIONS = 200  # photos of a new library
+
+
+@needs("core.batch.library_runner")
+def first_captions(ctx: JobContext, order: FirstCaptionsOrder) -> CaptionResult:
+    """One suggestion for each of these photos. Cancelled, it is let go of, since nobody asked for it."""
+    from core.batch.library_runner import KIND, run
+    from core.batch.requests import LibraryCaptionRequest
+    from core.jobs import Cancelled
+    from core.library import ledger, queries
+    from core.library.library import Library
+
+    with Library.open(order.library) as library:
+        all_of_them = queries.counts(library).photos <= len(order.image_ids)
+    # Ranks are among all photos of a library: in a large one that takes far longer than these captions.
+    request = LibraryCaptionRequest(order.library, existing="skip", image_ids=order.image_ids, rank=all_of_them)
+    try:
+        report = run(_PlainMessages(ctx), request)
+    except Cancelled:
+        with Library.open(order.library) as library:
+            begun = ledger.unfinished_job(library, KIND)
+            if begun is not None:
+                ledger.close_job(library, begun.id, "done", "The rest was left to what a person asks for.")
+        raise
     return CaptionResult(report.done, report.failed, report.seconds)
 
 

@@ -64,7 +64,7 @@ class LibraryCaptionRequest:
     as the job was begun, unless they are said again; something else is a ``UserError``, but another model, which begins
     a new job for the photos of that one. ``existing`` is "skip" for a new job where it is ``None``. ``shard``,
     ``image_ids``: these photos only. ``faster``: with the int8 bundle of the library's model, where that loses little
-    on its photos and no mix is asked for.
+    on its photos and no mix is asked for. ``rank``: score all captions afterwards, for which every photo is looked at.
     """
 
     library: Path
@@ -76,6 +76,7 @@ class LibraryCaptionRequest:
     image_ids: tuple[int, ...] | None = None
     options: CaptionOptions = field(default_factory=CaptionOptions)
     faster: bool = False
+    rank: bool = True
 
 
 @dataclass(frozen=True)
