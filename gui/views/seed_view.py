@@ -81,8 +81,10 @@ class SeedView(QWidget):
         self.earlier = EarlierTexts(self._session, self._actions["seed_earlier"])
         head = row(previous, following, self.name, self.saved, self.earlier.toggle, spacing=theme.XS)
         head.setStretch(2, 1)
-        keys = self.tr("Enter saves and goes on · Ctrl+↑ ↓ other photos · F1 all keys")
-        foot = row(ElidedLabel(keys, "small", cut=Qt.TextElideMode.ElideRight), another, save, spacing=theme.S)
+        self.keys = ElidedLabel("", "small", cut=Qt.TextElideMode.ElideRight)
+        self._actions.keys_changed.connect(self._tell_keys)
+        self._tell_keys()
+        foot = row(self.keys, another, save, spacing=theme.S)
         foot.setStretch(0, 1)
         self.changed = label("", "warn", wrap=True)
         self.changed.hide()
@@ -114,6 +116,11 @@ class SeedView(QWidget):
         layout.setStretch(3, 1)
         layout.setContentsMargins(theme.L, theme.L, 0, 0)
         self.setLayout(layout)
+
+    def _tell_keys(self) -> None:
+        others = self.tr("{} {} other photos"), "seed_previous", "seed_next"
+        every = self.tr("{} all keys"), "shortcuts"
+        self.keys.set_text(self._actions.key_line(self.tr("Enter saves and goes on"), others, every))
 
     def _side_panel(self) -> QWidget:
         self.count = label("", "heading")
