@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QFrame, QListWidget, QListWidgetItem
 
-from gui import theme, words
+from gui import theme
 from gui.paint import text_height
 from gui.session import Session
 from gui.widgets.basics import button, column, label, row, tool_button
@@ -59,8 +59,7 @@ class FailedPanel(QFrame):
         self._files = files
         self.list.clear()
         for image in files:
-            reason = image.error or words.tr("The file is no longer there.")
-            text = f"{image.relative_path}\n{reason}"
+            text = f"{image.relative_path}\n{image.error}"
             item = QListWidgetItem(text)
             # Qt's own guess forgets the spacing, and cuts the last words off.
             item.setSizeHint(QSize(TEXT_WIDTH, text_height(text, self.list.font(), TEXT_WIDTH) + theme.S))

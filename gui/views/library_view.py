@@ -32,7 +32,6 @@ from gui.widgets.basics import (
     card,
     column,
     label,
-    relabel,
     row,
     search_box,
     set_role,
@@ -41,6 +40,7 @@ from gui.widgets.basics import (
 from gui.widgets.filter_box import FilterBox
 from gui.widgets.folder_panel import FolderPanel
 from gui.widgets.photo_grid import SIDES, PhotoGrid
+from gui.widgets.trouble_links import TroubleLinks
 
 FILTER_PAUSE_MS = 180
 OF_THE_GRID = ("open_photo", "remove_photos")
@@ -83,7 +83,9 @@ class LibraryView(QWidget):
     def _build(self) -> None:
         self.title = label(self.tr("Library"), "title")
         self.subtitle = ElidedLabel("", "muted")
-        self.failed_link = button("", lambda: self.show_failed(True), role="link", icon_name="warning")
+        self.trouble = TroubleLinks()
+        self.trouble.failed_wanted.connect(lambda: self.show_failed(True))
+        self.trouble.missing_wanted.connect(lambda: self.filter_box.setText("state:missing"))
         add = action_button(self._actions["add_folder"], icon_name="folder-add", text=self.tr("Add folder"))
         rescan = action_button(self._actions["rescan"], icon_name="refresh", text=self.tr("Look for changes"))
         self.search_box = search_box(
@@ -113,7 +115,7 @@ class LibraryView(QWidget):
         self._like_bar = card(like_row, margin=theme.S)
         self._like_bar.hide()
         self._of_folders = (rescan, add)
-        links = (self.failed_link, self.selected.link)
+        links = (self.trouble, self.selected.link)
         header = row(column(self.title, self.subtitle, spacing=2), *links, rescan, add, spacing=theme.S)
         header.setStretch(0, 1)
         folders = action_tool_button(self._actions["folders"], named=True)
@@ -229,7 +231,7 @@ class LibraryView(QWidget):
             one.setVisible(overview is not None)
         if overview is None:
             self.subtitle.set_text(self.tr("No photos yet"))
-            self.failed_link.hide()
+            self.trouble.tell(None)
             self.selected.say(0)
             self._choose_page()
             return
@@ -240,10 +242,7 @@ class LibraryView(QWidget):
         elif overview.folders:
             parts.append(self.tr("in {n} folders").format(n=len(overview.folders)))
         self.subtitle.set_text(" ".join(parts))
-        trouble = counts.failed + counts.missing
-        self.failed_link.setVisible(trouble > 0)
-        text = self.tr("{n} files could not be read").format(n=words.count(trouble))
-        relabel(self.failed_link, self.tr("1 file could not be read") if trouble == 1 else text)
+        self.trouble.tell(counts)
         self.selected.say(counts.removed)
         if self.folders.is_open:
             self.folders.reload()
@@ -330,6 +329,7 @@ class LibraryView(QWidget):
             "accepted": self.tr("Accepted"),
             "rejected": self.tr("Rejected"),
             "failed": self.tr("Could not be read"),
+            "missing": self.tr("Missing: the file is not where it was"),
             "removed": self.tr("Removed from the library"),
         }
         menu.addAction(self.tr("All photos"), lambda: self.filter_box.setText(""))
