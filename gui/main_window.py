@@ -140,7 +140,7 @@ class MainWindow(QMainWindow):
             self.tr("&File"): ("open", "add_folder", "rescan", "", "sample", "", "quit"),
             self.tr("&Edit"): ("undo", "redo", "", "rewrite"),
             self.tr("&Go"): tuple(f"go_{name}" for name in PLACES),
-            self.tr("&View"): ("theme_system", "theme_light", "theme_dark"),
+            self.tr("&View"): ("zoom_in", "zoom_out", "", "theme_system", "theme_light", "theme_dark"),
             self.tr("&Tools"): ("palette", "", "cancel_job", "free_memory", "", "settings"),
             self.tr("&Help"): ("shortcuts", "log", "about"),
         }
@@ -190,6 +190,8 @@ class MainWindow(QMainWindow):
             self.actions_table[name].triggered.connect(lambda _checked=False, handler=handler: handler())
         for name in ("undo", "redo", "add_folder", "rescan", "rewrite", "cancel_job"):
             self.actions_table[name].setEnabled(False)
+        for name in ("zoom_in", "zoom_out"):  # keys of Library; in the menu from everywhere
+            self.actions_table[name].triggered.connect(lambda: self.go("library"))
         for runner in session.runners:
             for news in (runner.started, runner.idle):
                 news.connect(lambda *_: self.actions_table["cancel_job"].setEnabled(session.busy))

@@ -39,7 +39,7 @@ from gui.widgets.basics import (
 )
 from gui.widgets.filter_box import FilterBox
 from gui.widgets.folder_panel import FolderPanel
-from gui.widgets.photo_grid import SIDES, PhotoGrid
+from gui.widgets.photo_grid import PhotoGrid
 from gui.widgets.trouble_links import TroubleLinks
 
 FILTER_PAUSE_MS = 180
@@ -183,8 +183,8 @@ class LibraryView(QWidget):
         for name, handler in (
             ("filter", lambda: self.filter_box.setFocus(Qt.FocusReason.ShortcutFocusReason)),
             ("find", lambda: self.search_box.setFocus(Qt.FocusReason.ShortcutFocusReason)),
-            ("zoom_in", lambda: self._zoom(1)),
-            ("zoom_out", lambda: self._zoom(-1)),
+            ("zoom_in", lambda: self.grid.zoom(1)),
+            ("zoom_out", lambda: self.grid.zoom(-1)),
             ("reveal", self._reveal),
             ("similar", self.similar),
             ("back", self.back),
@@ -427,10 +427,6 @@ class LibraryView(QWidget):
 
     def look_again(self, folders: Sequence[Path]) -> None:
         self.scanning.look_again(folders)
-
-    def _zoom(self, step: int) -> None:
-        nearest = min(range(len(SIDES)), key=lambda at: abs(SIDES[at] - self.grid.side))
-        self.grid.set_side(SIDES[max(0, min(len(SIDES) - 1, nearest + step))])
 
     def rewrite(self) -> None:
         """Open the dialog that changes many captions: of the selected photos, else of those shown, else of all."""
