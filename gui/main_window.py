@@ -61,7 +61,7 @@ class MainWindow(QMainWindow):
         self.rail = NavRail(self.actions_table)
         self.messages = MessageBar()
         self.job_bar = JobBar()
-        self.library_place = LibraryPlace()
+        self.library_place = LibraryPlace(session.said.emit)
         self.stack = QStackedWidget()
         self._holders: dict[str, QWidget] = {}
         for name in PLACES:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QUrl
-from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QButtonGroup, QLayout, QRadioButton, QWidget
 
 from core.paths import data_dir
@@ -13,6 +11,7 @@ from gui import theme, words
 from gui.actions import Actions
 from gui.dialogs import Beside
 from gui.preferences import Choice, Preferences
+from gui.revealing import show_folder
 from gui.tasks import FIRST_CAPTIONS
 from gui.theme import Mode
 from gui.widgets.basics import CheckBox, ElidedLabel, action_button, button, column, label, row, under_check
@@ -44,10 +43,13 @@ class SettingsDialog(Beside):
         keys = action_button(actions["shortcuts"], text=self.tr("Keyboard shortcuts…"), icon_name="keyboard")
         memory = action_button(actions["free_memory"])
         where = ElidedLabel(words.place(data_dir()), "muted")
-        show = button(self.tr("Show the folder"), _show_data, icon_name="folder")
+        show = button(self.tr("Show the folder"), lambda: show_folder(data_dir(), foot.setText), icon_name="folder")
         place = row(where, show)
         place.setStretch(0, 1)
+        foot = label(self.tr("Changes apply at once."), "small", wrap=True)
         close = button(self.tr("Close"), self.close, role="primary")
+        end = row(foot, close)
+        end.setStretch(0, 1)
         self.setLayout(
             column(
                 colours,
@@ -57,7 +59,7 @@ class SettingsDialog(Beside):
                 self._part(self.tr("Keys and memory"), row(keys, memory, None)),
                 self._part(self.tr("Libraries are kept in"), place),
                 None,
-                row(label(self.tr("Changes apply at once."), "small"), None, close),
+                end,
                 spacing=theme.L,
                 margin=theme.XL,
             )
@@ -99,7 +101,3 @@ class SettingsDialog(Beside):
         self.modes[theme.theme().mode].setChecked(True)
         for choice, check in self.checks.items():
             check.setChecked(self._preferences.wants(choice))
-
-
-def _show_data() -> None:
-    QDesktopServices.openUrl(QUrl.fromLocalFile(str(data_dir())))

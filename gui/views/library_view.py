@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PySide6.QtCore import QPoint, QSignalBlocker, Qt, QTimer, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QKeySequence, QResizeEvent
+from PySide6.QtCore import QPoint, QSignalBlocker, Qt, QTimer, Signal
+from PySide6.QtGui import QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QMenu, QStackedWidget, QWidget
 
 from gui import theme, words
@@ -17,6 +17,7 @@ from gui.bridge import RunningJob
 from gui.filters import STATES, FilterError, parse
 from gui.finding import Finding
 from gui.models.image_list_model import WINDOW
+from gui.revealing import show_file
 from gui.scanning import Scanning
 from gui.selected import Selected
 from gui.services import FirstPhotos, Overview, Photo, Query
@@ -446,7 +447,7 @@ class LibraryView(QWidget):
     def _reveal(self) -> None:
         photo = self._current()
         if photo is not None:
-            QDesktopServices.openUrl(QUrl.fromLocalFile(str(photo.image.path.parent)))
+            show_file(photo.image.path, self._session.said.emit)
 
     def _current(self) -> Photo | None:
         index = self.grid.currentIndex()
