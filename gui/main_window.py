@@ -15,6 +15,7 @@ from gui.actions import Actions
 from gui.bridge import RunningJob
 from gui.choosing import choose_folder
 from gui.dialogs import AboutDialog, CrashDialog
+from gui.dropping import Dropping
 from gui.log_dialog import LogDialog
 from gui.memory import ModelMemory
 from gui.notify import Notifier
@@ -78,6 +79,7 @@ class MainWindow(QMainWindow):
         self.toast = Toast(central, below=self.messages)
         self.palette_of_actions = CommandPalette(central, self.actions_table, self.go)
         self._offers = Offers(self)
+        self._dropping = Dropping(self)
         self._build_menus()
         self._connect()
         self._show_theme()
@@ -279,11 +281,9 @@ class MainWindow(QMainWindow):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        """Folders as they are; for single files, the folders they lie in."""
         paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
-        folders = list(dict.fromkeys(path if path.is_dir() else path.parent for path in paths))
-        if folders:
-            self.take_folders(folders)
+        if paths:
+            self._dropping.take(paths)
         event.acceptProposedAction()
 
     def open_sample(self, *, write_seeds: int = 0) -> None:

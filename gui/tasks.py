@@ -176,6 +176,31 @@ class UndoExportResult:
 
 
 @dataclass(frozen=True)
+class ImportOrder:
+    """Captions of a file, as ``seedcap import`` takes them in: as seeds."""
+
+    library: Path
+    file: Path
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """``captions``: new ones; ``present``: how many were there already; ``photos``: how many the file speaks of. What
+    was left out, and what was guessed: ``unmatched`` names of no photo here, ``ambiguous`` names of several, the first
+    of ``skipped_count`` lines, columns that were ``ignored``, the ``encoding`` where the file does not say it."""
+
+    captions: int
+    present: int
+    photos: int
+    unmatched: tuple[str, ...] = ()
+    ambiguous: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    skipped_count: int = 0
+    ignored: tuple[str, ...] = ()
+    encoding: str | None = None
+
+
+@dataclass(frozen=True)
 class SampleOrder:
     """Render the sample scenes into ``folder``."""
 
@@ -361,6 +386,18 @@ def undo_last_export(ctx: JobContext, order: UndoExportOrder) -> UndoExportResul
         report = undo_export(library, ctx)
     kept = tuple((str(path), reason) for path, reason in report.kept)
     return UndoExportResult(len(report.restored), len(report.removed), kept)
+
+
+@needs("core.exchange.imports")
+def take_in_captions(ctx: JobContext, order: ImportOrder) -> ImportResult:
+    """Take the captions of a file in, as one step that can be undone."""
+    from core.exchange.imports import import_captions
+    from core.library.library import Library
+
+    ctx.progress(0, None, f"Reading {order.file.name}")
+    with Library.open(order.library) as library:
+        report = import_captions(library, order.file)
+    return ImportResult(**vars(report))
 
 
 @needs("core.starter.scenes_library")
