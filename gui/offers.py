@@ -13,6 +13,7 @@ from gui.tasks import CaptionResult, FirstCaptionsOrder, TakenOut, TakeOutOrder,
 from gui.views.library_view import LibraryView
 
 if TYPE_CHECKING:
+    from core.library.leaving import Leaving
     from gui.main_window import MainWindow
 
 SAMPLE_SEEDS = 24
@@ -142,8 +143,19 @@ class Offers(QObject):
 
     def _to_take_out(self, folder: Path) -> None:
         """A folder of the library is not there: moved, on a drive that is not plugged in, or gone for good."""
+        self._session.read(
+            lambda service: service.leaving(folder), lambda about: self._offer_to_take_out(folder, about)
+        )
+
+    def _offer_to_take_out(self, folder: Path, about: Leaving) -> None:
+        """It cannot be undone, so what would go is said before; no word of a person is among it."""
         hint = self.tr("If it was moved, add it where it is now. If it is on a drive, plug that in.")
-        gone = self.tr("If it is gone for good, take it out of the library; captions of its photos are kept.")
+        gone = self.tr("If it is gone for good, take it out of the library; the captions of {kept} stay.")
+        gone = gone.format(kept=words.counted(about.captioned, self.tr("photo"), self.tr("photos")))
+        if about.others:
+            others = words.counted(about.others, self.tr("other"), self.tr("others"))
+            forgotten = self.tr("{others} without a caption would be forgotten until the folder is added again.")
+            gone = f"{gone} {forgotten.format(others=others)}"
         self._messages.show_message(
             self.tr("The folder {folder} is not there.").format(folder=folder),
             f"{hint} {gone}",

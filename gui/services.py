@@ -31,6 +31,7 @@ from gui.versions import Earlier, earlier_texts
 if TYPE_CHECKING:
     from core.exchange.history import LastExport
     from core.library.decided import Decided
+    from core.library.leaving import Leaving
     from core.library.library import Library
     from core.library.records import CaptionRow, Counts, ImageRow, RunRow
     from core.onnx.precision_loss import PrecisionLoss
@@ -290,6 +291,12 @@ class LibraryService:
 
         return earlier_texts(photo_history(self._library, image_id))
 
+    def leaving(self, folder: Path) -> Leaving:
+        """How many photos would be let go of with a folder."""
+        from core.library.leaving import leaving
+
+        return leaving(self._library, folder)
+
     def folder_tree(self) -> FolderTree:
         from core.library import queries
 
@@ -395,9 +402,9 @@ class LibraryService:
 
     def use_run(self, run_id: str | None) -> None:
         """Captions come from this run's model from now on; None: from the starter's."""
-        from core.library.runs import set_current_run
+        from core.library.using import use_model
 
-        set_current_run(self._library, run_id)
+        use_model(self._library, run_id)
 
     # -- what a person does -----------------------------------------------------------------------------------------
 
