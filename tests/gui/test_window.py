@@ -382,7 +382,8 @@ def test_suggestions_of_an_older_model_are_offered_to_the_new_one(qtbot, open_wi
     settle(qtbot, window)
     assert "Suggest again for 7 photos" in deliver.caption.text()
     assert window.session.overview.outdated == 7
-    draw_photos(photos.parent / "more", 2)
+    for file in sorted(draw_photos(photos.parent / "more", 10).iterdir())[:8]:
+        file.unlink()  # two are left that are no copies of the others
     window.take_folders([photos.parent / "more"])
     settle(qtbot, window)
     assert deliver.left_to_do.text() == "9 photos without a caption of this model"
