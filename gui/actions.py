@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from PySide6.QtCore import QCoreApplication, QObject, QSettings, Qt
+from PySide6.QtCore import QCoreApplication, QObject, QSettings, Qt, Signal
 from PySide6.QtGui import QAction, QKeySequence
 
 from gui.icons import icon
@@ -15,6 +15,7 @@ from gui.icons import icon
 WINDOW = "Anywhere"
 _STORED = "keys/"
 _PORTABLE = QKeySequence.SequenceFormat.PortableText
+_ARROWS = {"Up": "↑", "Down": "↓", "Left": "←", "Right": "→"}
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,8 @@ class Actions(QObject):
     ``settings`` keep the keys a person has chosen, by the name of the action; what is not there is as the table has it.
     """
 
+    keys_changed = Signal()  # some action has other keys: whatever names keys has to be written anew
+
     def __init__(self, parent: QObject, settings: QSettings) -> None:
         super().__init__(parent)
         self._settings = settings
@@ -153,9 +156,23 @@ class Actions(QObject):
 
     def keys(self, name: str) -> str:
         """The action's keys as this system writes them."""
-        native = QKeySequence.SequenceFormat.NativeText
-        said = ", ".join(keys.toString(native) for keys in self._actions[name].shortcuts())
-        return re.sub(r"\bDel\b", "Delete", said.replace("Return", "Enter"))  # as keyboards and our own hints have them
+        return ", ".join(map(_as_on_keyboards, self._actions[name].shortcuts()))
+
+    def key(self, name: str) -> str:
+        """The first of the action's keys, arrows as arrows; empty where it has none."""
+        first = next(iter(self._actions[name].shortcuts()), None)
+        said = "" if first is None else _as_on_keyboards(first)
+        return re.sub(r"\w+$", lambda end: _ARROWS.get(end[0], end[0]), said)
+
+    def key_line(self, *parts: str | tuple[str, *tuple[str, ...]]) -> str:
+        """A hint such as "1–9 choose · Enter edits". A part is a text with a place in braces for the key of each action
+        named after it, and is left out where one of these has no key; or a text that stands as it is."""
+        said = [part if isinstance(part, str) else self._filled(*part) for part in parts]
+        return " · ".join(part for part in said if part)
+
+    def _filled(self, text: str, *names: str) -> str:
+        keys = [self.key(name) for name in names]
+        return text.format(*keys) if all(keys) else ""
 
     def words(self, name: str) -> str:
         """What the action does, as its menu says it."""
@@ -178,11 +195,13 @@ class Actions(QObject):
         """Let the action have these keys, now and after the next start."""
         self._actions[name].setShortcuts(list(keys))
         self._settings.setValue(_STORED + name, [one.toString(_PORTABLE) for one in keys])
+        self.keys_changed.emit()
 
     def reset(self, name: str) -> None:
         """Let the action have the keys of the table again."""
         self._settings.remove(_STORED + name)
         self._actions[name].setShortcuts(_sequences(self._specs[name].keys))
+        self.keys_changed.emit()
 
     def is_rebound(self, name: str) -> bool:
         return self._settings.contains(_STORED + name)
@@ -206,6 +225,12 @@ class Actions(QObject):
         if spec.where != WINDOW:
             action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         return action
+
+
+def _as_on_keyboards(keys: QKeySequence) -> str:
+    """Keys as this system writes them, and by the names that keyboards and our own hints have."""
+    said = keys.toString(QKeySequence.SequenceFormat.NativeText)
+    return re.sub(r"\bDel\b", "Delete", said.replace("Return", "Enter"))
 
 
 def _sequences(keys: Sequence[str]) -> list[QKeySequence]:

@@ -94,6 +94,10 @@ def _open_with_captions(window: MainWindow, photos: Path, seeds: int) -> None:
             job.finished.connect(lambda written: window.go("train") if written else None)
 
     def opened() -> None:
+        from core.demo_captions import CAPTIONS_FILE
+
+        if (photos / CAPTIONS_FILE).is_file():
+            window.expect_captions()
         view = window.view("library")
         assert isinstance(view, LibraryView)
         job = view.scan((photos,))

@@ -43,6 +43,7 @@ _log = logging.getLogger(__name__)
 
 POLL_S = 0.05
 PAUSED_BY_STOPPING = ("train",)  # kinds of jobs that go on exactly where they were stopped
+GIVES_WAY = ("starter",)  # kinds of jobs that nobody asked for: cancelled for whatever a person starts
 CANCEL_GRACE_S = 15.0  # a job that has not stopped by then is ended
 KEEP_WARM_MS = 120_000  # how long a worker that is kept between jobs waits for the next one
 LOG_TAIL = 6_000
@@ -160,6 +161,7 @@ class RunningJob(QObject):
         super().__init__(parent)
         self.title = title
         self.kind = kind
+        self.gives_way = kind in GIVES_WAY
         self.cancelling = False
         self._supervisor = supervisor
 
@@ -278,7 +280,10 @@ class _WorkerSlot:
 
 
 class JobRunner(QObject):
-    """Runs one job at a time. ``keep_worker`` keeps the process (and the models it has loaded) for a while."""
+    """Runs one job at a time. ``keep_worker`` keeps the process (and the models it has loaded) for a while.
+
+    A job that gives way is cancelled for the next one, which begins when the first has ended.
+    """
 
     started = Signal(object)  # RunningJob
     idle = Signal()
@@ -295,31 +300,41 @@ class JobRunner(QObject):
         self._slot = None if in_process else _WorkerSlot(keep_worker)
         self._current: RunningJob | None = None
         self._supervisor: _Supervisor | None = None
+        self._next: tuple[RunningJob, _Supervisor] | None = None  # waits until the current job has given way
         self._cooling = QTimer(self, singleShot=True, interval=KEEP_WARM_MS)
         self._cooling.timeout.connect(self.release)
 
     @property
     def current(self) -> RunningJob | None:
-        return self._current
+        """The job that runs, or the one that another is giving way to."""
+        return self._next[0] if self._next is not None else self._current
 
     def start(self, job: Job, request: object, *, title: str, kind: str = "") -> RunningJob:
-        """Start ``job(ctx, request)``; raises :class:`UserError` while another one runs."""
-        if self._current is not None:
+        """Start ``job(ctx, request)``; raises :class:`UserError` while another one runs that does not give way."""
+        in_the_way = self.current
+        if in_the_way is not None and not in_the_way.gives_way:
             raise UserError(
-                f"“{self._current.title}” is still running.",
+                f"“{in_the_way.title}” is still running.",
                 "Wait until it is done, or press "
-                f"{'Pause' if self._current.kind in PAUSED_BY_STOPPING else 'Cancel'}, and try again.",
+                f"{'Pause' if in_the_way.kind in PAUSED_BY_STOPPING else 'Cancel'}, and try again.",
             )
-        self._cooling.stop()
         supervisor = _Supervisor(job, request, self._slot)
         running = RunningJob(title, kind, supervisor, self)
-        self._current, self._supervisor = running, supervisor
         supervisor.message.connect(self._receive)
         supervisor.finished.connect(self._thread_ended)
-        self._outcome: Message | None = None
-        supervisor.start()
+        if in_the_way is None:
+            self._begin(running, supervisor)
+        else:
+            self._next = running, supervisor
+            in_the_way.cancel()
         self.started.emit(running)
         return running
+
+    def _begin(self, job: RunningJob, supervisor: _Supervisor) -> None:
+        self._cooling.stop()
+        self._current, self._supervisor = job, supervisor
+        self._outcome: Message | None = None
+        supervisor.start()
 
     def release(self) -> None:
         """Give back the kept worker's memory, unless it is at work. Returns at once; see :attr:`ending`."""
@@ -358,6 +373,9 @@ class JobRunner(QObject):
         supervisor.wait()
         supervisor.deleteLater()
         self._cooling.start()
+        if self._next is not None:
+            following, self._next = self._next, None
+            self._begin(*following)
         if isinstance(outcome, Finished):
             job.finished.emit(outcome.result)
         elif isinstance(outcome, Stopped):

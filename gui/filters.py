@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-STATES = ("none", "seed", "candidate", "accepted", "rejected", "failed", "removed")
+STATES = ("none", "seed", "candidate", "accepted", "rejected", "failed", "missing", "removed")
 """Offered in the menu beside the box."""
 
 

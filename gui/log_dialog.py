@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import QTimer, QUrl
-from PySide6.QtGui import QDesktopServices, QFontDatabase, QGuiApplication
+from PySide6.QtCore import QTimer
+from PySide6.QtGui import QFontDatabase, QGuiApplication
 from PySide6.QtWidgets import QPlainTextEdit, QWidget
 
 from gui import theme
 from gui.dialogs import Beside, system_details
+from gui.revealing import show_folder
 from gui.widgets.basics import button, column, label, row
 
 SHOWN_BYTES = 200_000
@@ -30,11 +31,13 @@ class LogDialog(Beside):
         self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.text.setPlaceholderText(self.tr("Nothing has been noted down yet."))
         self.text.setAccessibleName(self.tr("Log"))
-        where = label(self.tr("It stays on this computer. It can name folders and files of yours."), "muted", wrap=True)
+        self.where = label(
+            self.tr("It stays on this computer. It can name folders and files of yours."), "muted", wrap=True
+        )
         self.copy = button(self.tr("Copy"), self._copy, icon_name="copy")
         folder = button(self.tr("Show the folder"), self._show_folder, icon_name="folder")
         close = button(self.tr("Close"), self.close, role="primary")
-        layout = column(where, self.text, row(self.copy, folder, None, close), spacing=theme.M, margin=theme.L)
+        layout = column(self.where, self.text, row(self.copy, folder, None, close), spacing=theme.M, margin=theme.L)
         layout.setStretch(1, 1)
         self.setLayout(layout)
         self._look()
@@ -63,4 +66,4 @@ class LogDialog(Beside):
         QGuiApplication.clipboard().setText(f"{system_details()}\n\n{self.text.toPlainText()}")
 
     def _show_folder(self) -> None:
-        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._path.parent)))
+        show_folder(self._path.parent, self.where.setText)

@@ -15,6 +15,7 @@ from gui.actions import Actions
 from gui.bridge import RunningJob
 from gui.choosing import choose_folder
 from gui.dialogs import AboutDialog, CrashDialog
+from gui.dropping import Dropping
 from gui.hub_settings import HubSettings
 from gui.log_dialog import LogDialog
 from gui.memory import ModelMemory
@@ -66,7 +67,7 @@ class MainWindow(QMainWindow):
         self.rail = NavRail(self.actions_table)
         self.messages = MessageBar()
         self.job_bar = JobBar()
-        self.library_place = LibraryPlace()
+        self.library_place = LibraryPlace(session.said.emit)
         self.stack = QStackedWidget()
         self._holders: dict[str, QWidget] = {}
         for name in PLACES:
@@ -83,6 +84,7 @@ class MainWindow(QMainWindow):
         self.toast = Toast(central, self.rail, before=(self.library_place.show_it, self.job_bar.time))
         self.palette_of_actions = CommandPalette(central, self.actions_table, self.go)
         self._offers = Offers(self)
+        self._dropping = Dropping(self)
         self._build_menus()
         self._connect()
         self._show_theme()
@@ -145,7 +147,7 @@ class MainWindow(QMainWindow):
             self.tr("&File"): ("open", "add_folder", "rescan", "", "sample", "", "quit"),
             self.tr("&Edit"): ("undo", "redo", "", "rewrite"),
             self.tr("&Go"): tuple(f"go_{name}" for name in PLACES),
-            self.tr("&View"): ("theme_system", "theme_light", "theme_dark"),
+            self.tr("&View"): ("zoom_in", "zoom_out", "", "theme_system", "theme_light", "theme_dark"),
             self.tr("&Tools"): ("palette", "", "cancel_job", "free_memory", "", "settings"),
             self.tr("&Help"): ("shortcuts", "log", "about"),
         }
@@ -195,6 +197,8 @@ class MainWindow(QMainWindow):
             self.actions_table[name].triggered.connect(lambda _checked=False, handler=handler: handler())
         for name in ("undo", "redo", "add_folder", "rescan", "rewrite", "cancel_job"):
             self.actions_table[name].setEnabled(False)
+        for name in ("zoom_in", "zoom_out"):  # keys of Library; in the menu from everywhere
+            self.actions_table[name].triggered.connect(lambda: self.go("library"))
         for runner in session.runners:
             for news in (runner.started, runner.idle):
                 news.connect(lambda *_: self.actions_table["cancel_job"].setEnabled(session.busy))
@@ -286,16 +290,18 @@ class MainWindow(QMainWindow):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        """Folders as they are; for single files, the folders they lie in."""
         paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
-        folders = list(dict.fromkeys(path if path.is_dir() else path.parent for path in paths))
-        if folders:
-            self.take_folders(folders)
+        if paths:
+            self._dropping.take(paths)
         event.acceptProposedAction()
 
     def open_sample(self, *, write_seeds: int = 0) -> None:
         """The sample scenes; ``write_seeds`` captions are written for the demo."""
         self._offers.open_sample(write_seeds)
+
+    def expect_captions(self) -> None:
+        """Captions for the library that was just opened are on their way."""
+        self._offers.expect_captions()
 
     def _library_opened(self) -> None:
         service = self.session.service

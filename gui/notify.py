@@ -33,6 +33,8 @@ class Notifier(QObject):
         self._away.timeout.connect(self._put_away)
 
     def watch(self, job: RunningJob) -> None:
+        if job.gives_way:  # nobody asked for it
+            return
         began, title = monotonic(), job.title
 
         def ended(text: str, more: str = "") -> None:

@@ -6,9 +6,10 @@ from typing import Literal
 
 from PySide6.QtCore import QObject, QSettings, Signal
 
-Choice = Literal["notify", "reopen", "spelling"]
+Choice = Literal["notify", "reopen", "spelling", "starter"]
 """``notify``: tell when long work ends; ``reopen``: begin with the library that was open last; ``spelling``: underline
-words that no dictionary knows."""
+words that no dictionary knows; ``starter``: have the starter model suggest captions for the first photos of a new
+library."""
 
 
 class Preferences(QObject):

@@ -25,12 +25,13 @@ from gui import history, rewriting, trainings
 from gui.comparing import BlindRounds
 from gui.filters import Filter, quoted
 from gui.folders import FolderTree, folder_tree
-from gui.tasks import ExportOrder
+from gui.tasks import FIRST_CAPTIONS, ExportOrder
 from gui.versions import Earlier, earlier_texts
 
 if TYPE_CHECKING:
     from core.exchange.history import LastExport
     from core.library.decided import Decided
+    from core.library.leaving import Leaving
     from core.library.library import Library
     from core.library.records import CaptionRow, Counts, ImageRow, RunRow
 
@@ -293,6 +294,12 @@ class LibraryService:
 
         return earlier_texts(photo_history(self._library, image_id))
 
+    def leaving(self, folder: Path) -> Leaving:
+        """How many photos would be let go of with a folder."""
+        from core.library.leaving import leaving
+
+        return leaving(self._library, folder)
+
     def folder_tree(self) -> FolderTree:
         from core.library import queries
 
@@ -351,15 +358,10 @@ class LibraryService:
         """What an export would do, file by file; the first ``limit`` of them."""
         from core.exchange.exports import NO_CAPTIONS, ONLY_ACCEPTED, MetadataOptions, plan_export
 
-        looked_into = MetadataOptions(first=LOOKED_INTO)
+        into = MetadataOptions(first=LOOKED_INTO)
         try:
             plan = plan_export(
-                self._library,
-                order.format,
-                order.target,
-                which=order.which,
-                overwrite=order.overwrite,
-                metadata=looked_into,
+                self._library, order.format, order.target, which=order.which, overwrite=order.overwrite, metadata=into
             )
         except UserError as error:
             return ExportPreview(refused=str(error), empty=error.topic in (ONLY_ACCEPTED, NO_CAPTIONS))
@@ -395,11 +397,17 @@ class LibraryService:
             if run.status == RUNNING:
                 update_run(self._library, run.id, status=INTERRUPTED)
 
+    def claim_first_captions(self, added: int) -> tuple[int, ...]:
+        """Photos of a library that is new, for the starter to speak of: see :mod:`core.library.newness`."""
+        from core.library.newness import claim_first_captions
+
+        return claim_first_captions(self._library, added, FIRST_CAPTIONS)
+
     def use_run(self, run_id: str | None) -> None:
         """Captions come from this run's model from now on; None: from the starter's."""
-        from core.library.runs import set_current_run
+        from core.library.using import use_model
 
-        set_current_run(self._library, run_id)
+        use_model(self._library, run_id)
 
     # -- what a person does -----------------------------------------------------------------------------------------
 

@@ -90,6 +90,10 @@ class Session(QObject):
         if self.closing:
             return
         for runner in (self.heavy, self.light):
+            if runner.current is not None and runner.current.gives_way:
+                runner.current.ended.connect(lambda: self.open(folder, then))
+                runner.current.cancel()
+                return
             if runner.current is not None:
                 self._tell_in_the_way(
                     runner.current,
@@ -258,6 +262,7 @@ class Session(QObject):
     def start(self, runner: JobRunner, job: Job, request: object, *, title: str, kind: str = "") -> RunningJob | None:
         """Start a job whose failure is told in the message bar; None when it could not be started.
 
+        The failure of one that nobody asked for (it gives way to any other) is in the log alone.
         Nothing is started, and nothing said, while the app is closing: whatever asks then is not a person.
         """
         from core.errors import UserError
@@ -271,7 +276,8 @@ class Session(QObject):
                 self._tell_in_the_way(runner.current, error.message, error.next_step)
             return None
         running.failed.connect(_note)
-        running.failed.connect(self.failed)
+        if not running.gives_way:
+            running.failed.connect(self.failed)
         running.ended.connect(self.refresh)
         return running
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QUrl
-from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QButtonGroup, QLayout, QPushButton, QRadioButton, QWidget
 
 from core.paths import data_dir
@@ -13,6 +11,8 @@ from gui import theme, words
 from gui.actions import Actions
 from gui.dialogs import Beside
 from gui.preferences import Choice, Preferences
+from gui.revealing import show_folder
+from gui.tasks import FIRST_CAPTIONS
 from gui.theme import Mode
 from gui.widgets.basics import MIDDLE, CheckBox, ElidedLabel, action_button, button, column, label, row, under_check
 from gui.widgets.models_part import ModelsPart
@@ -38,27 +38,34 @@ class SettingsDialog(Beside):
         self.checks: dict[Choice, CheckBox] = {}
         colours = self._part(self.tr("Colours"), self._colours())
         starting = self._check("reopen", self.tr("Begin with the library that was open last, where I was"))
+        first = self._check("starter", self.tr("Suggest first captions in a new library"))
+        few = self.tr("The starter model's, for {n} photos at most, once. They wait in Review.")
+        new = column(first, under_check(label(few.format(n=FIRST_CAPTIONS), "muted", wrap=True)), spacing=0)
         telling = self._check("notify", self.tr("Tell me when work of more than half a minute has ended"))
         hint = label(self.tr("Only while another window is in front."), "muted", wrap=True)
         spelling = self._check("spelling", self.tr("Underline words that no dictionary of this system knows"))
         keys = action_button(actions["shortcuts"], text=self.tr("Keyboard shortcuts…"), icon_name="keyboard")
         memory = action_button(actions["free_memory"])
         where = ElidedLabel(words.place(data_dir()), "muted", cut=MIDDLE)
-        show = button(self.tr("Show the folder"), _show_data, icon_name="folder")
+        show = button(self.tr("Show the folder"), lambda: show_folder(data_dir(), foot.setText), icon_name="folder")
         place = row(where, show)
         place.setStretch(0, 1)
+        foot = label(self.tr("Changes apply at once."), "small", wrap=True)
         close = button(self.tr("Close"), self.close, role="primary")
+        end = row(foot, close)
+        end.setStretch(0, 1)
         self.setLayout(
             column(
                 colours,
                 self._part(self.tr("At the start"), starting),
+                self._part(self.tr("New photos"), new),
                 self._part(self.tr("Long work"), column(telling, under_check(hint), spacing=0)),
                 self._part(self.tr("Spelling"), spelling),
                 self._part(self.tr("Keys and memory"), row(keys, memory, None)),
                 self._part(self.tr("Libraries are kept in"), place),
                 self._part(self.tr("Downloaded models are kept in"), models),
                 None,
-                row(label(self.tr("Changes apply at once."), "small"), None, close),
+                end,
                 spacing=theme.L,
                 margin=theme.XL,
             )
@@ -102,7 +109,3 @@ class SettingsDialog(Beside):
         self.modes[theme.theme().mode].setChecked(True)
         for choice, check in self.checks.items():
             check.setChecked(self._preferences.wants(choice))
-
-
-def _show_data() -> None:
-    QDesktopServices.openUrl(QUrl.fromLocalFile(str(data_dir())))

@@ -38,12 +38,13 @@ class ShortcutsDialog(Beside):
         self.keys.setMinimumWidth(theme.letters(28))
         self.keys.setAccessibleName(self.tr("New keys; press them"))
         self.use = button(self.tr("Use these keys"), self._use, role="primary")
+        self.none = button(self.tr("No keys"), self._take_away)
         self.usual = button(self.tr("Back to the usual ones"), self._back)
         self.said = label("", "muted", wrap=True)
         self.box.textChanged.connect(self._filter)
         self.table.currentItemChanged.connect(lambda *_: self._chosen())
         self.keys.keySequenceChanged.connect(lambda _: self._check())
-        choosing = row(self.what, None, self.keys, self.use, self.usual)
+        choosing = row(self.what, None, self.keys, self.use, self.none, self.usual)
         self.setLayout(column(self.box, self.table, choosing, self.said, spacing=theme.M, margin=theme.L))
         self.table.setCurrentCell(0, 0)
 
@@ -67,6 +68,7 @@ class ShortcutsDialog(Beside):
         keys = self.keys.keySequence()
         taken = None if keys.isEmpty() else self._actions.taken(self.name, keys)
         self.use.setEnabled(not keys.isEmpty() and taken is None)
+        self.none.setEnabled(bool(self._actions[self.name].shortcuts()))
         self.usual.setEnabled(self._actions.is_rebound(self.name))
         set_role(self.said, "muted" if taken is None else "bad")
         if taken is None:
@@ -78,7 +80,14 @@ class ShortcutsDialog(Beside):
             )  # fmt: skip
 
     def _use(self) -> None:
-        self._actions.rebind(self.name, [self.keys.keySequence()])
+        """In place of the first of its keys; further ones stay."""
+        chosen = self.keys.keySequence()
+        further = [keys for keys in self._actions[self.name].shortcuts()[1:] if keys != chosen]
+        self._actions.rebind(self.name, [chosen, *further])
+        self._done()
+
+    def _take_away(self) -> None:
+        self._actions.rebind(self.name, [])
         self._done()
 
     def _back(self) -> None:

@@ -120,12 +120,20 @@ class CaptionOrder:
     candidates: int | None = 1
     only_failed: bool = False
     resume: bool = False
-    only_outdated: bool = False  # the photos whose suggestions are from another model than the one in use
+    renew: bool = False  # also photos whose suggestions are all from another model than the one in use
     distinctive: float | None = None
     faster: bool = False  # with the int8 bundle, where that loses little
     model: str | None = None  # "starter" or the id of a run instead of the model in use
     bundle: Path | None = None  # one of the person's own instead
     paced: str = ""  # what the pace of this captioning is remembered of
+
+
+@dataclass(frozen=True)
+class FirstCaptionsOrder:
+    """The photos of a new library that the starter model says something about unasked."""
+
+    library: Path
+    image_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -167,6 +175,31 @@ class UndoExportResult:
     restored: int
     removed: int
     kept: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class ImportOrder:
+    """Captions of a file, as ``seedcap import`` takes them in: as seeds."""
+
+    library: Path
+    file: Path
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """``captions``: new ones; ``present``: how many were there already; ``photos``: how many the file speaks of. What
+    was left out, and what was guessed: ``unmatched`` names of no photo here, ``ambiguous`` names of several, the first
+    of ``skipped_count`` lines, columns that were ``ignored``, the ``encoding`` where the file does not say it."""
+
+    captions: int
+    present: int
+    photos: int
+    unmatched: tuple[str, ...] = ()
+    ambiguous: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    skipped_count: int = 0
+    ignored: tuple[str, ...] = ()
+    encoding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -254,14 +287,15 @@ def caption_photos(ctx: JobContext, order: CaptionOrder) -> CaptionResult:
     from core.batch.library_runner import run
     from core.batch.pace import keep_pace
     from core.batch.requests import CaptionOptions, LibraryCaptionRequest
+    from core.library import queries
     from core.library.library import Library
     from gui.services import outdated
 
     options = CaptionOptions(candidates=order.candidates, distinctive=order.distinctive)
     image_ids = None
-    if order.only_outdated:
+    if order.renew:
         with Library.open(order.library) as library:
-            image_ids = tuple(outdated(library).tolist())
+            image_ids = (*queries.image_ids(library, has_caption=False).tolist(), *outdated(library).tolist())
     request = LibraryCaptionRequest(
         order.library,
         existing=None if order.resume or order.only_failed else order.existing,
@@ -276,6 +310,33 @@ def caption_photos(ctx: JobContext, order: CaptionOrder) -> CaptionResult:
     said = _PlainMessages(ctx)
     report = run(said, request)
     keep_pace(order.paced, report.done, time.monotonic() - said.ready_at)
+    return CaptionResult(report.done, report.failed, report.seconds)
+
+
+FIRST_CAPTIONS = 200  # photos of a new library
+
+
+@needs("core.batch.library_runner")
+def first_captions(ctx: JobContext, order: FirstCaptionsOrder) -> CaptionResult:
+    """One suggestion for each of these photos. Cancelled, it is let go of, since nobody asked for it."""
+    from core.batch.library_runner import KIND, run
+    from core.batch.requests import LibraryCaptionRequest
+    from core.jobs import Cancelled
+    from core.library import ledger, queries
+    from core.library.library import Library
+
+    with Library.open(order.library) as library:
+        all_of_them = queries.counts(library).photos <= len(order.image_ids)
+    # Ranks are among all photos of a library: in a large one that takes far longer than these captions.
+    request = LibraryCaptionRequest(order.library, existing="skip", image_ids=order.image_ids, rank=all_of_them)
+    try:
+        report = run(_PlainMessages(ctx), request)
+    except Cancelled:
+        with Library.open(order.library) as library:
+            begun = ledger.unfinished_job(library, KIND)
+            if begun is not None:
+                ledger.close_job(library, begun.id, "done", "The rest was left to what a person asks for.")
+        raise
     return CaptionResult(report.done, report.failed, report.seconds)
 
 
@@ -329,6 +390,18 @@ def undo_last_export(ctx: JobContext, order: UndoExportOrder) -> UndoExportResul
         report = undo_export(library, ctx)
     kept = tuple((str(path), reason) for path, reason in report.kept)
     return UndoExportResult(len(report.restored), len(report.removed), kept)
+
+
+@needs("core.exchange.imports")
+def take_in_captions(ctx: JobContext, order: ImportOrder) -> ImportResult:
+    """Take the captions of a file in, as one step that can be undone."""
+    from core.exchange.imports import import_captions
+    from core.library.library import Library
+
+    ctx.progress(0, None, f"Reading {order.file.name}")
+    with Library.open(order.library) as library:
+        report = import_captions(library, order.file)
+    return ImportResult(**vars(report))
 
 
 @needs("core.starter.scenes_library")

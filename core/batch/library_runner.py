@@ -83,7 +83,7 @@ def run(ctx: JobContext, request: LibraryCaptionRequest) -> CaptionReport:
     """Caption what the request names; every batch is in the database before the next one begins.
 
     Cancelled or killed, the job keeps what it wrote and ``resume`` goes on with the rest. Afterwards all captions of
-    the library are scored.
+    the library are scored, unless the request says otherwise.
     """
     with Library.open(request.library) as library:
         earlier = _earlier(library, request)
@@ -113,7 +113,7 @@ def caption_with(
             ledger.close_job(library, job.id, "failed", str(error))
         raise
     ledger.close_job(library, job.id, "interrupted" if ledger.next_items(library, job.id, 1) else "done")
-    if report.done:
+    if report.done and request.rank:
         write_plain_captions(ctx, library)
         rank_library(library, engine.bundle.encoder, ctx)
     return replace(report, already=job.done, skipped=job.skipped)

@@ -65,7 +65,7 @@ class LibraryCaptionRequest:
     model, which begins a new job for the photos of that one. ``existing`` is "skip" for a new job where it is ``None``.
     ``shard``, ``image_ids``: these photos only. ``faster``: with the int8 bundle of the library's model, where that
     loses little on its photos and no mix is asked for. ``model``: "starter" or the id of a run instead of the model in
-    use; a ``bundle`` goes before it.
+    use; a ``bundle`` goes before it. ``rank``: score all captions afterwards, for which every photo is looked at.
     """
 
     library: Path
@@ -78,6 +78,7 @@ class LibraryCaptionRequest:
     options: CaptionOptions = field(default_factory=CaptionOptions)
     faster: bool = False
     model: str | None = None
+    rank: bool = True
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from core.library.intake import captioned_among, content_changed, heir_of, take_
 from core.library.library import Library, absolute
 from core.library.pace import Pace
 from core.library.roots import Place
-from core.library.tables import Folder, Image
+from core.library.tables import Caption, Folder, Image
 
 _COLUMNS = (Image.id, Image.relative_path, Image.content_hash, Image.error, Image.missing_since, Image.removed_at)
 
@@ -59,6 +59,24 @@ def follow_moved_folders(
         follow = _Follow(place, prefix, last_id)
         total.update(_emptied(library, folder_id, follow, ctx))
     return Followed(total["changed"], total["missing"])
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """Photos of a folder that would be taken out: ``captioned`` ones stay, in one way or another, ``others`` go."""
+
+    captioned: int
+    others: int
+
+
+def leaving(library: Library, folder: Path) -> Leaving:
+    """What taking out a folder is about; nothing is changed."""
+    inside = select(Image.id).join(Folder).where(Folder.path == str(absolute(folder)))
+    with library.session() as session:
+        photos = session.scalar(select(func.count()).select_from(inside.subquery())) or 0
+        captioned = select(func.count(Caption.image_id.distinct())).where(Caption.image_id.in_(inside))
+        kept = session.scalar(captioned) or 0
+    return Leaving(kept, photos - kept)
 
 
 def take_out(library: Library, folder: Path, ctx: JobContext) -> TakenOut:

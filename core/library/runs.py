@@ -61,13 +61,13 @@ def update_run(library: Library, run_id: str, *, status: str | None = None, **va
     with library.writing() as session:
         if values:
             session.execute(update(Run).where(Run.id == run_id).values(**values))
-        return _row(library, _get(session, run_id))
+        return _row(library, require_run(session, run_id))
 
 
 def find_run(library: Library, run_id: str) -> RunRow:
     """The run with this id; a ``UserError`` names it when there is none."""
     with library.session() as session:
-        return _row(library, _get(session, run_id))
+        return _row(library, require_run(session, run_id))
 
 
 def runs(library: Library) -> list[RunRow]:
@@ -96,11 +96,12 @@ def set_current_run(library: Library, run_id: str | None) -> None:
     """Make this run's model the library's; ``None`` goes back to the starter."""
     with library.writing() as session:
         if run_id is not None:
-            _get(session, run_id)
+            require_run(session, run_id)
         meta.put(session, meta.CURRENT_RUN, run_id)
 
 
-def _get(session: Session, run_id: str) -> Run:
+def require_run(session: Session, run_id: str) -> Run:
+    """The row of a run; ``UserError`` where the library has none of this name."""
     run = session.get(Run, run_id)
     if run is None:
         raise UserError(f"The library has no run {run_id!r}.", "Look at its list of runs.")

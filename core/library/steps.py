@@ -239,8 +239,10 @@ def _switch(session: Session, edit: Edit, *, undone: bool) -> str:
     )
     session.connection().execute(statement, {"edit": edit.id})
     _place_photos(session, edit.id, undone=undone)
-    for key, values in (edit.settings or {}).items():
-        meta.put(session, key, values[0] if undone else values[1])
+    for key, (before, after) in (edit.settings or {}).items():
+        was, becomes = (after, before) if undone else (before, after)
+        if meta.get(session, key) == was:  # else something that is no step has changed it since, a training for one
+            meta.put(session, key, becomes)
     edit.undone = undone
     return edit.label
 

@@ -79,21 +79,22 @@ class BlindView(QWidget):
     def _asking(self) -> QWidget:
         self.picture = PhotoView(self._session.pictures)
         self.left, self.right = label("", wrap=True), label("", wrap=True)
+        self.answers: dict[str, QPushButton] = {}
         self.counter = label("", "muted")
         back = action_button(self._actions["blind_back"], text=self.tr("Back one"), icon_name="undo")
         finish = action_button(self._actions["blind_leave"], text=self.tr("End here"))
         pause = button(self.tr("Go on later"), self.closed.emit)
         head = Flow().put(self.counter, None, back, pause, finish)
-        left = self._card(self.left, "blind_left", self.tr("1 · Left is better"))
-        right = self._card(self.right, "blind_right", self.tr("2 · Right is better"))
-        same = action_button(self._actions["blind_same"], text=self.tr("0 · No difference"))
+        left, right = self._card(self.left, "blind_left"), self._card(self.right, "blind_right")
+        same = self.answers["blind_same"] = action_button(self._actions["blind_same"], text="")
         cards = row(left, right, spacing=theme.L)
         cards.setStretch(0, 1)
         cards.setStretch(1, 1)
-        said = self.tr("1 left · 2 right · 0 or Space no difference · Backspace back · Esc ends")
-        keys = label(said, "small", wrap=True)
-        keys.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-        layout = column(head, self.picture, cards, row(None, same, None), keys, spacing=theme.M)
+        self.keys = label("", "small", wrap=True)
+        self.keys.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        self._actions.keys_changed.connect(self._tell_keys)
+        self._tell_keys()
+        layout = column(head, self.picture, cards, row(None, same, None), self.keys, spacing=theme.M)
         layout.setStretch(1, 1)
         page = QWidget()
         page.setLayout(layout)
@@ -101,10 +102,24 @@ class BlindView(QWidget):
             one.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # Space says "no difference", wherever the last click was
         return page
 
-    def _card(self, text: QWidget, action: str, said: str) -> QFrame:
+    def _card(self, text: QWidget, action: str) -> QFrame:
         text.setFont(scaled_font(1.15))
-        inside = column(text, None, action_button(self._actions[action], text=said), spacing=theme.M)
-        return card(inside)
+        answer = self.answers[action] = action_button(self._actions[action], text="")
+        return card(column(text, None, answer, spacing=theme.M))
+
+    def _tell_keys(self) -> None:
+        texts = {
+            "blind_left": self.tr("Left is better"),
+            "blind_right": self.tr("Right is better"),
+            "blind_same": self.tr("No difference"),
+        }
+        for name, text in texts.items():
+            key = self._actions.key(name)
+            self.answers[name].setText(f"{key} · {text}" if key else text)
+        answers = (self.tr("{} left"), "blind_left"), (self.tr("{} right"), "blind_right")
+        same = self.tr("{} no difference"), "blind_same"
+        leave = (self.tr("{} back"), "blind_back"), (self.tr("{} ends"), "blind_leave")
+        self.keys.setText(self._actions.key_line(*answers, same, *leave))
 
     # -- a round ----------------------------------------------------------------------------------------------------
 

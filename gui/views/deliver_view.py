@@ -181,11 +181,12 @@ class DeliverView(QWidget):
         self.pages.setCurrentIndex(0 if overview is not None and overview.counts.photos else 1)
         if overview is None:
             return
-        todo = overview.uncaptioned if self.existing == "skip" else overview.counts.photos
-        if self._renews(overview):
-            todo = overview.outdated
+        todo = overview.uncaptioned + overview.outdated if self.existing == "skip" else overview.counts.photos
         photos = words.counted(todo, self.tr("photo"), self.tr("photos"))
-        if self._renews(overview):
+        if self._renews(overview) and overview.uncaptioned:
+            text = self.tr("{photos} without a caption of this model").format(photos=photos)
+            self.left_to_do.setText(text)
+        elif self._renews(overview):
             self.left_to_do.setText(self.tr("{photos} with suggestions of an older model").format(photos=photos))
         elif overview.uncaptioned == 0:
             readable = self.tr("Every photo that can be read has a caption")
@@ -197,7 +198,8 @@ class DeliverView(QWidget):
                 )
             )
         self.model.setText(self.bundles.sentence)
-        again = self.tr("Suggest again for {photos}") if self._renews(overview) else self.tr("Caption {photos}")
+        all_again = self._renews(overview) and not overview.uncaptioned
+        again = self.tr("Suggest again for {photos}") if all_again else self.tr("Caption {photos}")
         relabel(self.caption, again.format(photos=photos))
         self.caption.setVisible(todo > 0 and self._job is None)
         self._look_up_time(todo or overview.captioning_left, overview.ready or not self.bundles.in_use)
@@ -221,9 +223,9 @@ class DeliverView(QWidget):
             )
 
     def _renews(self, overview: Overview | None) -> bool:
-        """Nothing is left without a caption, but the model in use has had no say yet: it is its turn."""
-        whole = overview is not None and self.existing == "skip" and overview.uncaptioned == 0
-        return whole and overview is not None and overview.outdated > 0 and self.bundles.in_use
+        """Of some photos another model alone has had its say: it is the turn of the one in use."""
+        renews = overview is not None and self.existing == "skip" and overview.outdated > 0
+        return renews and self.bundles.in_use
 
     def begin(self, *, only_failed: bool = False, resume: bool = False) -> None:
         service = self._session.service
@@ -237,7 +239,7 @@ class DeliverView(QWidget):
             None if again else self.candidates.currentData(),
             only_failed=only_failed,
             resume=resume,
-            only_outdated=renews,
+            renew=renews,
             distinctive=None if again else self.wording.distinctive,
             faster=self.bundles.faster and not again,
             model=None if again else self.bundles.model,

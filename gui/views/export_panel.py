@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QUrl
-from PySide6.QtGui import QDesktopServices, QShowEvent
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QFrame, QHeaderView, QStackedWidget, QTableWidget, QTableWidgetItem, QWidget
 
 from gui import theme, words
 from gui.actions import Actions
 from gui.choosing import choose_folder, name_file
+from gui.revealing import show_folder
 from gui.services import ExportPreview
 from gui.session import Session
 from gui.tasks import (
@@ -280,7 +280,7 @@ class ExportPanel(QFrame):
 
     def _open_target(self) -> None:
         if self._exported_to is not None:
-            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._exported_to)))
+            show_folder(self._exported_to, self._session.said.emit)
 
     # -- and back again ---------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QListWidget, QListWidgetItem, QWidget
 
-from gui import theme, words
+from gui import theme
 from gui.paint import text_height
 from gui.session import Session
 from gui.widgets.basics import button, column, label, measure_by_width, row, tool_button
@@ -64,8 +64,7 @@ class FailedPanel(QFrame):
         self._files = files
         self.list.clear()
         for image in files:
-            reason = image.error or words.tr("The file is no longer there.")
-            text = f"{image.relative_path}\n{reason}"
+            text = f"{image.relative_path}\n{image.error}"
             item = QListWidgetItem(text)
             item.setToolTip(str(image.path))
             self.list.addItem(item)

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PySide6.QtCore import QPoint, QSignalBlocker, Qt, QTimer, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QKeySequence, QResizeEvent
+from PySide6.QtCore import QPoint, QSignalBlocker, Qt, QTimer, Signal
+from PySide6.QtGui import QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QMenu, QStackedWidget, QWidget
 
 from gui import theme, words
@@ -17,6 +17,7 @@ from gui.bridge import RunningJob
 from gui.filters import STATES, FilterError, parse
 from gui.finding import Finding
 from gui.models.image_list_model import WINDOW
+from gui.revealing import show_file
 from gui.scanning import Scanning
 from gui.selected import Selected
 from gui.services import FirstPhotos, Overview, Photo, Query
@@ -32,7 +33,6 @@ from gui.widgets.basics import (
     card,
     column,
     label,
-    relabel,
     row,
     search_box,
     set_role,
@@ -41,7 +41,8 @@ from gui.widgets.basics import (
 from gui.widgets.filter_box import FilterBox
 from gui.widgets.flow import Flow, side_width
 from gui.widgets.folder_panel import FolderPanel
-from gui.widgets.photo_grid import SIDES, PhotoGrid
+from gui.widgets.photo_grid import PhotoGrid
+from gui.widgets.trouble_links import TroubleLinks
 
 FILTER_PAUSE_MS = 180
 OF_THE_GRID = ("open_photo", "remove_photos")
@@ -84,7 +85,9 @@ class LibraryView(QWidget):
     def _build(self) -> None:
         self.title = label(self.tr("Library"), "title")
         self.subtitle = ElidedLabel("", "muted")
-        self.failed_link = button("", lambda: self.show_failed(True), role="link", icon_name="warning")
+        self.trouble = TroubleLinks()
+        self.trouble.failed_wanted.connect(lambda: self.show_failed(True))
+        self.trouble.missing_wanted.connect(lambda: self.filter_box.setText("state:missing"))
         add = action_button(self._actions["add_folder"], icon_name="folder-add", text=self.tr("Add folder"))
         rescan = action_button(self._actions["rescan"], icon_name="refresh", text=self.tr("Look for changes"))
         self.search_box = search_box(
@@ -115,7 +118,7 @@ class LibraryView(QWidget):
         self._like_bar.hide()
         self._of_folders = (rescan, add)
         of_title = column(self.title, self.subtitle, spacing=2)
-        buttons = Flow().put(self.failed_link, self.selected.link, rescan, add)
+        buttons = Flow().put(self.trouble, self.selected.link, rescan, add)
         header = Flow().put(of_title, least=theme.letters(36), stretch=1).put(buttons)
         folders = action_tool_button(self._actions["folders"], named=True)
         tools = Flow().put(folders).put(self.search_box, least=theme.letters(18), stretch=3)
@@ -181,8 +184,8 @@ class LibraryView(QWidget):
         for name, handler in (
             ("filter", lambda: self.filter_box.setFocus(Qt.FocusReason.ShortcutFocusReason)),
             ("find", lambda: self.search_box.setFocus(Qt.FocusReason.ShortcutFocusReason)),
-            ("zoom_in", lambda: self._zoom(1)),
-            ("zoom_out", lambda: self._zoom(-1)),
+            ("zoom_in", lambda: self.grid.zoom(1)),
+            ("zoom_out", lambda: self.grid.zoom(-1)),
             ("reveal", self._reveal),
             ("similar", self.similar),
             ("back", self.back),
@@ -229,7 +232,7 @@ class LibraryView(QWidget):
             one.setVisible(overview is not None)
         if overview is None:
             self.subtitle.set_text(self.tr("No photos yet"))
-            self.failed_link.hide()
+            self.trouble.tell(None)
             self.selected.say(0)
             self._choose_page()
             return
@@ -240,10 +243,7 @@ class LibraryView(QWidget):
         elif overview.folders:
             parts.append(self.tr("in {n} folders").format(n=len(overview.folders)))
         self.subtitle.set_text(" ".join(parts))
-        trouble = counts.failed + counts.missing
-        self.failed_link.setVisible(trouble > 0)
-        text = self.tr("{n} files could not be read").format(n=words.count(trouble))
-        relabel(self.failed_link, self.tr("1 file could not be read") if trouble == 1 else text)
+        self.trouble.tell(counts)
         self.selected.say(counts.removed)
         if self.folders.is_open:
             self.folders.reload()
@@ -332,6 +332,7 @@ class LibraryView(QWidget):
             "accepted": self.tr("Accepted"),
             "rejected": self.tr("Rejected"),
             "failed": self.tr("Could not be read"),
+            "missing": self.tr("Missing: the file is not where it was"),
             "removed": self.tr("Removed from the library"),
         }
         menu.addAction(self.tr("All photos"), lambda: self.filter_box.setText(""))
@@ -429,10 +430,6 @@ class LibraryView(QWidget):
     def look_again(self, folders: Sequence[Path]) -> None:
         self.scanning.look_again(folders)
 
-    def _zoom(self, step: int) -> None:
-        nearest = min(range(len(SIDES)), key=lambda at: abs(SIDES[at] - self.grid.side))
-        self.grid.set_side(SIDES[max(0, min(len(SIDES) - 1, nearest + step))])
-
     def rewrite(self) -> None:
         """Open the dialog that changes many captions: of the selected photos, else of those shown, else of all."""
         from gui.rewrite_dialog import Photos, show_rewrite_dialog
@@ -451,7 +448,7 @@ class LibraryView(QWidget):
     def _reveal(self) -> None:
         photo = self._current()
         if photo is not None:
-            QDesktopServices.openUrl(QUrl.fromLocalFile(str(photo.image.path.parent)))
+            show_file(photo.image.path, self._session.said.emit)
 
     def _current(self) -> Photo | None:
         index = self.grid.currentIndex()

@@ -124,6 +124,7 @@ class ReviewView(QWidget):
         SpellMarks(self.editor, self._session.spelling)
         self.change = DiffLabel()
         self.keys = label("", "small", wrap=True)
+        self._actions.keys_changed.connect(self._tell_keys)
         self.accept_button = action_button(self._actions["accept"], role="primary", text=self.tr("Accept and next"))
         self.edit_button = action_button(self._actions["edit"], text=self.tr("Edit"), icon_name="edit")
         self.reject_button = action_button(self._actions["reject"], text=self.tr("Reject all"), icon_name="trash")
@@ -501,6 +502,7 @@ class ReviewView(QWidget):
         elif not self.preview.isHidden():
             self.keys.setText(self.tr("Enter accepts for these photos · Esc leaves them as they are"))
         else:
-            self.keys.setText(
-                self.tr("1–9 choose · Enter edits · Ctrl+Enter accepts and goes on · Delete rejects all · ← → photos")
-            )
+            edits, accepts = (self.tr("{} edits"), "edit"), (self.tr("{} accepts and goes on"), "accept")
+            rejects, others = (self.tr("{} rejects all"), "reject"), ("review_previous", "review_next")
+            photos, choose = (self.tr("{} {} photos"), *others), (self.tr("{}–{} choose"), "pick_1", "pick_9")
+            self.keys.setText(self._actions.key_line(choose, edits, accepts, rejects, photos))

@@ -83,9 +83,10 @@ class SeedView(QWidget):
         self.earlier = EarlierTexts(self._session, self._actions["seed_earlier"])
         head = row(previous, following, self.name, self.saved, self.earlier.toggle, spacing=theme.XS)
         head.setStretch(2, 1)
-        keys = self.tr("Enter saves and goes on · Ctrl+↑ ↓ other photos · F1 all keys")
-        hint_of_keys = ElidedLabel(keys, "small")
-        foot = Flow().put(hint_of_keys, least=theme.letters(18), stretch=1).put(Flow().put(another, save))
+        self.keys = ElidedLabel("", "small")
+        self._actions.keys_changed.connect(self._tell_keys)
+        self._tell_keys()
+        foot = Flow().put(self.keys, least=theme.letters(18), stretch=1).put(Flow().put(another, save))
         self.changed = label("", "warn", wrap=True)
         self.changed.hide()
         below = column(self.others, self.suggestion, self.earlier, foot, spacing=theme.S)
@@ -111,6 +112,11 @@ class SeedView(QWidget):
         layout.setStretch(3, 1)
         layout.setContentsMargins(theme.L, theme.L, 0, 0)
         self.setLayout(layout)
+
+    def _tell_keys(self) -> None:
+        others = self.tr("{} {} other photos"), "seed_previous", "seed_next"
+        every = self.tr("{} all keys"), "shortcuts"
+        self.keys.set_text(self._actions.key_line(self.tr("Enter saves and goes on"), others, every))
 
     def _side_panel(self) -> QWidget:
         self.count = label("", "heading", wrap=True)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import QUrl
-from PySide6.QtGui import QDesktopServices
-
 from gui import words
+from gui.revealing import Tell, show_folder
 from gui.widgets.basics import MIDDLE, ElidedLabel, FootBar, button
 
 
 class LibraryPlace(FootBar):
     """As high as the bar of a job, which takes its place: nothing above them moves under somebody's hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Tell) -> None:
         super().__init__()
+        self._tell = tell
         self._path: Path | None = None
         self.text = ElidedLabel("", "muted", cut=MIDDLE)
         self.show_it = button(self.tr("Show the library's folder"), self._reveal, icon_name="folder")
@@ -33,4 +32,4 @@ class LibraryPlace(FootBar):
 
     def _reveal(self) -> None:
         if self._path is not None:
-            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._path.parent)))
+            show_folder(self._path.parent, self._tell)

@@ -72,7 +72,6 @@ class NavRail(QFrame):
             made = NavButton(name)
             made.setText("  " + action.text().replace("&", ""))
             made.setIcon(action.icon())
-            made.setToolTip(f"{action.toolTip()} ({action.shortcut().toString()})")
             made.setAccessibleName(action.text().replace("&", ""))
             made.clicked.connect(lambda _checked=False, name=name: self.chosen.emit(name))
             self._group.addButton(made)
@@ -80,11 +79,14 @@ class NavRail(QFrame):
             layout.addWidget(made)
         layout.addStretch(1)
         self.theme_button = tool_button("system", self.tr("Light or dark"), actions["next_theme"].trigger)
-        keys = tool_button("keyboard", self.tr("Keyboard shortcuts (F1)"), actions["shortcuts"].trigger)
+        self.keys = tool_button("keyboard", self.tr("Keyboard shortcuts"), actions["shortcuts"].trigger)
         self._theme_label = label("", "small")
-        self._foot = row(self.theme_button, self._theme_label, None, keys, spacing=theme.XS)
+        self._foot = row(self.theme_button, self._theme_label, None, self.keys, spacing=theme.XS)
         layout.addLayout(self._foot)
         self.setLayout(layout)
+        self._actions = actions
+        actions.keys_changed.connect(self._tell_keys)
+        self._tell_keys()
         self.fit(theme.letters(NARROW))
 
     def fit(self, window_width: int) -> None:
@@ -98,6 +100,12 @@ class NavRail(QFrame):
         self._foot.setDirection(QBoxLayout.Direction.TopToBottom if narrow else QBoxLayout.Direction.LeftToRight)
         icons = self.buttons["library"].sizeHint().width() + 2 * theme.S
         self.setFixedWidth(icons if narrow else max(theme.letters(WIDTH), icons))
+
+    def _tell_keys(self) -> None:
+        tips: dict[str, QToolButton] = {f"go_{name}": made for name, made in self.buttons.items()}
+        for name, made in (tips | {"shortcuts": self.keys}).items():
+            tip, key = self._actions[name].toolTip(), self._actions.key(name)
+            made.setToolTip(f"{tip} ({key})" if key else tip)
 
     def select(self, name: str) -> None:
         self.buttons[name].setChecked(True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QItemSelectionModel, QPoint, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtGui import QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QAbstractItemView, QListView
 
 from gui.delegates.tile import TileDelegate
@@ -12,6 +12,7 @@ from gui.session import Session
 
 SIDES = (128, 152, 184, 220, 264)
 REPAINT_MS = 30
+NOTCH = 120  # of a wheel, in Qt's units
 INSIDE = QPoint(12, 12)  # a point of the viewport's corner that lies in a cell
 
 
@@ -25,6 +26,7 @@ class PhotoGrid(QListView):
         super().__init__()
         self.setProperty("role", "strip" if strip else "grid")
         self._strip = strip
+        self._turned = 0  # of a notch, while Ctrl is held
         self.photos = ImageListModel(session.read_photos, self)
         self._thumbnails = session.thumbnails
         self.delegate = TileDelegate(session.thumbnails, self, captions=captions)
@@ -70,6 +72,23 @@ class PhotoGrid(QListView):
     @property
     def side(self) -> int:
         return self.delegate.side
+
+    def zoom(self, steps: int) -> None:
+        """Larger photos, or smaller ones where ``steps`` is negative."""
+        nearest = min(range(len(SIDES)), key=lambda at: abs(SIDES[at] - self.side))
+        self.set_side(SIDES[max(0, min(len(SIDES) - 1, nearest + steps))])
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """With Ctrl, photos grow and shrink; fine wheels and touch pads give parts of a notch."""
+        if self._strip or not event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            super().wheelEvent(event)
+            return
+        self._turned += event.angleDelta().y()
+        steps = int(self._turned / NOTCH)
+        self._turned -= steps * NOTCH
+        if steps:
+            self.zoom(steps)
+        event.accept()
 
     def selected_ids(self) -> list[int]:
         rows = sorted(index.row() for index in self.selectionModel().selectedIndexes())

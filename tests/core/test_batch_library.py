@@ -78,6 +78,18 @@ def test_every_photo_gets_candidates_and_scores(library, caption):
     assert (job.state, job.done, job.todo, job.failed) == ("done", 14, 0, 0)
 
 
+def scored(library) -> set[bool]:
+    found = captions_of(library, image_ids(library)).values()
+    return {caption.score is not None for captions in found for caption in captions}
+
+
+def test_captions_are_ranked_unless_that_is_not_wanted(library, caption):
+    caption(rank=False)
+    assert scored(library) == {False}
+    caption(existing="replace-model")
+    assert scored(library) == {True}
+
+
 def test_says_what_the_folder_command_says(library, caption, photos, tiny_bundle, tmp_path):
     from core.batch.requests import CaptionRequest
     from core.batch.runner import caption_folder

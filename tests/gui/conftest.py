@@ -46,11 +46,14 @@ def open_window(qtbot, qapp, seedcap_home) -> Iterator[Callable[..., MainWindow]
     make_application()
     opened: list[MainWindow] = []
 
-    def open_one(folder: Path | None = None, *, scan: bool = True, in_process: bool = True) -> MainWindow:
+    def open_one(
+        folder: Path | None = None, *, scan: bool = True, in_process: bool = True, starter: bool = False
+    ) -> MainWindow:
         (seedcap_home / "config").mkdir(parents=True, exist_ok=True)
         if machine.kept_rate() is None:
             machine.keep_rate(SPEED)  # or Train would measure this computer in every test
         settings = QSettings(str(seedcap_home / "config" / "window.ini"), QSettings.Format.IniFormat)
+        settings.setValue("starter", starter)  # or it would say something about the photos of every test
         window = make_window(settings, in_process=in_process)
         theme().set_mode("light")
         opened.append(window)

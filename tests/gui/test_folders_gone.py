@@ -67,6 +67,7 @@ def test_a_folder_that_is_gone_for_good_can_be_taken_out(qtbot, window, photos, 
     window.view("library").scan()
     settle(qtbot, window)
     assert str(photos) in window.messages.message
+    assert "the captions of 1 photo stay. 7 others without a caption would be forgotten" in window.messages.message
     (offer,) = offers(window)
     offer.click()
     settle(qtbot, window)

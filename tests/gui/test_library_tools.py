@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QWheelEvent
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
 
 from gui import finding
 from gui.filters import Filter, Offer, offers
 from gui.folders import folder_tree
 from gui.services import Query
 from gui.tasks import SearchResult, SimilarResult
+from gui.widgets.photo_grid import SIDES
 from tests.gui.conftest import WAIT, draw_photos, settle
 
 # The offscreen platform says so of every popup; it has no windows to raise.
@@ -160,3 +163,44 @@ def test_folders_without_photos_of_their_own_count_what_is_below():
     tree = folder_tree(["/p", "/q"], [("/p", "a/b", 2), ("/p", "a/c", 3), ("/q", "", 1)])
     assert tree.photos == {"/p": 5, "/p/a": 5, "/p/a/b": 2, "/p/a/c": 3, "/q": 1}
     assert tree.below == {"/p": ("/p/a",), "/p/a": ("/p/a/b", "/p/a/c")}
+
+
+# -- larger and smaller photos ----------------------------------------------------------------------------------------
+
+
+def turn(grid, eighths: int, held=Qt.KeyboardModifier.ControlModifier) -> None:
+    """The wheel over the photos, in eighths of a degree; a notch is 120."""
+    at = QPointF(grid.viewport().rect().center())
+    away = QPoint(0, eighths)
+    phase = Qt.ScrollPhase.NoScrollPhase
+    event = QWheelEvent(at, grid.mapToGlobal(at), QPoint(), away, Qt.MouseButton.NoButton, held, phase, False)
+    QApplication.sendEvent(grid.viewport(), event)
+
+
+def test_photos_grow_by_the_wheel_and_from_the_menu(qtbot, open_window, photos):
+    window = open_window(photos)
+    grid = window.view("library").grid
+    before = SIDES.index(grid.side)
+    turn(grid, 120)
+    assert SIDES.index(grid.side) == before + 1
+    turn(grid, -60)
+    assert SIDES.index(grid.side) == before + 1, "half a notch is none yet"
+    turn(grid, -60)
+    turn(grid, 120, Qt.KeyboardModifier.NoModifier)
+    assert SIDES.index(grid.side) == before, "without Ctrl it scrolls"
+    turn(grid, 120 * 20)
+    assert grid.side == SIDES[-1]
+    window.go("seed")
+    view = next(one.menu() for one in window.menuBar().actions() if one.text() == "&View")
+    smaller = next(one for one in view.actions() if one.text() == "Smaller photos")
+    smaller.trigger()
+    assert window.place == "library" and grid.side == SIDES[-2]
+
+
+def test_the_keys_of_the_large_photo_are_not_those_of_the_grid(qtbot, open_window, photos):
+    window = open_window(photos)
+    side = window.view("library").grid.side
+    window.go("seed")
+    settle(qtbot, window)
+    QTest.keyClick(window.view("seed").editor, Qt.Key.Key_Equal, Qt.KeyboardModifier.ControlModifier)
+    assert window.view("library").grid.side == side and window.place == "seed"

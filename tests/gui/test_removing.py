@@ -93,11 +93,11 @@ def test_files_that_cannot_be_read_are_left_out_from_their_list(qtbot, open_wind
     library = window.view("library")
     library.show_failed(True)
     settle(qtbot, window)
-    assert library.failed_link.isVisible() and library.failed.list.count() == 1
+    assert library.trouble.failed.isVisible() and library.failed.list.count() == 1
     library.failed._leave_out()
     settle(qtbot, window)
-    assert not library.failed_link.isVisible() and not library.failed.isVisible()
+    assert not library.trouble.failed.isVisible() and not library.failed.isVisible()
     assert (photos / "bad.jpg").exists()
     window.undo()
     settle(qtbot, window)
-    assert library.failed_link.isVisible()
+    assert library.trouble.failed.isVisible()

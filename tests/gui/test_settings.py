@@ -23,7 +23,7 @@ from tests.gui.conftest import WAIT, close, settle
 
 @pytest.fixture
 def settings(open_window):
-    window = open_window()
+    window = open_window(starter=True)
     window.actions_table["settings"].trigger()
     return window, window.findChild(SettingsDialog)
 

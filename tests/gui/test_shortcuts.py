@@ -100,6 +100,43 @@ def test_the_usual_keys_stay_with_whoever_has_been_given_them(opened):
     assert window.actions_table["go_train"].shortcuts() == [QKeySequence("Ctrl+2")]
 
 
+def test_keys_can_be_taken_away_and_the_second_of_two_stays(opened):
+    window, dialog = opened()
+    actions = window.actions_table
+    choose(dialog, "redo")
+    press(dialog, Qt.Key.Key_9)
+    dialog.use.click()
+    assert actions["redo"].shortcuts() == [QKeySequence("Ctrl+9"), QKeySequence("Ctrl+Y")]
+    press(dialog, Qt.Key.Key_Y)
+    dialog.use.click()
+    assert actions["redo"].shortcuts() == [QKeySequence("Ctrl+Y")]
+    dialog.none.click()
+    assert actions["redo"].shortcuts() == [] and dialog.table.item(dialog.table.currentRow(), 2).text() == ""
+    assert not dialog.none.isEnabled()
+
+
+def test_whatever_names_keys_names_the_chosen_ones(open_window):
+    window = open_window()
+    actions, seed, review = window.actions_table, window.view("seed"), window.view("review")
+    assert window.rail.buttons["seed"].toolTip().endswith("(Ctrl+2)")
+    assert seed.keys.full_text() == "Enter saves and goes on · Ctrl+↑ Ctrl+↓ other photos · F1 all keys"
+    assert "1–9 choose · Enter edits · Ctrl+Enter accepts" in review.keys.text()
+    assert review.blind.answers["blind_left"].text() == "1 · Left is better"
+    for name, keys in (("go_seed", "Ctrl+9"), ("shortcuts", "F2"), ("accept", "Ctrl+M"), ("blind_left", "L")):
+        actions.rebind(name, [QKeySequence(keys)])
+    actions.rebind("edit", [])
+    actions.rebind("blind_back", [])
+    assert window.rail.buttons["seed"].toolTip().endswith("(Ctrl+9)") and window.rail.keys.toolTip().endswith("(F2)")
+    assert seed.keys.full_text().endswith("F2 all keys")
+    assert "1–9 choose · Ctrl+M accepts" in review.keys.text() and "edits" not in review.keys.text()
+    assert review.blind.answers["blind_left"].text() == "L · Left is better"
+    assert review.blind.keys.text() == "L left · 2 right · 0 no difference · Esc ends"
+    actions.reset("go_seed")
+    assert window.rail.buttons["seed"].toolTip().endswith("(Ctrl+2)")
+    actions.rebind("go_seed", [])
+    assert "(" not in window.rail.buttons["seed"].toolTip()
+
+
 def test_an_action_without_keys_stays_without_where_none_are_chosen(open_window):
     actions = open_window().actions_table
     actions.rebind("go_seed", [])

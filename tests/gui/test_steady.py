@@ -61,7 +61,7 @@ def test_nothing_moves_under_the_hand_when_work_begins_or_ends(qtbot, window):
 
 def test_where_the_library_lies_is_said_and_shown(qtbot, open_window, photos, monkeypatch):
     opened = []
-    monkeypatch.setattr("gui.widgets.library_place.QDesktopServices.openUrl", lambda url: opened.append(url))
+    monkeypatch.setattr("gui.revealing.QDesktopServices.openUrl", lambda url: not opened.append(url))
     window = open_window()
     assert not window.library_place.isVisible(), "no library is open"
     window.open_folder(photos)

@@ -101,12 +101,33 @@ def test_files_that_cannot_be_read_are_listed_with_reasons(qtbot, open_window, p
     window = open_window(photos)
     library = window.view("library")
     assert library.grid.photos.rowCount() == 8
-    assert library.failed_link.isVisible()
+    assert library.trouble.failed.isVisible()
     library.show_failed(True)
     qtbot.waitUntil(lambda: library.failed.list.count() >= 2, timeout=WAIT)
     texts = [library.failed.list.item(row).text() for row in range(library.failed.list.count())]
     assert any(text.startswith("empty.jpg\n") for text in texts)
     assert all(len(text.split("\n")[1]) > 10 for text in texts), "each has a reason in words"
+
+
+def test_missing_photos_are_not_told_as_unreadable(qtbot, open_window, photos):
+    (photos / "empty.jpg").write_bytes(b"")
+    window = open_window(photos)
+    library = window.view("library")
+    for at in range(3):
+        (photos / f"photo{at}.png").unlink()
+    library.scan()
+    settle(qtbot, window)
+    assert library.trouble.failed.text().strip() == "1 file could not be read"
+    assert library.trouble.missing.text().strip() == "3 photos are missing"
+    QTest.mouseClick(library.trouble.failed, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: library.failed.list.count() == 1, timeout=WAIT)
+    QTest.mouseClick(library.trouble.missing, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: library.grid.photos.rowCount() == 3, timeout=WAIT)
+    settle(qtbot, window)
+    draw_photos(photos)
+    library.scan()
+    settle(qtbot, window)
+    assert not library.trouble.missing.isVisible()
 
 
 def test_dropping_a_folder_opens_it(qtbot, open_window, photos):
@@ -410,3 +431,9 @@ def test_suggestions_of_an_older_model_are_offered_to_the_new_one(qtbot, open_wi
     settle(qtbot, window)
     assert "Suggest again for 7 photos" in deliver.caption.text()
     assert window.session.overview.outdated == 7
+    for file in sorted(draw_photos(photos.parent / "more", 10).iterdir())[:8]:
+        file.unlink()  # two are left that are no copies of the others
+    window.take_folders([photos.parent / "more"])
+    settle(qtbot, window)
+    assert deliver.left_to_do.text() == "9 photos without a caption of this model"
+    assert "Caption 9 photos" in deliver.caption.text()
