@@ -197,8 +197,8 @@ class TrainView(QWidget):
             )
 
     def _draw_stopped(self, shown: tuple[object, ...]) -> None:
-        """What a stopped training had shown stays on the page."""
-        if self._job is None and shown != self._drawn:
+        """What a stopped training had shown stays on the page, and what one that has ended had shown under its verdict."""
+        if self._job is None and self._state == "idle" and shown != self._drawn:
             self._drawn = shown
             self.learning.begin(self._session.overview.stopped if self._session.overview else None, shown)
             self._show_state(self._state)
@@ -328,6 +328,7 @@ class TrainView(QWidget):
         self.steps.set_current(DONE)
         self.learning.end()
         self._report = report
+        self._drawn = ()  # no training waits any more
         for gate in report.gates:
             self.checks.set_gate(gate)
         self._tell_model(in_use=report.kept != "before")

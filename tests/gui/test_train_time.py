@@ -10,9 +10,20 @@ from PySide6.QtWidgets import QLabel, QPushButton
 
 from core import machine
 from core.library.library import Library
-from core.library.runs import CANCELLED, create_run, runs, update_run
+from core.library.runs import CANCELLED, DONE, create_run, runs, update_run
 from core.training import time_left
-from core.training.messages import DRAWING, LOOKING, REPORTING, MetricRow, Samples, StageStarted, TimeLeft, TrainRequest
+from core.training.messages import (
+    DRAWING,
+    LOOKING,
+    REPORTING,
+    GateRow,
+    MetricRow,
+    Samples,
+    StageStarted,
+    TimeLeft,
+    TrainReport,
+    TrainRequest,
+)
 from core.training.runfolder import METRICS, SAMPLES, RunFolder
 from gui import methods, words
 from gui.worker import Failure, Progress
@@ -160,6 +171,32 @@ def test_what_a_paused_training_had_shown_stays_and_is_drawn_again(qtbot, paused
     paused.show_progress(Progress(19, 100, "Stage 1: learning your wording"))
     assert paused.running.doing.full_text() == "Stage 1: learning your wording · step 19 of 100"
     stop(qtbot, paused)
+
+
+def test_what_a_training_has_shown_stays_at_its_end_also_where_it_was_paused_in_between(qtbot, paused, monkeypatch):
+    from gui.views import train_view
+
+    run_id = paused.history.lines[0].run_id
+
+    def to_its_end(ctx, request) -> TrainReport:
+        ctx.partial(StageStarted(1, 100, 20))
+        ctx.partial(MetricRow(1, 21, loss=4.0))
+        ctx.partial(StageStarted(2, 30))
+        ctx.partial(MetricRow(2, 1, reward=0.5))
+        ctx.partial(GateRow("length", "green", "Captions have 9 words."))
+        with Library.open(request.library) as library:
+            update_run(library, run_id, status=DONE)
+        return TrainReport(run_id, Path(run_id), "before", "", {}, (), 6, 1, 2, 60.0)
+
+    monkeypatch.setattr(train_view, "train", to_its_end)
+    paused.go_on.click()
+    qtbot.waitUntil(lambda: paused._job is None and paused.verdict.isVisible(), timeout=WAIT)
+    settle(qtbot, paused.window())
+    assert len(paused.loss.points) == 21 and len(paused.reward.points) == 1
+    assert paused.samples.tiles[0].caption == "a bridge over water"
+    assert list(paused.checks.states) == ["length"]
+    paused._show_state("idle")
+    assert paused.explanation.isVisible() and not paused.learning.isVisible(), "nothing waits any more"
 
 
 def test_the_marker_and_the_line_speak_of_the_same(qtbot, train, monkeypatch):
