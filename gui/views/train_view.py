@@ -197,7 +197,7 @@ class TrainView(QWidget):
             )
 
     def _draw_stopped(self, shown: tuple[object, ...]) -> None:
-        """What a stopped training had shown stays on the page, and what one that has ended had shown under its verdict."""
+        """What a stopped training had shown stays on the page; so does, under its verdict, that of an ended one."""
         if self._job is None and self._state == "idle" and shown != self._drawn:
             self._drawn = shown
             self.learning.begin(self._session.overview.stopped if self._session.overview else None, shown)
