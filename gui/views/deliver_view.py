@@ -43,6 +43,7 @@ from gui.widgets.basics import (
     set_role,
     under_check,
 )
+from gui.widgets.training_note import TrainingNote
 from gui.widgets.wording_slider import WordingSlider
 from gui.worker import Failure, Progress
 
@@ -66,6 +67,7 @@ class DeliverView(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         session.overview_changed.connect(self._apply_overview)
         session.opened.connect(self._new_library)
+        self.training.changed.connect(lambda: self._apply_overview(session.overview))
         self._apply_overview(session.overview)
         self._show_running(False)
         self.outcome.hide()
@@ -139,7 +141,8 @@ class DeliverView(QWidget):
         told = row(self.result, self.retry, self.review)
         told.setStretch(0, 1)
         self.outcome.setLayout(column(told, self.failures, spacing=theme.S))
-        text = column(self.left_to_do, self.model, self.time, spacing=theme.XS)
+        self.training = TrainingNote(self._session)
+        text = column(self.left_to_do, self.training, self.model, self.time, spacing=theme.XS)
         top = row(text, self.go_on, self.caption, spacing=theme.L)
         top.setStretch(0, 1)
         return card(column(top, self.running, self.outcome, self.more, spacing=theme.M))
@@ -214,9 +217,18 @@ class DeliverView(QWidget):
         relabel(self.caption, again.format(photos=photos))
         self.caption.setVisible(todo > 0 and self._job is None)
         self._look_up_time(todo or overview.captioning_left, overview.ready)
+        self._give_way(self.training.running)
         left = overview.captioning_left
         self.go_on.setVisible(left > 0 and self._job is None)
         relabel(self.go_on, self.tr("Go on with the {n} left").format(n=words.count(left)))
+
+    def _give_way(self, training: bool) -> None:
+        """Captions can be made when the training has ended; which model would make them now is of no use."""
+        for one in (self.caption, self.go_on):
+            one.setEnabled(not training)
+        self.model.setVisible(not training)
+        if training:
+            self.time.hide()
 
     @property
     def _paced(self) -> str:
