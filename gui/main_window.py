@@ -29,6 +29,7 @@ from gui.settings_dialog import SettingsDialog
 from gui.shortcuts_dialog import ShortcutsDialog
 from gui.theme import MODES, Mode
 from gui.views.library_view import LibraryView
+from gui.waiting import WaitingTraining
 from gui.widgets.basics import column, row
 from gui.widgets.job_bar import JobBar
 from gui.widgets.library_place import LibraryPlace
@@ -87,6 +88,7 @@ class MainWindow(QMainWindow):
         self._dropping = Dropping(self)
         self._build_menus()
         self._connect()
+        self._waiting = WaitingTraining(self)
         self._show_theme()
         restore_size(self, settings)
         self.go("library")

@@ -20,8 +20,7 @@ def headline(overview: Overview, *, stopped: bool) -> str:
         return tr("{n} more captions are needed").format(n=more) if more > 1 else tr("One more caption is needed")
     stage = overview.trainings.stage
     if stopped and stage is not None:
-        text = tr("Training is paused at step {done} of {total} of stage {n}")
-        return text.format(done=words.count(stage.done), total=words.count(stage.total_steps), n=stage.stage)
+        return words.paused_at(stage)
     text = tr("Learn from {captions}, practise on {photos}")
     captions = words.counted(seeds, tr("caption"), tr("captions"))
     return text.format(captions=captions, photos=words.counted(unlabelled(overview), tr("photo"), tr("photos")))

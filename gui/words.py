@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from core.library.blind_rounds import RoundResult
     from core.library.records import CaptionRow, ScoreRow
     from core.onnx.precision_loss import PrecisionLoss
+    from core.training.messages import StageStarted
 
 
 def tr(text: str) -> str:
@@ -154,6 +155,12 @@ def state_word(state: str) -> str:
 
 
 STATE_COLOURS = {"none": "outline", "seed": "accent", "accepted": "good", "candidate": "warn", "rejected": "bad"}
+
+
+def paused_at(stage: StageStarted) -> str:
+    """Where the training that waits was stopped."""
+    text = tr("Training is paused at step {done} of {total} of stage {n}")
+    return text.format(done=count(stage.done), total=count(stage.total_steps), n=stage.stage)
 
 
 def model_sentence(run_date: datetime | None) -> str:

@@ -121,7 +121,9 @@ def _learn(
         run = _new_run(library, request, preset, encoder, data)
     else:
         data, hashes = data_of_run(library, stopped, encoder, ctx), None
-        run = update_run(library, stopped.id, status=RUNNING, message="")
+        run = update_run(
+            library, stopped.id, status=RUNNING, message="", config=_with_this_time(stopped.config, request)
+        )
     try:
         if hashes is not None:
             write_snapshot(run.folder, take_snapshot(data, hashes))
@@ -264,6 +266,12 @@ def _as_begun(request: TrainRequest, run: RunRow) -> TrainRequest:
             topic="begin anew",
         )
     return before
+
+
+def _with_this_time(config: Mapping[str, Any], request: TrainRequest) -> dict[str, Any]:
+    """A run's settings with the limit and the device of now: whoever pauses it again finds these when going on."""
+    given = {name: getattr(request, name) for name in _OF_THIS_TIME if name != "library"}
+    return {**config, "request": {**config["request"], **given}}
 
 
 def _same(one: object, other: object) -> bool:

@@ -95,6 +95,8 @@ def run_stage(stage: Stage, env: Environment) -> StageOutcome:
         raise
     if stage.steps < wanted and not progress.stopped:
         progress.stopped = f"{stage.steps} of {wanted} steps fitted in the time given"
+    if progress.step >= wanted:
+        progress.stopped = ""  # at its last step it has ended anyway
     put_back(env.captioner, best)
     save_captioner(env.captioner, env.run.stage(stage.number), with_lm=env.with_lm)
     seconds = time.monotonic() - started

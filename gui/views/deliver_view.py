@@ -41,6 +41,7 @@ from gui.widgets.basics import (
 )
 from gui.widgets.bundle_choice import BundleChoice
 from gui.widgets.flow import Flow, scrolling
+from gui.widgets.training_note import TrainingNote
 from gui.widgets.wording_slider import WordingSlider
 from gui.worker import Failure, Progress
 
@@ -63,6 +64,7 @@ class DeliverView(QWidget):
         session.overview_changed.connect(self._apply_overview)
         self.bundles.changed.connect(lambda: self._apply_overview(session.overview))
         session.opened.connect(self._new_library)
+        self.training.changed.connect(lambda: self._apply_overview(session.overview))
         self._apply_overview(session.overview)
         self._show_running(False)
         self.outcome.hide()
@@ -130,7 +132,8 @@ class DeliverView(QWidget):
         self.outcome = QWidget()
         told = Flow().put(self.result, least=theme.letters(36), stretch=1).put(self.retry, self.review)
         self.outcome.setLayout(column(told, self.failures, spacing=theme.S))
-        text = column(self.left_to_do, self.model, self.time, spacing=theme.XS)
+        self.training = TrainingNote(self._session)
+        text = column(self.left_to_do, self.training, self.model, self.time, spacing=theme.XS)
         top = Flow(spacing=theme.L).put(text, least=theme.letters(36), stretch=1).put(self.go_on, self.caption)
         return card(column(top, self.running, self.outcome, self.more, spacing=theme.M))
 
@@ -203,9 +206,18 @@ class DeliverView(QWidget):
         relabel(self.caption, again.format(photos=photos))
         self.caption.setVisible(todo > 0 and self._job is None)
         self._look_up_time(todo or overview.captioning_left, overview.ready or not self.bundles.in_use)
+        self._give_way(self.training.running)
         left = overview.captioning_left
         self.go_on.setVisible(left > 0 and self._job is None)
         relabel(self.go_on, self.tr("Go on with the {n} left").format(n=words.count(left)))
+
+    def _give_way(self, training: bool) -> None:
+        """Captions can be made when the training has ended; which model would make them now is of no use."""
+        for one in (self.caption, self.go_on):
+            one.setEnabled(not training)
+        self.model.setVisible(not training)
+        if training:
+            self.time.hide()
 
     @property
     def _paced(self) -> str:

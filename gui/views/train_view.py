@@ -62,6 +62,7 @@ class TrainView(QWidget):
         self._build()
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._state = "idle"
+        self._known = False  # whether a training of this library had been stopped when it was opened
         self._drawn: tuple[object, ...] = ()  # of a stopped training, what is on the page
         self._measured = False  # asked how fast this computer is
         self._refocus = False  # the button that was pressed has gone: the one that takes its place gets the focus
@@ -169,7 +170,11 @@ class TrainView(QWidget):
         for one in (self.go_on, self.start):
             one.setIcon(icon("play" if one is self.go_on else "train", _tint(one)))
         self.last_report.setVisible(overview is not None and overview.report is not None)
+        self.options.waits.setVisible(stopped)
         if overview is not None:
+            if not self._known and overview.stopped is not None:
+                self.options.take_up(overview.stopped)
+            self._known = True
             self._draw_stopped(overview.trainings.so_far if stopped else ())
             self.headline.setText(train_words.headline(overview, stopped=stopped))
             self.estimate.setText(train_words.before(overview, self._request(overview), stopped=stopped))
@@ -184,7 +189,7 @@ class TrainView(QWidget):
         stopped = overview.stopped if overview is not None else None
         if stopped is None or resume is False:
             return request
-        return replace(stopped, limit_minutes=request.limit_minutes)
+        return replace(stopped, limit_minutes=request.limit_minutes, device=request.device)
 
     def _measure(self) -> None:
         """How fast this computer is, once: it takes a moment, and tells how long a first training will take."""
@@ -195,8 +200,8 @@ class TrainView(QWidget):
             )
 
     def _draw_stopped(self, shown: tuple[object, ...]) -> None:
-        """What a stopped training had shown stays on the page."""
-        if self._job is None and shown != self._drawn:
+        """What a stopped training had shown stays on the page; so does, under its verdict, that of an ended one."""
+        if self._job is None and self._state == "idle" and shown != self._drawn:
             self._drawn = shown
             self.learning.begin(self._session.overview.stopped if self._session.overview else None, shown)
             self._show_state(self._state)
@@ -327,6 +332,7 @@ class TrainView(QWidget):
         self.steps.set_current(DONE)
         self.learning.end()
         self._report = report
+        self._drawn = ()  # no training waits any more
         for gate in report.gates:
             self.checks.set_gate(gate)
         self._tell_model(in_use=report.kept != "before")
@@ -448,6 +454,7 @@ class TrainView(QWidget):
 
     def _new_library(self) -> None:
         self._report = None
+        self._known = False
         self._drawn = ()
         self.history.set_lines(())
         self._show_state("idle")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pyqtgraph as pg
+from PySide6.QtGui import QWheelEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from gui import theme
@@ -11,6 +12,12 @@ from gui.widgets.basics import column, label
 
 HEIGHT = 168
 MEMORY = 8.0  # steps over which the smooth line of a restless curve looks back
+
+
+class _Plot(pg.PlotWidget):
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """For the page that scrolls; an axis would take it and do nothing."""
+        event.ignore()
 
 
 class Curve(QWidget):
@@ -26,13 +33,16 @@ class Curve(QWidget):
         self._x: list[float] = []
         self._y: list[float] = []
         self._restless = restless
-        self._plot = pg.PlotWidget()
+        self._plot = _Plot()
         self._plot.setFixedHeight(HEIGHT)
         self._plot.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._plot.setMenuEnabled(False)
         self._plot.setMouseEnabled(False, False)
         self._plot.hideButtons()
         self.axes = dict(zip(("bottom", "left"), axes, strict=True))
+        for side in self.axes:
+            # Once, while no label is shown: pyqtgraph works a prefix out at this call and keeps it, a thousandfold.
+            self._plot.getAxis(side).enableAutoSIPrefix(False)
         self._steps = pg.PlotDataItem(antialias=True)
         self._line = pg.PlotDataItem(antialias=True)
         self._now = pg.ScatterPlotItem(size=8, antialias=True)
@@ -95,7 +105,6 @@ class Curve(QWidget):
             axis.setPen(pg.mkPen(colour("border")))
             axis.setTextPen(pg.mkPen(colour("muted")))
             axis.setTickFont(font)
-            axis.enableAutoSIPrefix(False)
             small = {"color": colour("muted").name(), "font-size": f"{font.pointSizeF():.1f}pt"}
             axis.setLabel(self.axes[side], **small)
             axis.showLabel(bool(self._x and self.axes[side]))

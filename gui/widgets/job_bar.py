@@ -13,6 +13,7 @@ from gui import words
 from gui.bridge import PAUSED_BY_STOPPING, RunningJob
 from gui.icons import icon
 from gui.tasks import GETTING_READY
+from gui.time_share import TimeShare, show_step
 from gui.widgets.basics import ElidedLabel, FootBar, button, label, relabel
 from gui.worker import Progress
 
@@ -54,6 +55,7 @@ class JobBar(FootBar):
         super().__init__(parent)
         self._jobs: dict[RunningJob, Progress | None] = {}  # what each has said last, the newest job last
         self._whole: dict[RunningJob, float] = {}  # seconds left of all of a job, of those that tell it
+        self._shares: dict[RunningJob, TimeShare] = {}
         self._eta = Eta()
         self.title = label("", "strong")
         self.detail = ElidedLabel("", "muted")
@@ -71,6 +73,7 @@ class JobBar(FootBar):
 
     def watch(self, job: RunningJob) -> None:
         self._jobs[job] = None
+        self._shares[job] = TimeShare()
         job.progress.connect(lambda progress: self._progress(job, progress))
         job.partials.connect(lambda results: self._time_left(job, results))
         job.ended.connect(lambda: self._ended(job))
@@ -97,11 +100,8 @@ class JobBar(FootBar):
         self._jobs[job] = progress
         if job is not self.job or job.cancelling:
             return
-        if progress.total:
-            self.bar.setRange(0, progress.total)
-            self.bar.setValue(min(progress.done, progress.total))
-        else:
-            self.bar.setRange(0, 0)
+        if not self._shares[job].show_on(self.bar):
+            show_step(self.bar, progress.done, progress.total)
         numbers = words.so_far(progress.done, progress.total, percent=progress.message == GETTING_READY)
         self.detail.set_text(" · ".join(part for part in (progress.message, numbers) if part))
         # Of a training, one step is the smaller part: what is left of it would be taken for the whole.
@@ -115,8 +115,10 @@ class JobBar(FootBar):
         told = [one.seconds for one in results if isinstance(one, TimeLeft)]
         if told:
             self._whole[job] = told[-1]
+            self._shares[job].tell(told[-1])
             if job is self.job and not job.cancelling:
                 self._show_time(told[-1])
+                self._shares[job].show_on(self.bar)
 
     def _cancel(self) -> None:
         job = self.job
@@ -134,6 +136,7 @@ class JobBar(FootBar):
         was_shown = job is self.job
         self._jobs.pop(job, None)
         self._whole.pop(job, None)
+        self._shares.pop(job, None)
         if self.job is None:
             self.hide()
         elif was_shown:

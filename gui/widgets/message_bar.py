@@ -14,9 +14,10 @@ from gui.icons import icon
 from gui.widgets.basics import button, label, set_role, tool_button
 from gui.worker import Failure
 
-Kind = Literal["info", "good", "warn", "bad"]
+Kind = Literal["info", "waits", "good", "warn", "bad"]  # info: an offer to begin; waits: what was begun
 ICONS: dict[Kind, tuple[str, str]] = {
     "info": ("info", "accent"),
+    "waits": ("pause", "accent"),
     "good": ("check", "good"),
     "warn": ("warning", "warn"),
     "bad": ("error", "bad"),
@@ -86,7 +87,7 @@ class MessageBar(QFrame):
             layout = self.layout()
             assert isinstance(layout, QHBoxLayout)
             layout.insertWidget(2, self._action)
-        set_role(self, kind)
+        set_role(self, "info" if kind == "waits" else kind)
         self._tint()
         self.show()
         if kind == "good":

@@ -36,11 +36,19 @@ class DeviceChoice(QWidget):
     def value(self) -> str:
         return self.box.currentData()
 
+    def choose(self, name: str) -> None:
+        """Also before it is known what this computer has."""
+        if self.box.findData(name) < 0:
+            self.box.addItem(name, name)
+        self.box.setCurrentIndex(self.box.findData(name))
+
     def show_devices(self, devices: Sequence[Device]) -> None:
         """Those of this computer, as :func:`core.devices.devices` has them; what was chosen stays."""
         for one in devices:
-            if self.box.findData(one.name) < 0:
+            if (at := self.box.findData(one.name)) < 0:
                 self.box.addItem(self._said(one), one.name)
+            else:
+                self.box.setItemText(at, self._said(one))
 
     def _said(self, device: Device) -> str:
         if device.name == CPU:
@@ -78,9 +86,17 @@ class TrainOptions(QWidget):
         self.about_limit = label(told, "muted", wrap=True)
         self.minutes.setAccessibleDescription(told)
         self.minutes.currentIndexChanged.connect(lambda _index: self.changed.emit())
+        waits = self.tr(
+            "A training waits. Going on with it keeps its own method, models and sentences: what is chosen of these"
+            " here is for one that begins anew. “End after” counts for both."
+        )
+        self.waits = label(waits, "", wrap=True)
+        self.waits.hide()
         form = QWidget()
-        grid = QGridLayout(form)
-        grid.setContentsMargins(theme.L, 0, 0, 0)
+        grid = QGridLayout()
+        inside = column(self.waits, grid, spacing=theme.M)
+        inside.setContentsMargins(theme.L, 0, 0, 0)
+        form.setLayout(inside)
         grid.setHorizontalSpacing(theme.L)
         grid.setVerticalSpacing(theme.M)
         lines: tuple[tuple[str, QWidget], ...] = (
@@ -120,6 +136,14 @@ class TrainOptions(QWidget):
             device=self.device.value,
             overrides=overrides,
         )
+
+    def take_up(self, stopped: TrainRequest) -> None:
+        """Choose what a stopped training had of that which going on can change: its time limit and its device."""
+        limit = stopped.limit_minutes
+        if self.minutes.findData(limit) < 0 and limit is not None:
+            self.minutes.addItem(words.duration(60 * limit), limit)  # given on the command line
+        self.minutes.setCurrentIndex(self.minutes.findData(limit))
+        self.device.choose(stopped.device)
 
     @property
     def own_models(self) -> bool:

@@ -21,6 +21,7 @@ from core.training.messages import (
 from core.training.presets import PRESETS
 from gui import theme, words
 from gui.thumbnails import Thumbnails
+from gui.time_share import TimeShare, show_step
 from gui.widgets.basics import ElidedLabel, button, card, column, label, row, set_role
 from gui.widgets.curves import Curve
 from gui.widgets.flow import Flow
@@ -44,17 +45,18 @@ class RunningCard(QFrame):
         self.steps = Steps((self.tr("Look at the photos"), self.tr("Stage 1"), self.tr("Stage 2"), self.tr("Check")))
         self.doing = ElidedLabel("", "muted")
         self.left = label("", "strong")
+        self.expected = label("", "muted", wrap=True)
         slow = self.tr("Slower than planned: other programs may be using this computer.")
         self.slow = label(slow, "muted", wrap=True)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
-        self.bar.setAccessibleName(self.tr("Progress of this step"))
+        self.bar.setAccessibleName(self.tr("Progress of the training"))
         self.pause_button = button(self.tr("Pause"), self.pause.emit, icon_name="pause")
         self.pause_button.setToolTip(self.tr("What is learned so far is kept; go on with it whenever you like"))
         self.end_button = end_button(self.end.emit)
         state = row(self.doing, self.left, spacing=theme.M)
         state.setStretch(0, 1)
-        text = column(self.steps, self.bar, state, self.slow, spacing=theme.S)
+        text = column(self.steps, self.bar, state, self.expected, self.slow, spacing=theme.S)
         layout = row(text, column(self.pause_button, self.end_button, None), spacing=theme.L)
         layout.setStretch(0, 1)
         layout.setContentsMargins(theme.L, theme.L, theme.L, theme.L)
@@ -62,15 +64,18 @@ class RunningCard(QFrame):
         self._goes_on = ""
         self._said = ""
         self._ends = False
+        self._share = TimeShare()
 
     def begin(self, expected: str, done: StageStarted | None = None) -> None:
         """Nothing has come yet. ``expected``: how long it will take; ``done``: where a stopped training goes on."""
         self._said = ""
         self._ends = False
+        self._share = TimeShare()
         self._goes_on = "" if done is None else self._from(done)
         self.steps.set_current(PREPARE if done is None else _place(done.stage))
         self._say(self.tr("Loading the models…"))
-        self.left.setText(expected)
+        self.left.setText("")
+        self._expect(expected)
         self.slow.hide()
         self.bar.setRange(0, 0)
         self.pause_button.setEnabled(True)
@@ -81,6 +86,7 @@ class RunningCard(QFrame):
         self.end_button.setEnabled(False)
         self.doing.set_text(self.tr("Pausing; what is learned so far is kept…"))
         self.left.setText("")
+        self._expect("")
         self.slow.hide()
 
     def show_ending(self) -> None:
@@ -88,8 +94,10 @@ class RunningCard(QFrame):
         self._ends = True
         self.doing.set_text(self.tr("Ending: what was learned is judged, and kept if it is better…"))
         self.left.setText("")  # what is told is of a training that goes on to its last step
+        self._expect("")
         self.slow.hide()
-        self.bar.setRange(0, 0)
+        self._share = TimeShare()
+        show_step(self.bar, 0, None)
 
     def show_progress(self, progress: Progress) -> None:
         self._said = progress.message
@@ -99,12 +107,11 @@ class RunningCard(QFrame):
             self.steps.set_current(STAGE_2)
         elif progress.message in FINISHING:
             self.steps.set_current(CHECK)
+        if self._share.value is None:
+            show_step(self.bar, progress.done, progress.total)
         if not progress.total:
-            self.bar.setRange(0, 0)
             self._say(progress.message)
             return
-        self.bar.setRange(0, progress.total)
-        self.bar.setValue(min(progress.done, progress.total))
         form = self.tr("step {done} of {total}") if self._in_stage(progress.message) else self.tr("{done} of {total}")
         numbers = form.format(done=words.count(progress.done), total=words.count(progress.total))
         self._say(f"{progress.message} · {numbers}")
@@ -115,7 +122,8 @@ class RunningCard(QFrame):
         self.end_button.setEnabled(not self._ends)
         if self._in_stage(self._said):
             return  # it is further already
-        self.bar.setRange(0, 0)
+        if self._share.value is None:
+            show_step(self.bar, 0, None)
         captions = self.tr("Stage {n}: writing the captions that it begins with…").format(n=started.stage)
         self._say(self._from(started) if started.done else captions)
 
@@ -123,8 +131,16 @@ class RunningCard(QFrame):
         """For the whole training, all that comes after this step included."""
         if self._ends:
             return
+        self._expect("")
+        self._share.tell(left.seconds)
+        self._share.show_on(self.bar)
         self.left.setText(self.tr("About {time} left in all").format(time=words.duration(left.seconds)))
         self.slow.setVisible(left.slow)
+
+    def _expect(self, text: str) -> None:
+        """Until the training tells its own time. A sentence: on a line of its own, which wraps in a narrow window."""
+        self.expected.setText(text)
+        self.expected.setVisible(bool(text))
 
     def _in_stage(self, message: str) -> bool:
         return self.steps.current in (STAGE_1, STAGE_2) and message.startswith(f"Stage {self.steps.current}")
@@ -157,7 +173,7 @@ class Learning(QWidget):
         )
         self.samples = SampleGrid(thumbnails)
         self.heading = label("", "strong", wrap=True)
-        self.midway = label(self.tr("Captions midway can be odd; only the end counts."), "muted", wrap=True)
+        self.midway = label("", "muted", wrap=True)
         self.checks = Checks()
         curves = Flow(spacing=theme.L).put(self.loss, self.reward, least=theme.letters(CURVES // 2), stretch=1)
         left = column(
@@ -171,12 +187,15 @@ class Learning(QWidget):
         self.setLayout(body.put(column(checks, None), least=theme.letters(CHECKS), stretch=1))
         self._every = PRESETS["recommended"].stage1.evaluate_every
         self._stage = 0
+        self._given = False
         self.begin(None)
 
     def begin(self, request: TrainRequest | None, before: Sequence[object] = ()) -> None:
         """Empty, or with what a stopped training had shown ``before``."""
         preset = PRESETS.get(request.preset) if request is not None else None
-        self._every = (preset or PRESETS["recommended"]).stage1.evaluate_every
+        preset = preset or PRESETS["recommended"]
+        self._every = preset.stage1.evaluate_every
+        self._given = preset.stage2 is not None and preset.stage2.sentences > 0
         self._stage = 0
         for curve in (self.loss, self.reward):
             curve.begin(1)
@@ -217,9 +236,17 @@ class Learning(QWidget):
         if before:
             text = self.tr("The same six photos: captions from before the training; new ones after {n} steps")
             self.heading.setText(text.format(n=self._every))
+        elif step == 0 and self._given:
+            self.heading.setText(self.tr("The same six photos, before it practises in stage 2"))
         else:
             text = self.tr("The same six photos, after {n} steps of stage {stage}")
             self.heading.setText(text.format(n=words.count(step), stage=max(1, self._stage)))
+        # Nothing was learned between the two: the sentences alone have changed what it says (docs/decisions/0038).
+        given = self.tr(
+            "It now leans on sentences, yours and its own about your photos: that has changed the captions."
+        )
+        odd = self.tr("Captions midway can be odd; only the end counts.")
+        self.midway.setText(given if step == 0 and self._given else odd)
         self.midway.setVisible(not before)
 
     def _draw(self, results: Sequence[object]) -> None:

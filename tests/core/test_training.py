@@ -23,6 +23,7 @@ from core.training.loop import TrainingConfig, train_stages
 from core.training.messages import GateRow, MetricRow, Samples, StageStarted
 from core.training.presets import find_preset, with_overrides
 from core.training.runfolder import kept_checkpoint, read_rows
+from core.training.stage1 import Stage1
 from core.training.verdict import Verdict, judge_against_current, judge_stage1, judge_stage2
 from tests.tiny import SENTENCES, random_pixels
 
@@ -239,6 +240,17 @@ def test_a_time_limit_ends_the_stages_in_words(data, captioner, encoder, tmp_pat
     assert report.results["stage2"].steps == 1
     ended = [note for note in report.notes if "ended early" in note]
     assert len(ended) == 2 and all("time" in note for note in ended)
+
+
+def test_a_reason_to_stop_at_the_last_step_ends_nothing_early(data, captioner, encoder, tmp_path, monkeypatch):
+    def consider(stage, _evaluation, progress) -> float:
+        progress.stopped = "a reason" if progress.step >= stage.steps else ""
+        return float(progress.step)
+
+    monkeypatch.setattr(Stage1, "consider", consider)
+    report = train_stages(data, captioner, encoder, config(stages="1"), tmp_path, QuietContext())
+    assert report.results["stage1"].steps > 1
+    assert not [note for note in report.notes if "ended early" in note]
 
 
 def test_stages_that_a_time_limit_shortens_say_so(data, captioner, encoder, tmp_path, monkeypatch):

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QWheelEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QLabel, QScrollArea
+from PySide6.QtWidgets import QApplication, QLabel, QScrollArea
 
 from core import training
 from core.cli_flags import with_flags
@@ -20,6 +21,7 @@ from core.library.runs import create_run, update_run
 from core.training.messages import GateRow, MetricRow, StageResult, StageStarted, TrainReport, TrainRequest
 from gui import bridge, tasks, verdict
 from gui.seed_words import NEEDED
+from gui.theme import theme
 from gui.views import train_view
 from gui.widgets.curves import Curve, smooth
 from tests.gui import toy_jobs
@@ -167,6 +169,41 @@ def test_a_curve_shows_no_figures_before_it_has_any(qtbot):
     curve.extend([(10, 0.5)])
     curve.end()
     assert curve._plot.getViewBox().viewRange()[0][1] < 12, "a stage that stopped early leaves no empty space"
+
+
+def test_other_colours_leave_the_figures_of_a_curve_as_they_are(qtbot):
+    curve = Curve("Title", "Hint", ("steps", "fit"))
+    qtbot.addWidget(curve)
+    curve.show()
+    curve.extend([(1, 0.2), (2, 0.6)])
+    qtbot.waitExposed(curve)
+    curve._plot.getViewBox().updateAutoRange()
+    axis = curve._plot.getAxis("left")
+    scale = axis.scale * axis.autoSIPrefixScale
+    before = axis.tickStrings([0.2, 0.4], scale, 0.2)
+    try:
+        for mode in ("dark", "light"):
+            theme().set_mode(mode)
+            scale = axis.scale * axis.autoSIPrefixScale
+            assert axis.tickStrings([0.2, 0.4], scale, 0.2) == before == ["0.2", "0.4"]
+            assert axis.labelString().count("x0.001") == 0
+    finally:
+        theme().set_mode("light")
+
+
+@pytest.mark.parametrize("over", ["bottom", "left"])
+def test_the_wheel_over_the_axes_of_a_curve_is_left_to_the_page(qtbot, over):
+    curve = Curve("Title", "Hint", ("steps", "fit"))
+    qtbot.addWidget(curve)
+    curve.show()
+    curve.extend([(1, 0.2), (2, 0.6)])
+    qtbot.waitExposed(curve)
+    plot, no = curve._plot, Qt.ScrollPhase.NoScrollPhase
+    at = QPointF(plot.mapFromScene(plot.getAxis(over).sceneBoundingRect().center()))
+    keys, none = Qt.KeyboardModifier.NoModifier, Qt.MouseButton.NoButton
+    event = QWheelEvent(at, plot.viewport().mapToGlobal(at), QPoint(), QPoint(0, -120), none, keys, no, False)
+    QApplication.sendEvent(plot.viewport(), event)
+    assert not event.isAccepted()
 
 
 def test_the_smooth_line_starts_with_the_first_value_and_scatters_less():

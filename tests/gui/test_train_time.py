@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from PySide6.QtWidgets import QLabel, QPushButton
+from PySide6.QtWidgets import QLabel, QPushButton, QScrollArea
 
 from core import machine
 from core.library.library import Library
-from core.library.runs import CANCELLED, create_run, runs, update_run
+from core.library.runs import CANCELLED, DONE, create_run, runs, update_run
 from core.training import time_left
-from core.training.messages import DRAWING, LOOKING, REPORTING, MetricRow, Samples, StageStarted, TimeLeft, TrainRequest
+from core.training.job import _with_this_time
+from core.training.messages import (
+    DRAWING,
+    LOOKING,
+    REPORTING,
+    GateRow,
+    MetricRow,
+    Samples,
+    StageStarted,
+    TimeLeft,
+    TrainReport,
+    TrainRequest,
+)
 from core.training.runfolder import METRICS, SAMPLES, RunFolder
 from gui import methods, words
 from gui.worker import Failure, Progress
 from tests.gui import toy_jobs
-from tests.gui.conftest import SPEED, WAIT, settle
+from tests.gui.conftest import SPEED, WAIT, close, settle
 
 
 def write_seeds(qtbot, window, number: int = 6) -> None:
@@ -115,10 +128,10 @@ def test_a_computer_that_is_not_known_is_measured_once(qtbot, open_window, photo
 def test_while_it_runs_the_time_is_of_the_whole_and_slowness_is_said(qtbot, train, monkeypatch):
     begin_endless(train, monkeypatch)
     train.begin()
-    assert "on this computer" in train.running.left.text(), "what was said before"
+    assert "on this computer" in train.running.expected.text(), "what was said before"
     assert not train.running.slow.isVisible()
     train.show_partials([StageStarted(1, 100), TimeLeft(42 * 60.0, True)])
-    assert train.running.left.text() == "About 42 minutes left in all"
+    assert train.running.left.text() == "About 42 minutes left in all" and not train.running.expected.isVisible()
     assert train.running.slow.isVisible() and "other programs" in train.running.slow.text()
     train._session.heavy.current.partials.emit((TimeLeft(60.0),))
     assert not train.running.slow.isVisible()
@@ -142,6 +155,46 @@ def test_a_span_is_said_in_one_unit(low, high, said):
     assert words.span(low, high) == said
 
 
+def test_the_bars_are_of_the_whole_as_soon_as_its_time_is_known(qtbot, train, monkeypatch):
+    from gui import time_share
+
+    now = [0.0]
+    monkeypatch.setattr(time_share, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    begin_endless(train, monkeypatch)
+    train.begin()
+    job, bars = train._job, (train.running.bar, train.window().job_bar.bar)
+
+    def shares() -> set[float]:
+        return {bar.value() / bar.maximum() for bar in bars}
+
+    job.partials.emit((StageStarted(1, 100),))
+    job.progress.emit(Progress(50, 100, "Stage 1: learning your wording"))
+    assert shares() == {0.5}, "of this step: nothing else is known"
+    now[0] = 60.0
+    job.partials.emit((TimeLeft(240.0),))
+    assert shares() == {0.2}
+    job.progress.emit(Progress(100, 100, "Stage 1: learning your wording"))
+    job.partials.emit((StageStarted(2, 100),))
+    job.progress.emit(Progress(1, 100, "Stage 2: telling photos apart"))
+    assert shares() == {0.2}, "it does not fill and begin again with each stage"
+    assert "step 1 of 100" in train.running.doing.full_text()
+    job.partials.emit((TimeLeft(900.0),))
+    assert shares() == {0.2}, "and never goes back"
+    stop(qtbot, train)
+
+
+def test_the_buttons_stay_in_a_small_window_whatever_is_said_before_the_first_step(qtbot, train, monkeypatch):
+    begin_endless(train, monkeypatch)
+    train.window().resize(900, 600)
+    train.options.minutes.setCurrentIndex(train.options.minutes.findData(5.0))
+    train.begin()
+    qtbot.wait(50)
+    assert "as chosen behind More" in train.running.expected.text()
+    (area,) = train.findChildren(QScrollArea)
+    assert area.widget().width() <= area.viewport().width()
+    stop(qtbot, train)
+
+
 # -- going on ---------------------------------------------------------------------------------------------------------
 
 
@@ -160,6 +213,92 @@ def test_what_a_paused_training_had_shown_stays_and_is_drawn_again(qtbot, paused
     paused.show_progress(Progress(19, 100, "Stage 1: learning your wording"))
     assert paused.running.doing.full_text() == "Stage 1: learning your wording · step 19 of 100"
     stop(qtbot, paused)
+
+
+def test_what_a_training_has_shown_stays_at_its_end_also_where_it_was_paused_in_between(qtbot, paused, monkeypatch):
+    from gui.views import train_view
+
+    run_id = paused.history.lines[0].run_id
+
+    def to_its_end(ctx, request) -> TrainReport:
+        ctx.partial(StageStarted(1, 100, 20))
+        ctx.partial(MetricRow(1, 21, loss=4.0))
+        ctx.partial(StageStarted(2, 30))
+        ctx.partial(MetricRow(2, 1, reward=0.5))
+        ctx.partial(GateRow("length", "green", "Captions have 9 words."))
+        with Library.open(request.library) as library:
+            update_run(library, run_id, status=DONE)
+        return TrainReport(run_id, Path(run_id), "before", "", {}, (), 6, 1, 2, 60.0)
+
+    monkeypatch.setattr(train_view, "train", to_its_end)
+    paused.go_on.click()
+    qtbot.waitUntil(lambda: paused._job is None and paused.verdict.isVisible(), timeout=WAIT)
+    settle(qtbot, paused.window())
+    assert len(paused.loss.points) == 21 and len(paused.reward.points) == 1
+    assert paused.samples.tiles[0].caption == "a bridge over water"
+    assert list(paused.checks.states) == ["length"]
+    paused._show_state("idle")
+    assert paused.explanation.isVisible() and not paused.learning.isVisible(), "nothing waits any more"
+
+
+def test_a_paused_training_is_taken_up_with_its_limit_when_the_library_is_opened_again(
+    qtbot, open_window, photos, paused, monkeypatch
+):
+    from gui.views import train_view
+
+    library = paused._session.service.path
+    with Library.open(library) as opened:
+        run = runs(opened)[0]
+        told = {**run.config["request"], "limit_minutes": 15.0, "device": "cuda:1"}
+        update_run(opened, run.id, config={**run.config, "request": told})
+    close(qtbot, paused.window())
+    window = open_window(library)
+    bar, rail = window.messages, window.rail.buttons["train"]
+    assert "paused at step 20 of 100 of stage 1" in bar.message and rail.badge == "paused"
+    window.session.refresh()
+    settle(qtbot, window)
+    assert "paused at step 20" in bar.message, "counting again does not take it away"
+    window.go("train")
+    settle(qtbot, window)
+    assert bar.message == "", "Train says it itself"
+    train = window.view("train")
+    train.options.more.set_open(True)
+    assert train.options.minutes.currentText() == "15 minutes" and train.options.device.value == "cuda:1"
+    assert train.options.waits.isVisible()
+    train.options.minutes.setCurrentIndex(0)
+    asked = []
+    monkeypatch.setattr(train_view, "train", lambda ctx, request: asked.append(request) or toy_jobs.endless(ctx, None))
+    train.go_on.click()
+    qtbot.waitUntil(lambda: bool(asked), timeout=WAIT)
+    assert asked[0].resume and asked[0].limit_minutes is None and asked[0].device == "cuda:1"
+    assert rail.badge == ""
+    stop(qtbot, train)
+    assert rail.badge == "paused" and bar.message == "", "who pauses it knows"
+
+
+def test_the_limit_of_now_is_kept_with_the_training(tmp_path):
+    begun = {
+        "request": {"preset": "recommended", "limit_minutes": None, "device": "auto", "library": None},
+        "preset": {},
+    }
+    kept = _with_this_time(begun, TrainRequest(tmp_path, "two-stage", limit_minutes=15.0, device="cpu"))
+    assert kept["request"] == begun["request"] | {"limit_minutes": 15.0, "device": "cpu"} and kept["preset"] == {}
+
+
+def test_deliver_says_when_the_model_that_is_being_trained_is_ready(qtbot, train, monkeypatch):
+    begin_endless(train, monkeypatch)
+    window = train.window()
+    window.go("deliver")
+    deliver = window.view("deliver")
+    settle(qtbot, window)
+    assert not deliver.training.isVisible() and deliver.model.isVisible() and deliver.caption.isEnabled()
+    train.begin()
+    assert "being trained" in deliver.training.text.text()
+    train._job.partials.emit((TimeLeft(240.0),))
+    assert "in about 4 minutes" in deliver.training.text.text() and deliver.training.isVisible()
+    assert not deliver.model.isVisible() and not deliver.caption.isEnabled()
+    stop(qtbot, train)
+    assert not deliver.training.isVisible() and deliver.model.isVisible() and deliver.caption.isEnabled()
 
 
 def test_the_marker_and_the_line_speak_of_the_same(qtbot, train, monkeypatch):
@@ -223,7 +362,15 @@ def test_captions_from_before_the_training_are_marked_as_such(train):
     assert train.learning.heading.text() == "The same six photos, after 20 steps of stage 1"
     assert not train.learning.midway.isHidden() and "odd" in train.learning.midway.text()
     train.show_partials([StageStarted(2, 100), Samples(0, ((photo, "a bridge"),))])
-    assert "stage 2" in train.learning.heading.text()
+    assert "before it practises" in train.learning.heading.text()
+    assert "sentences" in train.learning.midway.text(), "why the captions are others than after stage 1"
+    train.show_partials([Samples(20, ((photo, "a bridge"),))])
+    assert train.learning.heading.text() == "The same six photos, after 20 steps of stage 2"
+    assert "odd" in train.learning.midway.text()
+    train.learning.begin(TrainRequest(Path("library"), "two-stage"))
+    train.show_partials([StageStarted(2, 100), Samples(0, ((photo, "a bridge"),))])
+    assert train.learning.heading.text() == "The same six photos, after 0 steps of stage 2"
+    assert "sentences" not in train.learning.midway.text(), "this method gives it none"
 
 
 def test_axes_say_what_they_count(train):
