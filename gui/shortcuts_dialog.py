@@ -8,7 +8,8 @@ from PySide6.QtWidgets import QHeaderView, QKeySequenceEdit, QTableWidgetItem, Q
 from gui import theme
 from gui.actions import SPECS, Actions
 from gui.dialogs import Beside
-from gui.widgets.basics import button, column, label, plain_table, row, search_box, set_role
+from gui.widgets.basics import button, column, label, plain_table, search_box, set_role
+from gui.widgets.flow import Flow
 from gui.words import holds
 
 _NAME = Qt.ItemDataRole.UserRole
@@ -44,7 +45,7 @@ class ShortcutsDialog(Beside):
         self.box.textChanged.connect(self._filter)
         self.table.currentItemChanged.connect(lambda *_: self._chosen())
         self.keys.keySequenceChanged.connect(lambda _: self._check())
-        choosing = row(self.what, None, self.keys, self.use, self.none, self.usual)
+        choosing = Flow().put(self.what, None, self.keys, self.use, self.none, self.usual)
         self.setLayout(column(self.box, self.table, choosing, self.said, spacing=theme.M, margin=theme.L))
         self.table.setCurrentCell(0, 0)
 

@@ -139,8 +139,7 @@ class ReviewView(QWidget):
         """The suggestions and what can be done with them."""
         self.buttons = QWidget()  # one question at a time: not while the preview asks
         self.buttons.setLayout(Flow().put(self.reject_button, self.edit_button, None, self.accept_button))
-        title = label(self.tr("Suggestions"), "heading")
-        heading = Flow().put(title, None, self.fits.toggle, self.earlier.toggle)
+        heading = Flow().put(label(self.tr("Suggestions"), "heading"), None, self.fits.toggle, self.earlier.toggle)
         group = row(None, self.accept_all_button)
         right = column(
             heading, self.order, self.list, self.fits, self.earlier, self.editor, self.change, self.buttons, group,
@@ -338,9 +337,8 @@ class ReviewView(QWidget):
             self.preview.hide()
         if self._editing is None:
             self.pick(1)
-        enabled = bool(shown)
         for name in ("accept", "edit", "reject"):
-            self._actions[name].setEnabled(enabled)
+            self._actions[name].setEnabled(bool(shown))
         self._show_group()
         self.fits.show_for(self.model.caption(self.list.currentIndex().row()))
 

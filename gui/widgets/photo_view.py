@@ -74,7 +74,7 @@ class PhotoView(QWidget):
             view.addAction(action)
 
     def sizeHint(self) -> QSize:
-        return QSize(360, 200)  # it takes what is left; with less, the page around it scrolls
+        return QSize(360, 140)  # it takes what is left; with less, the page around it scrolls
 
     @property
     def percent(self) -> int:

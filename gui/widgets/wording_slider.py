@@ -38,6 +38,7 @@ class WordingScale(QWidget):
         self.slider.setRange(0, STEPS)
         self.slider.setValue(STEPS // 2)
         self.slider.setPageStep(1)
+        self.slider.setMinimumWidth(theme.letters(10))
         self.slider.setAccessibleName(self.tr("From your wording to telling photos apart"))
         ends = label(self.tr("Your wording"), role), label(self.tr("Tells photos apart"), role)
         scale = row(ends[0], self.slider, ends[1], spacing=theme.M)

@@ -72,7 +72,8 @@ def cut_off(within: QWidget) -> list[str]:
     """What of the texts in it cannot be read: narrower or lower than its letters, or beyond what it lies in."""
     found = []
     for one in readable(within):
-        text, high, wide = text_of(one) or type(one).__name__, one.height(), one.width()
+        said, high, wide = text_of(one), one.height(), one.width()
+        text = said or type(one).__name__
         if isinstance(one, QComboBox):
             if wide < one.fontMetrics().horizontalAdvance(one.currentText()) + ROOM:
                 found.append(f"{text}: narrow")
@@ -81,7 +82,7 @@ def cut_off(within: QWidget) -> list[str]:
                 found.append(f"{text}: {high} of {one.heightForWidth(wide)} high")
         elif isinstance(one, QAbstractButton | QLabel | Steps) and not isinstance(one, ElidedLabel):
             small = wide < one.sizeHint().width() - 1 or high < one.fontMetrics().height()
-            if text and small:
+            if said and small:
                 found.append(f"{text}: {wide} x {high} of {one.sizeHint().toTuple()}")
         if not inside(one, within):
             found.append(f"{text}: beyond its place")
