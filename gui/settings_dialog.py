@@ -15,6 +15,7 @@ from gui.revealing import show_folder
 from gui.tasks import FIRST_CAPTIONS
 from gui.theme import Mode
 from gui.widgets.basics import MIDDLE, CheckBox, ElidedLabel, action_button, button, column, label, row, under_check
+from gui.widgets.flow import scrolling
 from gui.widgets.models_part import ModelsPart
 
 
@@ -54,7 +55,8 @@ class SettingsDialog(Beside):
         close = button(self.tr("Close"), self.close, role="primary")
         end = row(foot, close)
         end.setStretch(0, 1)
-        self.setLayout(
+        parts = QWidget()
+        parts.setLayout(
             column(
                 colours,
                 self._part(self.tr("At the start"), starting),
@@ -65,10 +67,14 @@ class SettingsDialog(Beside):
                 self._part(self.tr("Libraries are kept in"), place),
                 self._part(self.tr("Downloaded models are kept in"), models),
                 None,
-                end,
                 spacing=theme.L,
-                margin=theme.XL,
             )
+        )
+        page = scrolling(parts)
+        self.setLayout(column(page, end, spacing=theme.L, margin=theme.XL))
+        room = self.screen().availableSize()
+        self.resize(
+            self.sizeHint().width(), min(self.sizeHint().height() + parts.sizeHint().height(), room.height() * 4 // 5)
         )
         for one in self.findChildren(QPushButton):
             one.setAutoDefault(False)  # Enter in a field is no press of the first button

@@ -101,7 +101,7 @@ def _show(library: Library, gallery: int, sharpness: float) -> None:
         if session.get(Gallery, gallery) is None:
             return
         meta.put(session, meta.SHOWN_GALLERY, str(gallery))
-        meta.put(session, meta.SCORE_SHARPNESS, repr(sharpness))
+        meta.put(session, meta.SCORE_SHARPNESS, None if sharpness == 1.0 else repr(sharpness))
     with library.session() as session:
         old = list(session.scalars(select(Gallery.id).where(Gallery.id < gallery)))
     for one in old:

@@ -171,7 +171,7 @@ class DeliverView(QWidget):
         never.setContentsMargins(theme.XS + 1, theme.S, 0, 0)
         options.addWidget(never)
         self.policies.setLayout(options)
-        return Disclosure(self.tr("Which photos, how many suggestions, which wording, which model"), self.policies)
+        return Disclosure(self.tr("Which photos, wording, and model"), self.policies)
 
     # -- captioning -------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,8 @@ from gui.choosing import choose_folder
 from gui.history import RunLine
 from gui.services import LibraryService, Overview
 from gui.session import Session
-from gui.widgets.basics import ComboBox, button, label, row
+from gui.widgets.basics import ComboBox, button, label
+from gui.widgets.flow import Flow
 from gui.worker import Failure
 
 EXACT, SMALLER = 0, 1
@@ -46,9 +47,9 @@ class BundleChoice(QWidget):
         grid.setVerticalSpacing(theme.S)
         grid.setColumnStretch(1, 1)
         grid.addWidget(label(self.tr("Model")), 0, 0)
-        grid.addLayout(row(self.models, self.other, None), 0, 1)
+        grid.addLayout(Flow().put(self.models, self.other), 0, 1)
         grid.addWidget(label(self.tr("Numbers")), 1, 0)
-        grid.addLayout(row(self.numbers, None), 1, 1)
+        grid.addLayout(Flow().put(self.numbers), 1, 1)
         grid.addWidget(self.told, 2, 1)
         self.setLayout(grid)
         self.models.currentIndexChanged.connect(lambda _index: self._choose_again())

@@ -124,7 +124,7 @@ class StopAt(QuietContext):
 
 def test_to_stop_while_the_page_is_made_costs_the_page_alone(library):
     report = train_job(StopAt("Writing the report"), request(library, stages="1"))
-    assert report.page is None and "seedcap report" in report.notes[-1]
+    assert report.page is None and report.notes[-1] == "There is no page about this training."
     with Library.open(library) as opened:
         assert [run.status for run in runs(opened)] == ["done"]
     assert report_job(QuietContext(), ReportRequest(library)).page.is_file()

@@ -393,18 +393,18 @@ def scorer_like(scorer):
 
 def test_the_grammar_head_learns_anew_from_what_went_wrong(environment, data, encoder):
     scorer = scorer_of(data, encoder, environment, rewards=RewardWeights(grammar=1.0), grammar_refresh=2)
-    wrong = "a ball a ball a ball"
-    sampled = Sampled([wrong, SENTENCES[1]], np.array([0]), np.ones(2, bool))
+    wrong = [f"{one.rstrip('.')} {one}" for one in SENTENCES[2:6]]
+    sampled = Sampled([*wrong, SENTENCES[1]], np.array([0]), np.ones(5, bool))
     progress = Progress()
     first, _ = scorer.score(sampled, 0, 10, progress)
     scorer.remember(sampled, 0, progress)
     scorer.remember(sampled, 1, progress)
-    assert progress.gone_wrong == [(0, wrong)]
+    assert progress.gone_wrong == [(0, one) for one in wrong]
     same, _ = scorer.score(sampled, 1, 10, progress)
     assert np.array_equal(first, same)
     later, _ = scorer.score(sampled, 2, 10, progress)
     without, _ = scorer_like(scorer).score(sampled, 2, 10, Progress())
-    assert later[0] < without[0]
+    assert later[:4].mean() < without[:4].mean()
 
 
 def config(preset, **changes):

@@ -77,7 +77,7 @@ def test_losses_of_photos_are_means_over_their_tokens(encoder, captioner):
     data = made_data(encoder, 4, 2)
     one = seed_trials.chosen(data.seeds, np.array([1]))  # it has two captions
     assert len(one.captions[0]) == 2
-    assert photo_losses(captioner, one)[0] == pytest.approx(caption_nll(captioner, one), rel=1e-5)
+    assert photo_losses(captioner, one)[0] == pytest.approx(caption_nll(captioner, one)[0], rel=1e-5)
     assert photo_losses(captioner, data.seeds)[1] == pytest.approx(photo_losses(captioner, one)[0], rel=1e-4)
 
 

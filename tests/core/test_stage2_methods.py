@@ -386,7 +386,7 @@ def test_the_mean_reward_of_sixteen_photos_rises(practice, captioner, encoder, m
     chosen = practice(method=method, photos=16, round_epochs=2, on=images)
     before, learning = mean_reward(chosen), make_method(chosen)
     optimiser = torch.optim.Adam(captioner.parameters(), lr=1e-2 if method == "straight-through" else 3e-3)
-    for step in range(10):
+    for step in range(14):
         optimiser.zero_grad()
         learning.practise(moment(step), np.arange(16))
         optimiser.step()

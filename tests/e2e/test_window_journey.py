@@ -46,6 +46,7 @@ BROKEN_CARD = """
         torch.cuda.get_device_name = lambda at=0: "An old card"
         torch.cuda.mem_get_info = lambda at=0: (8_000_000_000, 8_000_000_000)
         torch.cuda._lazy_init = fail
+        torch.accelerator.is_available = lambda *_, **__: False  # or optimisers of the processor's ask the card, too
 """
 
 

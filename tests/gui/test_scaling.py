@@ -28,6 +28,7 @@ from gui.settings_dialog import SettingsDialog
 from gui.shortcuts_dialog import ShortcutsDialog
 from gui.widgets.basics import ElidedLabel, button, label
 from gui.widgets.flow import Flow
+from gui.widgets.models_part import ModelsPart
 from gui.widgets.photo_view import PhotoView
 from gui.widgets.training import Steps
 from tests.gui.conftest import settle, suggest_captions
@@ -209,7 +210,7 @@ def test_nothing_is_cut_off_in_a_dialog(qtbot, open_window, letters, tmp_path):
     window = open_window()
     actions = window.actions_table
     for dialog in (
-        SettingsDialog(window.preferences, actions, window.set_theme, window),
+        SettingsDialog(window.preferences, actions, window.set_theme, ModelsPart(window.session, window.hub), window),
         ShortcutsDialog(actions, window),
         LogDialog(tmp_path / "log.txt", window),
         RewriteDialog(window.session, actions, window),

@@ -56,6 +56,7 @@ def test_choices_are_kept(qtbot, settings, open_window):
 class FakeJob(QObject):
     finished, failed, cancelled = Signal(object), Signal(object), Signal()
     title = "Training"
+    gives_way = False
 
 
 @pytest.fixture
