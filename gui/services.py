@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 _MARK = re.compile(r"-[0-9a-f]{8}$")  # what makes the name of a library for a folder unique
 
-TO_REVIEW = "state:candidate NOT state:accepted"
 LOOKED_INTO = 40  # photos, for the preview of an export that writes into them
 
 Sort = Literal["path", "score", "weakest", "distinctiveness"]
@@ -242,7 +241,7 @@ class LibraryService:
             trainings.stopped(self.path, runs),
             trainings.here(runs),
             unfinished.todo if unfinished is not None else 0,
-            len(outdated(self._library)),
+            len(queries.outdated(self._library)),
             trainings.newest_report(runs),
             run is None or (self._library.bundles_dir / run.id / "manifest.json").is_file(),
             queries.candidate_order(self._library),
@@ -250,9 +249,10 @@ class LibraryService:
         )
 
     def _number_to_review(self) -> int:
+        from core.library import queries
         from core.library.near_duplicates import number_of_groups
 
-        waiting = self.ids(Query(Filter(text=TO_REVIEW)))
+        waiting = self.ids(Query(Filter(text=queries.TO_REVIEW)))
         return number_of_groups(self._library, waiting.tolist()) if len(waiting) else 0
 
     def ids(self, query: Query) -> np.ndarray:
@@ -317,9 +317,10 @@ class LibraryService:
 
         Of near-duplicates one: the photo ``here``, where it is among them.
         """
+        from core.library import queries
         from core.library.near_duplicates import one_of_each
 
-        waiting = self.ids(Query(Filter(text=TO_REVIEW), "weakest"))
+        waiting = self.ids(Query(Filter(text=queries.TO_REVIEW), "weakest"))
         order = waiting.tolist()
         if here is not None and here in order:
             order.insert(0, here)
@@ -492,10 +493,3 @@ class LibraryService:
         from core.library import edits
 
         return edits.redo(self._library)
-
-
-def outdated(library: Library) -> np.ndarray:
-    """Photos to review that the model in use has said nothing about: another one's suggestions wait there."""
-    from core.library import queries
-
-    return queries.image_ids(library, filter=f"{TO_REVIEW} NOT run:current")

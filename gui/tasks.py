@@ -289,13 +289,12 @@ def caption_photos(ctx: JobContext, order: CaptionOrder) -> CaptionResult:
     from core.batch.requests import CaptionOptions, LibraryCaptionRequest
     from core.library import queries
     from core.library.library import Library
-    from gui.services import outdated
 
     options = CaptionOptions(candidates=order.candidates, distinctive=order.distinctive)
     image_ids = None
     if order.renew:
         with Library.open(order.library) as library:
-            image_ids = (*queries.image_ids(library, has_caption=False).tolist(), *outdated(library).tolist())
+            image_ids = (*queries.image_ids(library, has_caption=False).tolist(), *queries.outdated(library).tolist())
     request = LibraryCaptionRequest(
         order.library,
         existing=None if order.resume or order.only_failed else order.existing,

@@ -227,3 +227,18 @@ def export_action(action: str) -> str:
         "keep": tr("Kept: it says something else"),
         "fail": tr("Cannot be written"),
     }[action]
+
+
+def nothing_to_review(*, training: bool, done: bool) -> tuple[str, str]:
+    """Why Review is empty, and what would fill it. ``done``: suggestions have been decided on before."""
+    if training:
+        text = tr("When it is done, caption the library with it in Deliver. Suggestions then wait here.")
+        return tr("Your model is learning just now"), text
+    if done:
+        text = tr("Every suggestion has been looked at. Export the captions, or caption more photos, in Deliver.")
+        return tr("Nothing left to review"), text
+    text = tr(
+        "Train on your captions, or have the model in use caption the library in Deliver. Its suggestions then wait"
+        " here."
+    )
+    return tr("No suggestions yet"), text

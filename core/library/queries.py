@@ -24,10 +24,12 @@ from core.library.tables import Caption, Folder, Image, Score, Split
 
 __all__ = [
     "candidate_order", "captions_of", "contents", "counts", "current_run", "failed_images", "folder_counts", "folders",
-    "image_ids", "image_rows", "images_of", "runs", "score_sharpness", "seeds", "set_current_run", "uncaptioned",
-    "unlabelled",
+    "image_ids", "image_rows", "images_of", "outdated", "runs", "score_sharpness", "seeds", "set_current_run",
+    "uncaptioned", "unlabelled",
 ]  # fmt: skip
 
+TO_REVIEW = "state:candidate NOT state:accepted"
+"""The filter of photos that wait for a decision."""
 PhotoState = Literal["seed", "accepted", "candidate", "rejected"]
 Sort = Literal["path", "score", "weakest", "distinctiveness", "given"]
 
@@ -277,6 +279,11 @@ def counts(library: Library) -> Counts:
         missing or 0,
         removed or 0,
     )
+
+
+def outdated(library: Library) -> np.ndarray:
+    """Ids ``[n]`` of photos to review that the model in use has said nothing about: another one's suggestions wait."""
+    return image_ids(library, filter=f"{TO_REVIEW} NOT run:current")
 
 
 def uncaptioned(library: Library) -> int:

@@ -32,6 +32,8 @@ class _Row:
 
 
 _LR_MAPPER, _LR_MAPPER_STAGE2 = 5e-5, 1e-5
+_ON_A_PROCESSOR = {"pairs": 8, "texts": 8, "fresh_steps": 300, "steps": 150, "evaluate_every": 50}
+"""Of stage 1: a step of 64 captions of a large one takes a processor ten seconds, and a new mapper needs steps."""
 _TABLE = (
     _Row(50, LmSettings("none"), 2e-5, 1e-6, 30),
     _Row(100, LmSettings("lora", rank=8), 5e-5, 5e-6, 20),
@@ -42,13 +44,14 @@ _TABLE = (
 )
 
 
-def adapted(preset: Preset, captions: int, *, large: bool) -> Preset:
+def adapted(preset: Preset, captions: int, *, large: bool, on_processor: bool = False) -> Preset:
     """The preset with ``lm.train="auto"`` decided; settings that are not at their defaults stay as they are.
 
     Args:
         preset: returned as it is where it leaves nothing open.
         captions: what stage 1 learns from: the seeds' captions, or the sentences where it learns from no photo.
         large: whether the language model is of a size that is published pre-trained.
+        on_processor: whether it learns on a processor instead of a card.
 
     Raises:
         UserError: adapters of no rank, or the last 0 layers, are asked for.
@@ -64,7 +67,8 @@ def adapted(preset: Preset, captions: int, *, large: bool) -> Preset:
     if not large:
         return replace(preset, lm=replace(lm, train="all"))
     row = next(row for row in _TABLE if captions < row.below)
-    stage1 = _filled(preset.stage1, lr_mapper=_LR_MAPPER, lr_large_lm=row.lr_lm)
+    stage1 = _filled(preset.stage1, **(_ON_A_PROCESSOR if on_processor else {}))
+    stage1 = _filled(stage1, lr_mapper=_LR_MAPPER, lr_large_lm=row.lr_lm)
     if stage1.epochs is None:
         batch = max(1, stage1.pairs or stage1.texts)
         steps = min(stage1.steps, max(1, math.ceil(row.most_epochs * captions / batch)))
@@ -77,7 +81,7 @@ def adapted(preset: Preset, captions: int, *, large: bool) -> Preset:
 def decided(preset: Preset, data: TrainingData, captioner: Captioner) -> Preset:
     """:func:`adapted` to what there is to learn from, and to the language model."""
     captions = len(data.seeds.pairs()[1]) + (len(data.texts) if preset.text_only else 0)
-    return adapted(preset, captions, large=has_large_lm(captioner))
+    return adapted(preset, captions, large=has_large_lm(captioner), on_processor=captioner.device.type == "cpu")
 
 
 def _filled(settings: Settings, **values: float) -> Settings:

@@ -299,20 +299,7 @@ class ReviewView(QWidget):
         training = self._session.training
         self.train.setVisible(training or not done)
         self.deliver.setVisible(not training)
-        if training:
-            text = self.tr("When it is done, caption the library with it in Deliver. Suggestions then wait here.")
-            self.nothing.say(self.tr("Your model is learning just now"), text)
-        elif done:
-            text = self.tr(
-                "Every suggestion has been looked at. Export the captions, or caption more photos, in Deliver."
-            )
-            self.nothing.say(self.tr("Nothing left to review"), text)
-        else:
-            text = self.tr(
-                "Train on your captions, or have the model in use caption the library in Deliver. Its suggestions then"
-                " wait here."
-            )
-            self.nothing.say(self.tr("No suggestions yet"), text)
+        self.nothing.say(*words.nothing_to_review(training=training, done=done))
 
     def _load(self) -> None:
         image_id = self._asked = int(self._queue[self._at])

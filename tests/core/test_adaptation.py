@@ -51,6 +51,18 @@ def test_the_more_captions_the_more_of_a_large_one_learns(captions, train, rank)
     assert found.stage1.steps <= RECOMMENDED.stage1.steps
 
 
+def test_a_large_one_learns_in_small_steps_on_a_processor():
+    """Of a step's 64 captions, 16 are left, which take seconds; methods with batches of their own keep them."""
+    found = adapted(RECOMMENDED, 300, large=True, on_processor=True).stage1
+    assert (found.pairs, found.texts, found.fresh_steps) == (8, 8, 300)
+    assert found.steps == 150 and adapted(RECOMMENDED, 60, large=True, on_processor=True).stage1.steps <= 150
+    asked = with_overrides(RECOMMENDED, {"stage1.pairs": 4, "stage1.fresh_steps": 9})
+    kept = adapted(asked, 300, large=True, on_processor=True).stage1
+    assert (kept.pairs, kept.fresh_steps) == (4, 9)
+    assert adapted(RECOMMENDED, 300, large=False, on_processor=True).stage1 == RECOMMENDED.stage1
+    assert adapted(RECOMMENDED, 300, large=True).stage1.pairs == RECOMMENDED.stage1.pairs
+
+
 def test_what_was_asked_for_stays():
     asked = with_overrides(RECOMMENDED, {"lm.rank": 3, "stage1.lr_mapper": 1e-3, "stage1.steps": 2, "stage2.lr": 7e-4})
     found = adapted(asked, 60, large=True)
