@@ -36,7 +36,7 @@ def before(overview: Overview, request: TrainRequest, *, stopped: bool) -> str:
         return f"{time} {tr('You can go on working; nothing is lost if you close.')}"
     if not overview.trainings.so_far:
         return f"{time} {tr('Go on takes up the training that was stopped; Begin anew leaves it.')}"
-    buttons = tr("Go on learns the rest. End here keeps what it has learned, if it is better. Begin anew drops it.")
+    buttons = tr("Go on learns the rest. End here uses what it has learned, if it wins. Begin anew drops it.")
     return f"{time} {buttons}"
 
 

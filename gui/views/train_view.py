@@ -277,7 +277,7 @@ class TrainView(QWidget):
             self._give_focus()
 
     def end_here(self) -> None:
-        """Learn no more; what was learned is judged, and kept if it is better."""
+        """Learn no more; what was learned is judged, and used if it wins."""
         self._hold_focus()
         if self._job is None:
             self.begin(resume=True, ending=True)

@@ -92,7 +92,7 @@ class RunningCard(QFrame):
     def show_ending(self) -> None:
         self.end_button.setEnabled(False)
         self._ends = True
-        self.doing.set_text(self.tr("Ending: what was learned is judged, and kept if it is better…"))
+        self.doing.set_text(self.tr("Ending: what was learned is judged, and used if it wins…"))
         self.left.setText("")  # what is told is of a training that goes on to its last step
         self._expect("")
         self.slow.hide()
