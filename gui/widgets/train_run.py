@@ -91,7 +91,7 @@ class RunningCard(QFrame):
 
     def show_ending(self) -> None:
         self.end_button.setEnabled(False)
-        self._ends = True
+        self._ends, self._goes_on = True, self.tr("Ending")  # before what is said from now on
         self.doing.set_text(self.tr("Ending: what was learned is judged, and used if it wins…"))
         self.left.setText("")  # what is told is of a training that goes on to its last step
         self._expect("")
@@ -117,7 +117,7 @@ class RunningCard(QFrame):
         self._say(f"{progress.message} · {numbers}")
 
     def show_stage(self, started: StageStarted) -> None:
-        self._goes_on = ""
+        self._goes_on = self._goes_on if self._ends else ""
         self.steps.set_current(_place(started.stage))
         self.end_button.setEnabled(not self._ends)
         if self._in_stage(self._said):
