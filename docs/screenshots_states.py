@@ -86,12 +86,7 @@ def seed_states(at: Photographer) -> None:
         seed.save_and_next()
         at.settle()
     at.take("seed-done")
-    missing = _lost_photo(at)
-    content = missing.read_bytes()
-    missing.unlink()
-    _show_lost(at, "seed")
-    at.take("seed-failing")
-    missing.write_bytes(content)
+    _take_without_file(at, "seed")
 
 
 def deliver_states(at: Photographer) -> None:
@@ -131,12 +126,7 @@ def review_states(at: Photographer) -> None:
     window = at.window
     window.go("review")
     at.settle()
-    missing = _lost_photo(at)
-    content = missing.read_bytes()
-    missing.unlink()
-    _show_lost(at, "review")
-    at.take("review-failing")
-    missing.write_bytes(content)
+    _take_without_file(at, "review")
     ids = [int(one) for one in window.view("library").grid.photos.ids]
 
     def accept_all(service: LibraryService) -> int:
@@ -192,8 +182,13 @@ def _lost_photo(at: Photographer) -> Path:
     return _pictures(at.window.session.overview.folders[0])[-1]
 
 
-def _show_lost(at: Photographer, place: str) -> None:
-    """Show the last photo, whose file is gone."""
+def _take_without_file(at: Photographer, place: str) -> None:
+    """The place with the last photo, while its file is gone."""
+    missing = _lost_photo(at)
+    content = missing.read_bytes()
+    missing.unlink()
     at.window.view(place).show_id(int(at.window.view("library").grid.photos.ids[-1]))
     at.settle()
     at.rest()
+    at.take(f"{place}-failing")
+    missing.write_bytes(content)

@@ -15,6 +15,7 @@ from core.captioner.captioner import IGNORE, pad
 from core.captioner.checkpoint import load_captioner
 from core.captioner.decoding import DecodingOptions, decode
 from core.captioner.torch_decoder import TorchDecoder
+from core.encoders.encoder import sharpness
 from core.encoders.open_clip_encoder import load_encoder
 from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
@@ -386,11 +387,11 @@ def test_the_mean_reward_of_sixteen_photos_rises(practice, captioner, encoder, m
     chosen = practice(method=method, photos=16, round_epochs=2, on=images)
     before, learning = mean_reward(chosen), make_method(chosen)
     optimiser = torch.optim.Adam(captioner.parameters(), lr=1e-2 if method == "straight-through" else 3e-3)
-    for step in range(14):
+    for step in range(10):
         optimiser.zero_grad()
         learning.practise(moment(step), np.arange(16))
         optimiser.step()
-    assert mean_reward(chosen) > before + 0.04
+    assert mean_reward(chosen) > before + 0.04 * sharpness(encoder), "in cosines of the starter, as rewards are"
 
 
 # -- in a training ----------------------------------------------------------------------------------------------------
