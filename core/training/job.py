@@ -148,7 +148,7 @@ def _load_encoder(
     from core.training.room import said_room
 
     device = choose_device(request.device)
-    said = said_room(library, request, preset)
+    said = said_room(device, library, request, preset)
     without_card = f"{device.instead_of} The processor trains instead." if device.instead_of else ""
     told = " ".join(part for part in (without_card, said) if part)
     ctx.progress(0, None, f"{LOADING}. {told}" if told else LOADING)

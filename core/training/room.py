@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from core.devices import choose_device, fit
+from core.devices import Device, choose_device, fit
 from core.errors import UserError
 from core.hub.get import ask_about, described, get
 from core.hub.pins import ModelPin, read_pins
@@ -27,16 +27,20 @@ def get_models(ctx: JobContext, library: Library, request: TrainRequest, preset:
     asked = ask_about(ctx, (request.encoder, request.lm))
     if not asked:
         return
-    said = said_room(library, request, preset, asked)
+    said = said_room(choose_device(request.device), library, request, preset, asked)
     for pin in asked.values():
         ctx.progress(0, None, f"{described(pin)}. {said}".strip())
         get(ctx, pin)
 
 
 def said_room(
-    library: Library, request: TrainRequest, preset: Preset, asked: Mapping[str, ModelPin] | None = None
+    device: Device,
+    library: Library,
+    request: TrainRequest,
+    preset: Preset,
+    asked: Mapping[str, ModelPin] | None = None,
 ) -> str:
-    """A sentence on whether a training fits its device; empty where nobody knows how large a model is.
+    """A sentence on whether a training fits ``device``; empty where nobody knows how large a model is.
 
     ``asked``: what the hub said of models that are not noted here yet, by name.
 
@@ -44,7 +48,6 @@ def said_room(
         UserError: it does not fit, however little else runs.
     """
     captions = sum(len(one.texts) for one in seeds(library))
-    device = choose_device(request.device)
     needed = needed_bytes(request.encoder, request.lm, preset, captions, asked)
     return "" if needed is None else fit(device, needed)
 
