@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import socket
 import sys
 import threading
@@ -76,6 +77,23 @@ def exported_tiny_starter(tiny_starter_folder, tmp_path_factory, told_while_expo
 def tiny_bundle(exported_tiny_starter):
     """The folder of an ONNX bundle of the tiny models; captioning with it needs no torch."""
     return exported_tiny_starter[1]
+
+
+@pytest.fixture(scope="session")
+def outlined_starter_folder(tiny_starter_folder, tiny_bundle, tmp_path_factory):
+    """The tiny starter with its outline beside it, as the starter is shipped; never write into this folder."""
+    from core.onnx.outline import OUTLINE, write_outline
+
+    folder = shutil.copytree(tiny_starter_folder, tmp_path_factory.mktemp("outlined") / "starter")
+    write_outline(tiny_starter_folder, tiny_bundle, folder / OUTLINE)
+    return folder
+
+
+@pytest.fixture
+def outlined_starter(outlined_starter_folder, monkeypatch):
+    """``tiny_starter`` that need not be exported: its bundle is filled from its outline."""
+    monkeypatch.setenv("SEEDCAP_STARTER", str(outlined_starter_folder))
+    return outlined_starter_folder
 
 
 @pytest.fixture(autouse=True)

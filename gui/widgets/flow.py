@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from PySide6.QtCore import QRect, QSize, Qt
 from PySide6.QtGui import QResizeEvent
@@ -20,25 +21,37 @@ class _Part:
     item: QLayoutItem
     least: int  # px that it wants; 0: what it says itself
     stretch: int  # its share of the room that is left in its line; 0: none
+    _heights: dict[int, int] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def wants(self) -> int:
         return max(self.least or self.item.sizeHint().width(), self.item.minimumSize().width())
 
     def high(self, width: int) -> int:
-        hint = self.item.sizeHint().height()
-        return max(self.item.heightForWidth(width) if self.item.hasHeightForWidth() else hint, 0)
+        if width not in self._heights:
+            bends = self.item.hasHeightForWidth()
+            self._heights[width] = max(self.item.heightForWidth(width) if bends else self.item.sizeHint().height(), 0)
+        return self._heights[width]
+
+    def forget(self) -> None:
+        """Its sizes are asked for anew."""
+        self._heights.clear()
+        self.__dict__.pop("wants", None)
 
 
 class Flow(QLayout):
     """A row while there is room for it, else as many rows as it takes; never wider than its widest part.
 
-    A page that is narrow for its letters so needs no other layout, and nothing in it is cut off.
+    A page that is narrow for its letters so needs no other layout, and nothing in it is cut off. What was measured is kept
+    until Qt says that something changed, as its own layouts do: flows within flows would else ask each other the more often
+    the deeper they lie.
     """
 
     def __init__(self, *, spacing: int = theme.S) -> None:
         super().__init__()
         self._parts: list[_Part] = []
+        self._heights: dict[int, int] = {}
+        self._placed: QRect | None = None
         self.setSpacing(spacing)
         self.setContentsMargins(0, 0, 0, 0)
 
@@ -76,8 +89,17 @@ class Flow(QLayout):
     def hasHeightForWidth(self) -> bool:
         return True
 
+    def invalidate(self) -> None:
+        super().invalidate()
+        self._heights.clear()
+        self._placed = None
+        for part in self._parts:
+            part.forget()
+
     def heightForWidth(self, width: int) -> int:
-        return self._lay(QRect(0, 0, width, 0), move=False)
+        if width not in self._heights:
+            self._heights[width] = self._lay(QRect(0, 0, width, 0), move=False)
+        return self._heights[width]
 
     def sizeHint(self) -> QSize:
         shown = self._shown()
@@ -91,8 +113,10 @@ class Flow(QLayout):
         )
 
     def setGeometry(self, rect: QRect) -> None:
-        super().setGeometry(rect)
-        self._lay(rect, move=True)
+        if rect != self._placed:
+            super().setGeometry(rect)
+            self._lay(rect, move=True)
+            self._placed = QRect(rect)
 
     # -- lines ------------------------------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ def scenes(tmp_path):
 
 
 @pytest.fixture
-def window(qtbot, open_window, tiny_starter, scenes):  # noqa: F811
+def window(qtbot, open_window, outlined_starter, scenes):  # noqa: F811
     made = open_window(scenes)
     made.go("seed")
     settle(qtbot, made)

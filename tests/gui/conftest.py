@@ -54,8 +54,8 @@ def open_window(qtbot, qapp, seedcap_home) -> Iterator[Callable[..., MainWindow]
             machine.keep_rate(SPEED)  # or Train would measure this computer in every test
         settings = QSettings(str(seedcap_home / "config" / "window.ini"), QSettings.Format.IniFormat)
         settings.setValue("starter", starter)  # or it would say something about the photos of every test
-        window = make_window(settings, in_process=in_process)
         theme().set_mode("light")
+        window = make_window(settings, in_process=in_process)
         opened.append(window)
         window.show()
         qtbot.waitExposed(window)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import combinations
 
 import pytest
-from PySide6.QtCore import QPoint, QRect
+from PySide6.QtCore import QPoint, QRect, QSize
 from PySide6.QtWidgets import (
     QAbstractButton,
     QAbstractScrollArea,
@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QPlainTextEdit,
     QScrollArea,
+    QSpacerItem,
     QWidget,
 )
 
@@ -268,3 +269,30 @@ def test_a_hidden_part_takes_no_room(qtbot, flow):
     wide = page.sizeHint().width()
     parts[1].hide()
     qtbot.waitUntil(lambda: page.sizeHint().width() == wide - 110)
+
+
+class Counting(QSpacerItem):
+    """Room of 100 px; counts how often it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(100, 20)
+        self.asked = 0
+
+    def sizeHint(self) -> QSize:
+        self.asked += 1
+        return super().sizeHint()
+
+
+def test_flows_within_flows_measure_their_parts_once_until_something_changes(qtbot):
+    page, part, counted = QWidget(), button("Short"), Counting()
+    qtbot.addWidget(page)
+    flow = Flow(spacing=0).put(part)
+    flow.addItem(counted)
+    for _ in range(4):
+        flow = Flow(spacing=0).put(flow)
+    page.setLayout(flow)
+    page.resize(300, 100)
+    page.show()
+    assert 0 < counted.asked < 20, "each of the flows that asked anew would double it"
+    part.setText("Longer than before " * 3)
+    qtbot.waitUntil(lambda: part.width() > 150)

@@ -40,7 +40,7 @@ class Noting:
         self.taken.append(name)
 
 
-def test_every_place_is_taken_in_every_state(qtbot, open_window, tiny_starter, docs, tmp_path):
+def test_every_place_is_taken_in_every_state(qtbot, open_window, outlined_starter, docs, tmp_path):
     from screenshots_states import STATES, Scenes, states
 
     at = Noting(qtbot, open_window())
