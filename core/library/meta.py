@@ -19,6 +19,9 @@ CANDIDATE_ORDER = "candidate_order"
 FIRST_CAPTIONS = "first_captions"
 """The starter has had its word about a new library: never again unasked."""
 
+TRASHED, TRASH_PLACES = "trashed", "trash_places"
+"""Photos whose files the person's steps have moved to the trash, and where those lie (:mod:`core.library.trash`)."""
+
 
 def get(session: Session, key: str) -> str | None:
     return session.scalar(select(Meta.value).where(Meta.key == key))

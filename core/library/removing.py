@@ -1,4 +1,5 @@
-"""Photos that a person takes out of the library, and puts back: commands. Files on the disk are never touched.
+"""Photos that a person takes out of the library, and puts back: commands. Files stay; those that go to the trash as
+well are :mod:`core.library.trash`.
 
 Such a photo keeps its row, captions and vectors. A scan goes on following its file, so that it stays out under another
 name too; it counts nowhere, and nothing learns from it, captions or exports it. ``state:removed`` finds it.
@@ -12,6 +13,7 @@ from typing import ClassVar
 
 from core.library.library import Library
 from core.library.steps import Command, Step, perform
+from core.library.trash import keep_out_of_trash
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class PutPhotosBack(Command[int]):
 
     def do(self, step: Step) -> int:
         number = step.remove_photos(self.image_ids, removed=False)
+        keep_out_of_trash(step, self.image_ids)
         what = "a photo" if number == 1 else f"{number:,} photos"
         step.label = f"Put {what} back into the library"
         return number
