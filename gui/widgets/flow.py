@@ -42,9 +42,9 @@ class _Part:
 class Flow(QLayout):
     """A row while there is room for it, else as many rows as it takes; never wider than its widest part.
 
-    A page that is narrow for its letters so needs no other layout, and nothing in it is cut off. What was measured is kept
-    until Qt says that something changed, as its own layouts do: flows within flows would else ask each other the more often
-    the deeper they lie.
+    A page that is narrow for its letters so needs no other layout, and nothing in it is cut off. What was measured is
+    kept until Qt says that something changed, as its own layouts do: flows within flows would else ask their parts the
+    more often the deeper they lie.
     """
 
     def __init__(self, *, spacing: int = theme.S) -> None:
