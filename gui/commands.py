@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, Signal
 from gui import words
 from gui.lane import Lane
 from gui.rewriting import RewriteOrder, RewritePreview
-from gui.services import LibraryService
+from gui.services import LibraryService, Undone
 
 if TYPE_CHECKING:
     from core.library.records import CaptionRow
@@ -29,6 +29,7 @@ class Draft:
 class Commands(QObject):
     changed = Signal(str)  # what has been done, in words; empty for the typing of a caption
     undone = Signal(str)
+    led_to = Signal(int)  # the photo that was undone or done again, where it is one
 
     def __init__(self, lane: Lane, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -122,10 +123,10 @@ class Commands(QObject):
         self._run(write, say)
 
     def undo(self) -> None:
-        self._step(lambda service: service.undo(), self.tr("Undone: {label}"), self.tr("Nothing to undo."))
+        self._step(lambda service: service.undo(), self.tr("Undone: {step}"), self.tr("Nothing to undo."))
 
     def redo(self) -> None:
-        self._step(lambda service: service.redo(), self.tr("Done again: {label}"), self.tr("Nothing to redo."))
+        self._step(lambda service: service.redo(), self.tr("Done again: {step}"), self.tr("Nothing to redo."))
 
     def _run(
         self,
@@ -146,13 +147,28 @@ class Commands(QObject):
 
         self._lane.submit(lambda: call(service), done)
 
-    def _step(self, call: Callable[[LibraryService], str | None], said: str, nothing: str) -> None:
+    def _step(self, call: Callable[[LibraryService], Undone | None], said: str, nothing: str) -> None:
         service = self._service
         if service is None:
             return
 
-        def done(label: str | None) -> None:
-            if service is self._service:
-                self.undone.emit(said.format(label=label) if label else nothing)
+        def done(step: Undone | None) -> None:
+            if service is not self._service:
+                return
+            self.undone.emit(said.format(step=self._name(step)) if step is not None else nothing)
+            if step is not None and step.photo is not None:
+                self.led_to.emit(step.photo.id)
 
         self._lane.submit(lambda: call(service), done)
+
+    def _name(self, step: Undone) -> str:
+        """What it was and of which photo, or of how many."""
+        if step.overtaken:
+            overtaken = self.tr("{label}. Nothing changes by it: it has been changed since, as by a training.")
+            return overtaken.format(label=step.label)
+        if step.photo is not None:
+            return self.tr("{label} ({photos})").format(label=step.label, photos=step.photo.path.name)
+        if step.photos < 2 or words.count(step.photos) in step.label:
+            return step.label
+        photos = words.counted(step.photos, self.tr("photo"), self.tr("photos"))
+        return self.tr("{label} ({photos})").format(label=step.label, photos=photos)

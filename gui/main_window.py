@@ -171,6 +171,7 @@ class MainWindow(QMainWindow):
         session.failed.connect(self.messages.show_failure)
         session.settled.connect(self.messages.withdraw)
         session.said.connect(self.toast.say)
+        session.commands.led_to.connect(self._lead_to)
         session.job_started.connect(self._job_started)
         session.job_started.connect(self._notifier.watch)
         self.messages.details_wanted.connect(self._show_details)
@@ -346,6 +347,11 @@ class MainWindow(QMainWindow):
 
     def redo(self) -> None:
         self.session.commands.redo()
+
+    def _lead_to(self, image_id: int) -> None:
+        """Where photos are shown, that one: else nobody sees what was undone."""
+        if self.place in ("library", "seed", "review"):
+            self.view(self.place).lead_to(image_id)  # type: ignore[attr-defined]
 
     def _keep_typed(self) -> None:
         for name in ("seed", "review"):

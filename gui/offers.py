@@ -148,13 +148,13 @@ class Offers(QObject):
         )
 
     def _offer_to_take_out(self, folder: Path, about: Leaving) -> None:
-        """It cannot be undone, so what would go is said before; no word of a person is among it."""
+        """What would go is said before; no word of a person is among it."""
         hint = self.tr("If it was moved, add it where it is now. If it is on a drive, plug that in.")
         gone = self.tr("If it is gone for good, take it out of the library; the captions of {kept} stay.")
         gone = gone.format(kept=words.counted(about.captioned, self.tr("photo"), self.tr("photos")))
         if about.others:
             others = words.counted(about.others, self.tr("other"), self.tr("others"))
-            forgotten = self.tr("{others} without a caption would be forgotten until the folder is added again.")
+            forgotten = self.tr("{others} without a caption would go with it, until it is added again.")
             gone = f"{gone} {forgotten.format(others=others)}"
         self._messages.show_message(
             self.tr("The folder {folder} is not there.").format(folder=folder),
@@ -176,7 +176,13 @@ class Offers(QObject):
     def _taken_out(self, result: TakenOut) -> None:
         kept = words.counted(result.kept, self.tr("captioned photo"), self.tr("captioned photos"))
         text = self.tr("Taken out. Captions moved to copies: {moved}. Missing now: {kept}.")
-        self._session.said.emit(text.format(moved=words.count(result.moved), kept=kept))
+        text = text.format(moved=words.count(result.moved), kept=kept)
+        if result.forgotten:
+            gone = words.counted(result.forgotten, self.tr("photo"), self.tr("photos"))
+            text = f"{text} {self.tr('Gone with it: {photos} without a caption.').format(photos=gone)}"
+        if result.undoable:
+            text = f"{text} {self.tr('Undo brings them back.')}"
+        self._session.said.emit(text)
 
     # -- sample scenes ----------------------------------------------------------------------------------------------
 

@@ -81,6 +81,11 @@ class Selected(QObject):
             self._to_select = self._after(set(chosen))
             self._session.commands.put_photos_back(chosen)
 
+    def want(self, image_id: int) -> None:
+        """Select this photo: now, or when it is among those shown again."""
+        self._to_select = image_id
+        self._select()
+
     def _after(self, chosen: set[int]) -> int | None:
         """The nearest photo that is not among these: below the first of them, else above."""
         ids = self._grid.photos.ids.tolist()

@@ -8,7 +8,6 @@ is there before SQLAlchemy is.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,7 @@ from core.paths import data_dir
 from core.training.messages import TrainRequest
 from gui import history, rewriting, trainings
 from gui.comparing import BlindRounds
+from gui.export_preview import ExportPreview, preview_export
 from gui.filters import Filter, quoted
 from gui.folders import FolderTree, folder_tree
 from gui.tasks import FIRST_CAPTIONS, ExportOrder
@@ -31,13 +31,13 @@ from gui.versions import Earlier, earlier_texts
 if TYPE_CHECKING:
     from core.exchange.history import LastExport
     from core.library.decided import Decided
+    from core.library.in_vain import InVain
     from core.library.leaving import Leaving
     from core.library.library import Library
     from core.library.records import CaptionRow, Counts, ImageRow, RunRow
+    from core.library.steps import Switched
 
 _MARK = re.compile(r"-[0-9a-f]{8}$")  # what makes the name of a library for a folder unique
-
-LOOKED_INTO = 40  # photos, for the preview of an export that writes into them
 
 Sort = Literal["path", "score", "weakest", "distinctiveness"]
 
@@ -132,36 +132,18 @@ class Overview:
     ready: bool = True  # the model in use can begin to caption within seconds
     candidate_order: float = 1.0  # of suggestions, from the person's wording (0) to telling photos apart (1)
     score_sharpness: float = 1.0  # of the encoder that scored them
+    in_vain: InVain | None = None  # what the last captioning had nothing new for
 
 
 @dataclass(frozen=True)
-class ExportRow:
-    """One file of an export: what will happen to it (an action of ``core.exchange``), and what it will say; or that it
-    will ``fail``, and why."""
+class Undone:
+    """A step that was taken back, or done again: what it was, and of how many photos; ``photo`` where it is one.
+    ``overtaken``: nothing has changed by it, since something else had changed the same meanwhile."""
 
-    file: Path
-    action: Literal["create", "merge", "same", "replace", "keep", "fail"]
-    text: str
-
-
-@dataclass(frozen=True)
-class ExportPreview:
-    """``photos`` with captions and ``without``; how many files would be written, are the ``same`` already, are ``kept``
-    since they say something else, or ``failed``: they can be neither read nor written. The first files are ``rows``,
-    failed ones before the others. Looking into photos takes a while: those ``unseen`` are in none of these numbers.
-    ``refused``: why nothing can be exported; ``empty``: since no caption is there to be."""
-
+    label: str
     photos: int = 0
-    without: int = 0
-    files: int = 0
-    same: int = 0
-    kept: int = 0
-    rows: tuple[ExportRow, ...] = ()
-    refused: str = ""
-    empty: bool = False
-    unseen: int = 0
-    failed: int = 0
-    notes: tuple[str, ...] = ()
+    photo: ImageRow | None = None
+    overtaken: bool = False
 
 
 def sample_folder() -> Path:
@@ -221,6 +203,7 @@ class LibraryService:
 
     def overview(self) -> Overview:
         from core.library import edits, queries
+        from core.library.in_vain import in_vain
         from core.library.ledger import unfinished_job
 
         counts = queries.counts(self._library)
@@ -246,6 +229,7 @@ class LibraryService:
             run is None or (self._library.bundles_dir / run.id / "manifest.json").is_file(),
             queries.candidate_order(self._library),
             queries.score_sharpness(self._library),
+            in_vain(self._library),
         )
 
     def _number_to_review(self) -> int:
@@ -357,29 +341,7 @@ class LibraryService:
 
     def preview_export(self, order: ExportOrder, limit: int) -> ExportPreview:
         """What an export would do, file by file; the first ``limit`` of them."""
-        from core.exchange.exports import NO_CAPTIONS, ONLY_ACCEPTED, MetadataOptions, plan_export
-
-        into = MetadataOptions(first=LOOKED_INTO)
-        try:
-            plan = plan_export(
-                self._library, order.format, order.target, which=order.which, overwrite=order.overwrite, metadata=into
-            )
-        except UserError as error:
-            return ExportPreview(refused=str(error), empty=error.topic in (ONLY_ACCEPTED, NO_CAPTIONS))
-        numbers = Counter(item.action for item in plan.items)
-        rows = [ExportRow(path, "fail", reason) for path, reason in plan.refused[:limit]]
-        rows += [ExportRow(item.path, item.action, item.preview) for item in plan.items[: limit - len(rows)]]
-        return ExportPreview(
-            plan.photos,
-            plan.without,
-            numbers["create"] + numbers["merge"] + numbers["replace"],
-            numbers["same"],
-            numbers["keep"],
-            tuple(rows),
-            unseen=max(0, plan.photos - LOOKED_INTO) if order.format == "metadata" else 0,
-            failed=len(plan.refused),
-            notes=plan.notes,
-        )
+        return preview_export(self._library, order, limit)
 
     def last_export(self) -> LastExport | None:
         """What undoing the last export would take back."""
@@ -484,12 +446,20 @@ class LibraryService:
 
         return removing.put_photos_back(self._library, image_ids)
 
-    def undo(self) -> str | None:
+    def undo(self) -> Undone | None:
         from core.library import edits
 
-        return edits.undo(self._library)
+        return self._named(edits.undo_step(self._library))
 
-    def redo(self) -> str | None:
+    def redo(self) -> Undone | None:
         from core.library import edits
 
-        return edits.redo(self._library)
+        return self._named(edits.redo_step(self._library))
+
+    def _named(self, step: Switched | None) -> Undone | None:
+        from core.library import queries
+
+        if step is None:
+            return None
+        rows = queries.image_rows(self._library, step.photos) if len(step.photos) == 1 else []
+        return Undone(step.label, len(step.photos), rows[0] if rows else None, step.overtaken)

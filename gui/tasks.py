@@ -65,10 +65,13 @@ class TakeOutOrder:
 
 @dataclass(frozen=True)
 class TakenOut:
-    """``moved``: photos whose captions a copy has now; ``kept``: those that stay as missing for their captions."""
+    """``moved``: photos whose captions a copy has now; ``kept``: those that stay as missing for their captions;
+    ``forgotten``: those that had none, of which undo brings ``undoable`` back."""
 
     moved: int
     kept: int
+    forgotten: int = 0
+    undoable: int = 0
 
 
 @dataclass(frozen=True)
@@ -138,9 +141,13 @@ class FirstCaptionsOrder:
 
 @dataclass(frozen=True)
 class CaptionResult:
+    """``nothing_new``: of those ``done``, photos of which the model says only what is there, or was rejected, already.
+    ``seconds``: in all, getting the model ready included."""
+
     done: int
     failed: tuple[tuple[str, str], ...] = ()
     seconds: float = 0.0
+    nothing_new: int = 0
 
 
 @dataclass(frozen=True)
@@ -243,7 +250,7 @@ def take_out_folder(ctx: JobContext, order: TakeOutOrder) -> TakenOut:
 
     with Library.open(order.library) as library:
         result = take_out(library, order.folder, ctx)
-    return TakenOut(result.moved, result.kept)
+    return TakenOut(result.moved, result.kept, result.forgotten, result.undoable)
 
 
 @needs("core.encoders.find")
@@ -290,6 +297,7 @@ def caption_photos(ctx: JobContext, order: CaptionOrder) -> CaptionResult:
     from core.library import queries
     from core.library.library import Library
 
+    began = time.monotonic()
     options = CaptionOptions(candidates=order.candidates, distinctive=order.distinctive)
     image_ids = None
     if order.renew:
@@ -309,7 +317,7 @@ def caption_photos(ctx: JobContext, order: CaptionOrder) -> CaptionResult:
     said = _PlainMessages(ctx)
     report = run(said, request)
     keep_pace(order.paced, report.done, time.monotonic() - said.ready_at)
-    return CaptionResult(report.done, report.failed, report.seconds)
+    return CaptionResult(report.done, report.failed, time.monotonic() - began, report.nothing_new)
 
 
 FIRST_CAPTIONS = 200  # photos of a new library

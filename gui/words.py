@@ -91,10 +91,23 @@ def span(low: float, high: float) -> str:
 def captioning_time(found: Expected, ready: bool) -> str:
     """What to expect before captioning begins; not ``ready``: the model has never captioned before."""
     sure = tr("{time} on this computer, judged by the last captioning here.")
-    unsure = tr("Roughly {time} on this computer; it is told better once it has captioned here.")
+    unsure = tr("Roughly {time} on this computer; known better after the first captioning here.")
     text = (sure if found.measured else unsure).format(time=span(found.low, found.high))
     text = text[0].upper() + text[1:]
-    return text if ready else f"{text} {tr('Your new model needs some minutes more, once, to get ready.')}"
+    return (
+        text
+        if ready
+        else f"{text} {tr('A new model gets ready first, once: about a minute more, on a slow computer a few.')}"
+    )
+
+
+def said_in_vain(photos: int) -> str:
+    """For so many photos a captioning had nothing new; empty for none."""
+    if not photos:
+        return ""
+    number = counted(photos, tr("photo"), tr("photos"))
+    text = tr("For {photos} the model gave nothing that was not rejected already, or there.").format(photos=number)
+    return f"{text} {tr('Write a caption in Seed, or ask for more suggestions or another model below.')}"
 
 
 def place(path: Path) -> str:
@@ -119,7 +132,7 @@ def rank_sentence(score: ScoreRow | None) -> str:
     if score.plain_rank is None or round(score.plain_rank) == rank:
         return f"{place}."
     plain = ordinal(round(score.plain_rank))
-    return tr("{place}; the plain caption finds it {plain}.").format(place=place, plain=plain)
+    return tr("{place}; the starter's plain caption finds it {plain}.").format(place=place, plain=plain)
 
 
 def fit(score: ScoreRow) -> str:
@@ -194,12 +207,12 @@ def faster_sentence(loss: PrecisionLoss | None) -> str:
     """What captions made with smaller numbers lose, and whether they may be had."""
     if loss is None:
         return tr(
-            "Smaller numbers: the first time, a smaller copy of the model is made and compared with the exact one on "
-            "your photos. It is used only where little is lost."
+            "Faster: the first time, a copy of the model with rounded numbers is made and compared with the exact one"
+            " on your photos. It is used only where little is lost."
         )
     if loss.acceptable:
-        return tr("Smaller numbers, compared with the exact model: {loss}").format(loss=loss.sentence)
-    return tr("No smaller numbers for this model, it could lose too much. Compared with the exact one: {loss}").format(
+        return tr("Its rounded copy, compared with the exact model: {loss}").format(loss=loss.sentence)
+    return tr("No rounded copy of this model, it could lose too much. Compared with the exact one: {loss}").format(
         loss=loss.sentence
     )
 

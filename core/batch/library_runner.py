@@ -25,6 +25,7 @@ from core.errors import UserError
 from core.jobs import Cancelled, JobContext
 from core.library import ledger
 from core.library.candidates import add_candidates
+from core.library.in_vain import add_in_vain, asked
 from core.library.library import Library
 from core.library.queries import current_run, image_ids, image_rows
 from core.library.records import RunRow
@@ -204,6 +205,8 @@ class _LibraryRun:
         manifest = engine.bundle.manifest
         self._run_id = RunOfBundle(library).find(manifest.source, manifest.model_hash)
         self._vectors = VectorStore(library, manifest.encoder.fingerprint, manifest.encoder.dim)
+        self._asked = _asked(library, request)
+        self._nothing_new = 0
 
     def caption(self) -> CaptionReport:
         tally = Tally(self._ctx, self._job.todo)
@@ -215,7 +218,7 @@ class _LibraryRun:
             with closing(runner.run(library_items(self._library, self._vectors, ids), self._ctx)) as batches:
                 for batch in batches:
                     tally.add(self._write(batch))
-        return tally.report(self._engine)
+        return replace(tally.report(self._engine), nothing_new=self._nothing_new)
 
     def _write(self, batch: Sequence[Done]) -> list[PhotoRecord]:
         """Keep one batch; the items are marked done in the transaction that writes captions."""
@@ -226,11 +229,21 @@ class _LibraryRun:
         texts = {one.item.image_id: [c.caption for c in one.candidates] for one in batch if one.candidates}
         likely = {one.item.image_id: likelihoods(one.candidates) for one in batch if one.candidates}
         existing = self._job.existing
-        add_candidates(self._library, self._run_id, texts, existing, job_id=self._job.id, likelihoods=likely)
+        ids = add_candidates(self._library, self._run_id, texts, existing, job_id=self._job.id, likelihoods=likely)
+        in_vain = [image_id for image_id, written in ids.items() if not written]
+        add_in_vain(self._library, self._asked, in_vain)
+        self._nothing_new += len(in_vain)
         errors = {one.item.image_id: one.error for one in batch if one.error is not None}
         if errors:
             ledger.finish_items(self._library, self._job.id, errors)
         return [_record(one) for one in batch]
+
+
+def _asked(library: Library, request: LibraryCaptionRequest) -> str:
+    current = current_run(library)
+    model = str(request.bundle or request.model or (current.id if current is not None else bundles.STARTER))
+    options = request.options
+    return asked(model, options.candidates or 1, options.distinctive, request.faster)
 
 
 def library_items(library: Library, vectors: VectorStore, ids: Sequence[int]) -> Iterator[Item]:

@@ -86,7 +86,8 @@ class CaptionReport:
     """``done``: photos captioned now; ``already``: by an earlier job; ``failed``: ``(file, reason)``, the first
     thousand of ``failed_count``. ``rate``: photos a second. ``shares``: where the time went, 0..1.
     ``gallery``: photos that were ranked against each other, if any. ``skipped``: photos of a library that were left
-    alone because they have captions."""
+    alone because they have captions. ``nothing_new``: of those ``done``, photos of a library of which
+    the model says only what is there, or was rejected, already."""
 
     done: int
     failed: tuple[tuple[str, str], ...]
@@ -100,3 +101,4 @@ class CaptionReport:
     shares: dict[str, float] = field(default_factory=dict)
     gallery: int | None = None
     skipped: int = 0
+    nothing_new: int = 0

@@ -116,6 +116,10 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         return _write_list(args, library, ctx)
     report = _caption_folder(args, ctx) if library is None else _caption_library(args, library, ctx)
     lines = [f"{report.done:,} photos captioned in {report.seconds:.1f} s ({report.rate:.1f} a second)."]
+    if report.nothing_new:
+        lines.append(
+            f"For {report.nothing_new:,} of them nothing new came: what was said is there, or was rejected, already."
+        )
     if report.provider:
         lines.append(report.provider)
     if report.already:
@@ -265,6 +269,7 @@ def _data(report: CaptionReport, out: Path | None) -> dict[str, object]:
         "done": report.done,
         "already": report.already,
         "skipped": report.skipped,
+        "nothing_new": report.nothing_new,
         "failed_count": report.failed_count,
         "failed": [{"file": file, "reason": reason} for file, reason in report.failed],
         "seconds": report.seconds,

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
     if taken_out is not None:
         lines.append(
             f"{taken_out.folder} is taken out: copies of {taken_out.moved:,} photos have their captions now, "
-            f"{taken_out.kept:,} with captions stay as missing, {taken_out.forgotten:,} without are forgotten."
+            f"{taken_out.kept:,} with captions stay as missing, {taken_out.forgotten:,} without are gone."
         )
     failed = len(report.errors)
     if imported is not None:

@@ -26,16 +26,18 @@ from core.library.steps import (
     log,
     perform,
     redo,
+    redo_step,
     standing,
     undo,
+    undo_step,
 )
 from core.library.tables import Caption, Image
 
 __all__ = [
     "Accept", "AddCaptions", "AddSeed", "EditCaption", "OrderCandidates", "Reject", "RemoveCaptions", "ShareCaption",
     "UseAgain", "accept", "add_captions", "add_seed", "can_redo", "can_undo", "clean_text", "edit_caption", "log",
-    "order_candidates", "perform", "redo", "reject", "remove_caption", "says_nothing", "share_caption", "undo",
-    "use_again",
+    "order_candidates", "perform", "redo", "redo_step", "reject", "remove_caption", "says_nothing", "share_caption",
+    "undo", "undo_step", "use_again",
 ]  # fmt: skip
 
 MAX_LENGTH = 10_000

@@ -36,13 +36,16 @@ from core.library.examine import Examined
 from core.library.library import Library
 from core.library.pace import Pace
 from core.library.roots import Place
-from core.library.tables import Caption, Folder, Image, Score, Split
+from core.library.tables import Caption, Edit, EditPhoto, Folder, Image, Score, Split
 from core.library.walk import FoundFile, Trouble
 
 _COPIES = 32
 """Of how many copies of one photo it is asked at once whether their file is still there; the end of a scan asks all."""
 
 _REPLACED = ".replaced"
+
+TAKE_OUT = "take_out"
+"""The kind of step by which photos go with their folder; a scan that meets them brings them back."""
 
 Outcome = Literal["same", "added", "changed", "renamed", "returned", "put off"]
 
@@ -264,7 +267,9 @@ class _Batch:
     def _move(self, owner: int, relative: str, values: dict[str, Any]) -> None:
         self._moved.add(owner)
         self._displaced.discard(owner)
-        place = {"folder_id": self._place.root_id, "relative_path": relative}
+        place: dict[str, Any] = {"folder_id": self._place.root_id, "relative_path": relative}
+        if went_with_its_folder(self._session, owner):
+            place["removed_at"] = None
         self._session.execute(update(Image).where(Image.id == owner).values(**values, **place))
 
     def _displace(self, row: Known, relative: str) -> None:
@@ -353,6 +358,13 @@ def heir_of(session: Session, gone: Any, *, after: int | None, any_copy: bool) -
     rows = session.execute(same.order_by(Image.id.desc()).limit(_COPIES)).all()
     fitting = [row for row in rows if (after is not None and row.id > after) or os.path.lexists(_path(row))]
     return max(fitting, key=lambda row: _same_ending(row.relative_path, gone.relative_path)).id if fitting else None
+
+
+def went_with_its_folder(session: Session, image_id: int) -> bool:
+    """Whether it was a folder that was taken out of the library, and not this photo."""
+    steps = select(EditPhoto.image_id).join(Edit, Edit.id == EditPhoto.edit_id)
+    steps = steps.where(EditPhoto.image_id == image_id, Edit.kind == TAKE_OUT, ~Edit.undone)
+    return session.scalar(steps.limit(1)) is not None
 
 
 def captioned_among(session: Session, image_ids: Iterable[int]) -> set[int]:

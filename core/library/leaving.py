@@ -1,4 +1,8 @@
-"""Folders that a library looks after no longer: they were moved as a whole, or are gone for good and were taken out."""
+"""Folders that a library looks after no longer: they were moved as a whole, or are gone for good and were taken out.
+
+Photos without a caption that go with a folder are taken out of the library as a step, which undo takes back: they are
+missing then, and met by their content like all missing ones. Adding their folder again brings them back, too.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +19,11 @@ from sqlalchemy.orm import Session
 from core.errors import UserError
 from core.jobs import JobContext
 from core.library.columns import now
-from core.library.intake import captioned_among, content_changed, heir_of, take_over, waiting_path
+from core.library.intake import TAKE_OUT, captioned_among, content_changed, heir_of, take_over, waiting_path
 from core.library.library import Library, absolute
 from core.library.pace import Pace
 from core.library.roots import Place
+from core.library.steps import begin_step, log_removed
 from core.library.tables import Caption, Folder, Image
 
 _COLUMNS = (Image.id, Image.relative_path, Image.content_hash, Image.error, Image.missing_since, Image.removed_at)
@@ -38,12 +43,14 @@ class Followed:
 @dataclass(frozen=True)
 class TakenOut:
     """What became of the photos of a folder: ``moved`` (a copy has their captions now), ``kept`` as missing for their
-    captions, ``forgotten``, as they had none."""
+    captions, ``forgotten``, as they had none; ``undoable``: those of them that undo brings back, for the others have a
+    copy here, were removed before, or were no photos."""
 
     folder: Path
     moved: int
     kept: int
     forgotten: int
+    undoable: int = 0
 
 
 def follow_moved_folders(
@@ -103,8 +110,9 @@ def take_out(library: Library, folder: Path, ctx: JobContext) -> TakenOut:
             f"{folder} still has photos of this library, {there} for one.",
             "Only a folder that is gone can be taken out.",
         )
-    total: Counter[str] = Counter(_emptied(library, folders[folder], _Part(others[0]), ctx))
-    return TakenOut(folder, total["moved"], total["kept"], total["forgotten"])
+    total: Counter[str] = Counter(_emptied(library, folders[folder], _Part(others[0], folder), ctx))
+    forgotten, out = total["forgotten"], total["taken out"]
+    return TakenOut(folder, total["moved"], total["kept"], forgotten + out, out)
 
 
 def _first_there(folder: Path, relatives: Iterable[str]) -> Path | None:
@@ -170,22 +178,36 @@ class _Follow:
         return "missing" if row.missing_since is None and row.error is None else "still missing"
 
 
-@dataclass(frozen=True)
 class _Part:
-    """Lets go of a photo: its captions go to a copy, or wait in the folder ``waits_in``."""
+    """Lets go of a photo: its captions go to a copy, or wait in the folder ``waits_in``. One without any is taken out
+    of the library, all of them as one step of the person who takes out ``folder``."""
 
-    waits_in: int
+    def __init__(self, waits_in: int, folder: Path) -> None:
+        self.waits_in = waits_in
+        self._folder = folder
+        self._edit: int | None = None
 
     def __call__(self, session: Session, row: Any, captioned: bool) -> str:
         if not captioned:
-            session.execute(delete(Image).where(Image.id == row.id))
-            return "forgotten"
+            return self._take_out(session, row)
         heir = heir_of(session, row, after=None, any_copy=True) if row.removed_at is None else None
         if heir is not None:
             take_over(session, row.id, heir)
             return "moved"
         _wait(session, row, self.waits_in, waiting_path(row.id, row.relative_path))
         return "kept"
+
+    def _take_out(self, session: Session, row: Any) -> str:
+        gone = row.error is not None or row.removed_at is not None
+        if gone or heir_of(session, row, after=None, any_copy=True) is not None:
+            session.execute(delete(Image).where(Image.id == row.id))
+            return "forgotten"
+        if self._edit is None:
+            label = f"Take out the folder {self._folder.name}"
+            self._edit = begin_step(session, TAKE_OUT, label)
+        _wait(session, row, self.waits_in, waiting_path(row.id, row.relative_path))
+        log_removed(session, self._edit, [row.id])
+        return "taken out"
 
 
 def _wait(session: Session, row: Any, folder_id: int, path: str) -> None:

@@ -16,6 +16,8 @@ GROUPS_ENCODER = "groups_encoder"
 NEXT_GROUP = "next_group"
 LOOKED_OVER = "looked_over"
 CANDIDATE_ORDER = "candidate_order"
+IN_VAIN = "in_vain"
+"""What a model had nothing new for: :mod:`core.library.in_vain`."""
 FIRST_CAPTIONS = "first_captions"
 """The starter has had its word about a new library: never again unasked."""
 

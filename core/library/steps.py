@@ -60,6 +60,16 @@ class StepRow:
     created_at: datetime
 
 
+@dataclass(frozen=True)
+class Switched:
+    """A step that was undone or done again: its ``label``, and the ``photos`` that it is about, by their ids.
+    ``overtaken``: it was about a single value that something else has changed since, so that nothing has changed."""
+
+    label: str
+    photos: tuple[int, ...] = ()
+    overtaken: bool = False
+
+
 class Command(Generic[Result]):
     """Something a person does to the data. Frozen dataclasses; ``kind`` names the class in the log for good."""
 
@@ -145,9 +155,7 @@ class Step:
             session.execute(update(Caption).where(Caption.id.in_(among(ids))).values(values))
         for key, (_, value) in self._settings.items():
             meta.put(session, key, value)
-        session.execute(delete(Edit).where(Edit.undone))
-        values = {"kind": self.kind, "label": self.label, "settings": self._settings or None, "undone": False}
-        edit_id = session.scalar(insert(Edit).values(**values, created_at=now()).returning(Edit.id))
+        edit_id = begin_step(session, self.kind, self.label, self._settings)
         changes = [
             {
                 "edit_id": edit_id, "caption_id": caption_id,
@@ -161,8 +169,22 @@ class Step:
         photos = [{"edit_id": edit_id, "image_id": one, "removed": self._photos[one]} for one in sorted(self._photos)]
         for rows in _portions(photos):
             session.execute(insert(EditPhoto), rows)
-        if edit_id is not None and photos:
+        if photos:
             _place_photos(session, edit_id, undone=False)
+
+
+def begin_step(session: Session, kind: str, label: str, settings: dict[str, list[str | None]] | None = None) -> int:
+    """A new step in the log; what could have been redone is forgotten. Returns its id."""
+    session.execute(delete(Edit).where(Edit.undone))
+    values = {"kind": kind, "label": label, "settings": settings or None, "undone": False, "created_at": now()}
+    return session.execute(insert(Edit).values(**values).returning(Edit.id)).scalar_one()
+
+
+def log_removed(session: Session, edit_id: int, image_ids: Iterable[int]) -> None:
+    """Take more photos out of the library as part of a step: for jobs whose step takes several transactions."""
+    ids = [int(one) for one in image_ids]
+    session.execute(insert(EditPhoto), [{"edit_id": edit_id, "image_id": one, "removed": True} for one in ids])
+    session.execute(update(Image).where(Image.id.in_(among(ids))).values(removed_at=now()))
 
 
 def perform(library: Library, command: Command[Result]) -> Result:
@@ -174,18 +196,30 @@ def perform(library: Library, command: Command[Result]) -> Result:
         return result
 
 
-def undo(library: Library) -> str | None:
-    """Undo the last step that is not undone; returns its label, or ``None`` when there is none."""
+def undo_step(library: Library) -> Switched | None:
+    """Undo the last step that is not undone; ``None`` when there is none."""
     with library.writing() as session:
         edit = session.scalar(select(Edit).where(~Edit.undone).order_by(Edit.id.desc()).limit(1))
         return None if edit is None else _switch(session, edit, undone=True)
 
 
-def redo(library: Library) -> str | None:
-    """Do the last undone step again; returns its label, or ``None`` when there is none."""
+def redo_step(library: Library) -> Switched | None:
+    """Do the last undone step again; ``None`` when there is none."""
     with library.writing() as session:
         edit = session.scalar(select(Edit).where(Edit.undone).order_by(Edit.id).limit(1))
         return None if edit is None else _switch(session, edit, undone=False)
+
+
+def undo(library: Library) -> str | None:
+    """See :func:`undo_step`; returns the label of the step."""
+    done = undo_step(library)
+    return None if done is None else done.label
+
+
+def redo(library: Library) -> str | None:
+    """See :func:`redo_step`; returns the label of the step."""
+    done = redo_step(library)
+    return None if done is None else done.label
 
 
 def can_undo(library: Library) -> str | None:
@@ -227,7 +261,7 @@ def standing(session: Session, *conditions: Any) -> list[Standing]:
     return found
 
 
-def _switch(session: Session, edit: Edit, *, undone: bool) -> str:
+def _switch(session: Session, edit: Edit, *, undone: bool) -> Switched:
     """Put every caption of a step to how it stood before it (``undone``) or after it."""
     side = "before" if undone else "after"
     table = EditChange.__table__
@@ -239,12 +273,23 @@ def _switch(session: Session, edit: Edit, *, undone: bool) -> str:
     )
     session.connection().execute(statement, {"edit": edit.id})
     _place_photos(session, edit.id, undone=undone)
-    for key, (before, after) in (edit.settings or {}).items():
+    settings = edit.settings or {}
+    changed = 0
+    for key, (before, after) in settings.items():
         was, becomes = (after, before) if undone else (before, after)
         if meta.get(session, key) == was:  # else something that is no step has changed it since, a training for one
             meta.put(session, key, becomes)
+            changed += 1
     edit.undone = undone
-    return edit.label
+    photos = _photos_of(session, edit.id)
+    return Switched(edit.label, photos, overtaken=bool(settings) and not changed and not photos)
+
+
+def _photos_of(session: Session, edit_id: int) -> tuple[int, ...]:
+    captions = select(EditChange.caption_id).where(EditChange.edit_id == edit_id)
+    described = select(Caption.image_id).where(Caption.id.in_(captions)).distinct()
+    placed = select(EditPhoto.image_id).where(EditPhoto.edit_id == edit_id)
+    return tuple(sorted(set(session.scalars(described)) | set(session.scalars(placed))))
 
 
 def _place_photos(session: Session, edit_id: int, *, undone: bool) -> None:

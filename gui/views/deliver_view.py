@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import (
@@ -44,6 +46,9 @@ from gui.widgets.flow import Flow, scrolling
 from gui.widgets.training_note import TrainingNote
 from gui.widgets.wording_slider import WordingSlider
 from gui.worker import Failure, Progress
+
+if TYPE_CHECKING:
+    from core.library.in_vain import InVain
 
 MOST_SUGGESTIONS = 9
 FAILURES_SHOWN = 5
@@ -102,6 +107,8 @@ class DeliverView(QWidget):
 
     def _caption_card(self) -> QWidget:
         self.left_to_do = label("", "heading", wrap=True)
+        self.in_vain = label("", "muted", wrap=True)
+        self.in_vain.hide()
         self.model = label("", "muted", wrap=True)
         self.time = label("", "muted", wrap=True)
         self.caption = button("", lambda: self.begin(), role="big", icon_name="play")
@@ -133,7 +140,7 @@ class DeliverView(QWidget):
         told = Flow().put(self.result, least=theme.letters(36), stretch=1).put(self.retry, self.review)
         self.outcome.setLayout(column(told, self.failures, spacing=theme.S))
         self.training = TrainingNote(self._session)
-        text = column(self.left_to_do, self.training, self.model, self.time, spacing=theme.XS)
+        text = column(self.left_to_do, self.in_vain, self.training, self.model, self.time, spacing=theme.XS)
         top = Flow(spacing=theme.L).put(text, least=theme.letters(36), stretch=1).put(self.go_on, self.caption)
         return card(column(top, self.running, self.outcome, self.more, spacing=theme.M))
 
@@ -163,6 +170,8 @@ class DeliverView(QWidget):
         number.setContentsMargins(theme.XS + 1, theme.XS, 0, theme.XS)  # begins where the circles and boxes do
         options.addLayout(number)
         self.wording = WordingSlider()
+        self.wording.chosen.toggled.connect(lambda _on: self._apply_overview(self._session.overview))
+        self.wording.scale.moved.connect(lambda: self._apply_overview(self._session.overview))
         options.addWidget(self.wording)
         self.bundles = BundleChoice(self._session)
         self.wording.chosen.toggled.connect(self.bundles.set_mixed)
@@ -184,24 +193,16 @@ class DeliverView(QWidget):
         self.pages.setCurrentIndex(0 if overview is not None and overview.counts.photos else 1)
         if overview is None:
             return
-        todo = overview.uncaptioned + overview.outdated if self.existing == "skip" else overview.counts.photos
+        in_vain = self._in_vain(overview)
+        uncaptioned, outdated = overview.uncaptioned - in_vain.uncaptioned, overview.outdated - in_vain.outdated
+        todo = uncaptioned + outdated if self.existing == "skip" else overview.counts.photos
         photos = words.counted(todo, self.tr("photo"), self.tr("photos"))
-        if self._renews(overview) and overview.uncaptioned:
-            text = self.tr("{photos} without a caption of this model").format(photos=photos)
-            self.left_to_do.setText(text)
-        elif self._renews(overview):
-            self.left_to_do.setText(self.tr("{photos} with suggestions of an older model").format(photos=photos))
-        elif overview.uncaptioned == 0:
-            readable = self.tr("Every photo that can be read has a caption")
-            self.left_to_do.setText(readable if overview.counts.failed else self.tr("Every photo has a caption"))
-        else:
-            self.left_to_do.setText(
-                self.tr("{photos} without a caption").format(
-                    photos=words.counted(overview.uncaptioned, self.tr("photo"), self.tr("photos"))
-                )
-            )
+        renews = self._renews(overview) and outdated > 0
+        self.left_to_do.setText(self._state_of(overview, photos, renews=renews, uncaptioned=uncaptioned))
+        self.in_vain.setVisible(in_vain.uncaptioned + in_vain.outdated > 0)
+        self.in_vain.setText(words.said_in_vain(in_vain.uncaptioned + in_vain.outdated))
         self.model.setText(self.bundles.sentence)
-        all_again = self._renews(overview) and not overview.uncaptioned
+        all_again = renews and not uncaptioned
         again = self.tr("Suggest again for {photos}") if all_again else self.tr("Caption {photos}")
         relabel(self.caption, again.format(photos=photos))
         self.caption.setVisible(todo > 0 and self._job is None)
@@ -210,6 +211,28 @@ class DeliverView(QWidget):
         left = overview.captioning_left
         self.go_on.setVisible(left > 0 and self._job is None)
         relabel(self.go_on, self.tr("Go on with the {n} left").format(n=words.count(left)))
+
+    def _state_of(self, overview: Overview, photos: str, *, renews: bool, uncaptioned: int) -> str:
+        """How far the library is, in a line. A suggestion is a caption here, as it is for all that can be exported."""
+        if renews and uncaptioned:
+            return self.tr("{photos} without a suggestion of this model").format(photos=photos)
+        if renews:
+            return self.tr("{photos} with suggestions of an older model").format(photos=photos)
+        if overview.uncaptioned:
+            without = words.counted(overview.uncaptioned, self.tr("photo"), self.tr("photos"))
+            return self.tr("{photos} without a caption or suggestion").format(photos=without)
+        if overview.counts.failed:
+            return self.tr("Every photo that can be read has a caption or a suggestion")
+        return self.tr("Every photo has a caption or a suggestion")
+
+    def _in_vain(self, overview: Overview) -> InVain:
+        """The photos for which asking once more as things are chosen here would bring nothing new."""
+        from core.library.in_vain import InVain, asked
+
+        number = self.candidates.currentData()
+        here = asked(self.bundles.paced, number, self.wording.distinctive, self.bundles.faster)
+        known = overview.in_vain
+        return known if known is not None and known.asked == here and self.existing == "skip" else InVain()
 
     def _give_way(self, training: bool) -> None:
         """Captions can be made when the training has ended; which model would make them now is of no use."""
@@ -321,10 +344,14 @@ class DeliverView(QWidget):
             self.latest.set_text(f"{Path(file).name}: {caption}")
 
     def show_result(self, result: CaptionResult) -> None:
+        result = replace(result, done=result.done - result.nothing_new)
         photos = words.counted(result.done, self.tr("photo"), self.tr("photos"))
         text = self.tr("{photos} captioned in {time}.").format(photos=photos, time=words.duration(result.seconds))
         if result.done == 0 and not result.failed:
             text = self.tr("There was nothing to caption: every photo has a caption already.")
+            text = words.said_in_vain(result.nothing_new) or text
+        elif result.nothing_new:
+            text = f"{text} {words.said_in_vain(result.nothing_new)}"
         if result.failed:
             failed = words.counted(len(result.failed), self.tr("photo"), self.tr("photos"))
             text += " " + self.tr("{photos} could not be captioned:").format(photos=failed)

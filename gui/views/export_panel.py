@@ -12,8 +12,8 @@ from PySide6.QtWidgets import QFrame, QHeaderView, QStackedWidget, QTableWidget,
 from gui import theme, words
 from gui.actions import Actions
 from gui.choosing import choose_folder, name_file
+from gui.export_preview import ExportPreview
 from gui.revealing import show_folder
-from gui.services import ExportPreview
 from gui.session import Session
 from gui.tasks import (
     ExportOrder,
@@ -142,11 +142,7 @@ class ExportPanel(QFrame):
         self.choose.setVisible(not self._inside)
         self.show_target.hide()
         self.overwrite.setChecked(False)  # whoever lets text files be replaced has not spoken of photos
-        self.overwrite.setText(
-            self.tr("Replace descriptions that say something else")
-            if self._inside
-            else self.tr("Replace files that say something else")
-        )
+        self.overwrite.setText(self._overwrite_text(0))
         self._preview()
 
     def choose_target(self) -> None:
@@ -199,6 +195,7 @@ class ExportPanel(QFrame):
         self.export.setEnabled(preview.files + preview.unseen > 0)
         relabel(self.export, self._export_text(preview))
         self.overwrite.setVisible(preview.kept + preview.unseen > 0 or self.overwrite.isChecked())
+        self.overwrite.setText(self._overwrite_text(preview.kept + preview.replaced))
         self.files.setCurrentIndex(0 if preview.rows else 1)
         self.preview.setRowCount(len(preview.rows))
         for at, line in enumerate(preview.rows):
@@ -206,6 +203,14 @@ class ExportPanel(QFrame):
                 item = QTableWidgetItem(text)
                 item.setToolTip(str(line.file) if place == 0 else text)
                 self.preview.setItem(at, place, item)
+
+    def _overwrite_text(self, number: int) -> str:
+        """``number``: of how many it is known that they say something else; they are the first of the list."""
+        if self._inside:
+            text = self.tr("Replace descriptions that say something else")
+        else:
+            text = self.tr("Replace files that say something else")
+        return self.tr("{replace} ({n})").format(replace=text, n=words.count(number)) if number else text
 
     def _files(self, number: int) -> str:
         if self._inside:
@@ -231,9 +236,14 @@ class ExportPanel(QFrame):
             place = self.tr("written to {place}").format(place=words.place(self._target))
         parts = [self.tr("Captions of {photos}, {place}").format(photos=photos, place=place)]
         if preview.without:
-            parts.append(
-                self.tr("{n} without a caption of that kind are left out").format(n=words.count(preview.without))
-            )
+            without = words.counted(preview.without, self.tr("photo"), self.tr("photos"))
+            mine = self.tr("left out: {photos} without a caption that you wrote or accepted")
+            none = self.tr("left out: {photos} without a caption or suggestion")
+            parts.append((mine if self.which.currentData() == "accepted" else none).format(photos=without))
+        if preview.kept:
+            parts.append(self.tr("left alone: {files} with other words").format(files=self._files(preview.kept)))
+        if preview.replaced:
+            parts.append(self.tr("replaced: {files} with other words").format(files=self._files(preview.replaced)))
         if preview.same:
             parts.append(self.tr("{files} up to date").format(files=self._files(preview.same)))
         if preview.failed:
@@ -311,6 +321,8 @@ class ExportPanel(QFrame):
         order, title = UndoExportOrder(service.path), self.tr("Undoing the export")
         job = self._session.start(self._session.light, undo_last_export, order, title=title, kind="export")
         if job is not None:
+            if self.undo.hasFocus():
+                self.format.setFocus()  # else Qt hands it to another place when the button greys
             self._actions["undo_export"].setEnabled(False)
             job.finished.connect(self.show_undone)
             job.ended.connect(self._preview)

@@ -395,6 +395,10 @@ class LibraryView(QWidget):
     def _select(self, image_id: int) -> None:
         self.grid.select_id(image_id)
 
+    def lead_to(self, image_id: int) -> None:
+        """Show a photo that was changed from elsewhere, if it is among these, or when it is."""
+        self.selected.want(image_id)
+
     def _end_likeness(self) -> None:
         self._like_bar.hide()
 

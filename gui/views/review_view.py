@@ -36,13 +36,12 @@ from gui.widgets.flow import Beside, Flow
 from gui.widgets.near_duplicates import NearDuplicates
 from gui.widgets.order_choice import OrderChoice
 from gui.widgets.photo_view import PhotoView
+from gui.widgets.review_head import ReviewHead
 from gui.widgets.share_preview import SharePreview
 from gui.widgets.spell_marks import SpellMarks
 
 if TYPE_CHECKING:
-    from core.library.decided import Decided
     from core.library.records import CaptionRow
-    from gui.comparing import Standing
 
 SIDE_LETTERS = (56, 86)  # the suggestions beside the photo: in a small window, and at most
 
@@ -86,14 +85,9 @@ class ReviewView(QWidget):
         self.whole = QStackedWidget()
         self.whole.addWidget(self.pages)
         self.whole.addWidget(self.blind)
-        self.blind_button = action_button(self._actions["blind"], text=self.tr("Compare two models"))
-        self.blind_button.hide()
-        self.today = label("", "muted")
-        subtitle = self.tr("Weakest captions first. Your edits become seeds: the next training learns from them.")
-        title = column(label(self.tr("Review"), "title"), ElidedLabel(subtitle, "muted"), spacing=2)
-        head = Flow(spacing=theme.M).put(title, least=theme.letters(36), stretch=1).put(self.today, self.blind_button)
-        head.setContentsMargins(0, 0, theme.L, 0)
-        layout = column(head, theme.S, self.whole, spacing=2)
+        self.head = ReviewHead(self._actions)
+        self.today, self.blind_button = self.head.today, self.head.blind_button
+        layout = column(self.head, theme.S, self.whole, spacing=2)
         layout.setStretch(2, 1)
         layout.setContentsMargins(theme.L, theme.L, 0, 0)
         self.setLayout(layout)
@@ -163,10 +157,11 @@ class ReviewView(QWidget):
         self.preview.refused.connect(self._leave_preview)
         self.list.selectionModel().currentChanged.connect(lambda *_: self._chosen())
         self.blind.closed.connect(self._leave_blind)
-        self.blind.standing_changed.connect(self._show_standing)
+        self.blind.standing_changed.connect(self.head.show_standing)
         self._actions["blind"].triggered.connect(lambda _checked=False: self.compare())
         self.addAction(self._actions["blind"])
         self.earlier.chosen.connect(self._use_again)
+        self.fits.taken.connect(self._take_plain)
         self.order.moved.connect(self._show_order)
         self.list.doubleClicked.connect(lambda _index: self.edit())
         for name, handler in (
@@ -194,7 +189,7 @@ class ReviewView(QWidget):
         def read() -> None:
             here = self._asked
             self._session.read(lambda service: service.to_review(here), self._set_queue, key="review-queue")
-            self._session.read(lambda service: service.decided_today(), self._show_today, key="review-today")
+            self._session.read(lambda service: service.decided_today(), self.head.show_today, key="review-today")
             self.blind.refresh()
 
         self._session.after_writes(read)
@@ -206,6 +201,15 @@ class ReviewView(QWidget):
         self._at = int(np.flatnonzero(self._queue == image_id)[0])
         self._came = True
         self._load()
+
+    def lead_to(self, image_id: int) -> None:
+        """Show a photo about which a decision was taken back; one that is decided about is not shown here."""
+
+        def show(waiting: np.ndarray) -> None:
+            if image_id in waiting:
+                self.show_id(image_id)
+
+        self._session.read(lambda service: service.to_review(image_id), show, key="review-led")
 
     def step(self, by: int) -> None:
         if len(self._queue):
@@ -222,38 +226,16 @@ class ReviewView(QWidget):
         self.keep()
         self._leave_edit()
         self.whole.setCurrentWidget(self.blind)
-        self._offer_blind()
+        self.head.set_comparing(True)
         self.blind.open()
         self.blind.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _leave_blind(self) -> None:
         self.blind.close_round()
         self.whole.setCurrentWidget(self.pages)
-        self._offer_blind()
+        self.head.set_comparing(False)
         if self.isVisible():
             self.list.setFocus(Qt.FocusReason.OtherFocusReason)
-
-    def _show_standing(self, standing: Standing) -> None:
-        going_on = standing.going_on
-        self._actions["blind"].setEnabled(standing.possible or going_on is not None)
-        self._offer_blind()
-        text = self.tr("Compare two models")
-        if going_on is not None:
-            done, total = words.count(going_on.next_place), words.count(len(going_on.pairs))
-            text = self.tr("Go on comparing ({n} of {all})").format(n=done, all=total)
-        relabel(self.blind_button, text)
-
-    def _offer_blind(self) -> None:
-        """Not while it is what is shown."""
-        suggestions = self.whole.currentWidget() is self.pages
-        self.blind_button.setVisible(suggestions and self._actions["blind"].isEnabled())
-
-    def _show_today(self, decided: Decided) -> None:
-        parts = [
-            self.tr("{n} accepted today").format(n=words.count(decided.accepted)) if decided.accepted else "",
-            self.tr("{n} rejected today").format(n=words.count(decided.rejected)) if decided.rejected else "",
-        ]
-        self.today.setText(" · ".join(part for part in parts if part))
 
     def _new_library(self) -> None:
         self._photo = self._asked = None
@@ -462,6 +444,14 @@ class ReviewView(QWidget):
         self._leave_edit()
         self._session.commands.use_again(text.id)
         self._go_on()
+
+    def _take_plain(self, text: str) -> None:
+        """The starter's caption becomes the person's own; the next photo is shown."""
+        self.keep()
+        self._leave_edit()
+        if self.current_id is not None:
+            self._session.commands.write(self.current_id, text)
+            self._go_on()
 
     def _leave_edit(self) -> None:
         if self._editing is not None:

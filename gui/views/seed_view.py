@@ -198,6 +198,11 @@ class SeedView(QWidget):
         self._load(image_id)
         self._slow.start()
 
+    def lead_to(self, image_id: int) -> None:
+        """Show a photo whose caption was changed from elsewhere, if it is among these."""
+        if image_id in self._order:
+            self.show_id(image_id)
+
     def reload(self) -> None:
         """Captions or photos have changed elsewhere (undo, a scan): read the order and this photo again."""
         self._session.read_ids(Query(), self._set_order, key="seed-order")

@@ -38,8 +38,8 @@ class BundleChoice(QWidget):
         self.models.addItem(self.tr("The one in use"), None)
         self.other = button(self.tr("Another bundle…"), self.choose, role="link", icon_name="folder")
         self.numbers = ComboBox()
-        self.numbers.setAccessibleName(self.tr("Numbers"))
-        self.numbers.addItems([self.tr("Exact"), self.tr("Smaller, which is faster")])
+        self.numbers.setAccessibleName(self.tr("Speed"))
+        self.numbers.addItems([self.tr("As it was trained"), self.tr("Faster, with a rounded copy of it")])
         self.told = label("", "muted", wrap=True)
         grid = QGridLayout()
         grid.setContentsMargins(theme.XS + 1, theme.XS, 0, theme.XS)  # begins where circles and boxes do
@@ -48,7 +48,7 @@ class BundleChoice(QWidget):
         grid.setColumnStretch(1, 1)
         grid.addWidget(label(self.tr("Model")), 0, 0)
         grid.addLayout(Flow().put(self.models, self.other), 0, 1)
-        grid.addWidget(label(self.tr("Numbers")), 1, 0)
+        grid.addWidget(label(self.tr("Speed")), 1, 0)
         grid.addLayout(Flow().put(self.numbers), 1, 1)
         grid.addWidget(self.told, 2, 1)
         self.setLayout(grid)
@@ -191,7 +191,7 @@ class BundleChoice(QWidget):
     def _said(self) -> str:
         loss = self.checked.loss
         if self.bundle is not None:
-            return words.faster_sentence(loss) if loss is not None else self.tr("In the numbers that it was made with.")
+            return words.faster_sentence(loss) if loss is not None else self.tr("As it was made.")
         if self._mixed:
             return self.tr("Not together with a choice of wording: that is made with the exact model.")
         return words.faster_sentence(loss)

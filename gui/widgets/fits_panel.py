@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QWidget
 
@@ -13,7 +13,8 @@ from gui import theme, words
 from gui.comparing import FitsFound, FitsOrder, find_fitting
 from gui.services import Photo
 from gui.session import Session
-from gui.widgets.basics import action_button, column, label
+from gui.widgets.basics import action_button, button, column, label
+from gui.widgets.flow import Flow
 from gui.widgets.photo_strip import PhotoStrip
 
 if TYPE_CHECKING:
@@ -27,11 +28,13 @@ KIND = "fits"
 class FitsPanel(QWidget):
     """``toggle``, the button that opens it, is placed by the view. While open it follows the chosen suggestion."""
 
+    taken = Signal(str)  # the plain caption, which the person wants as their own
+
     def __init__(self, session: Session, action: QAction) -> None:
         super().__init__()
         self._session = session
         self._image_id: int | None = None
-        self._text = ""
+        self._text = self._plain = ""
         self._asked: tuple[int, str] | None = None
         self.toggle = action_button(action, role="link", text=self.tr("Photos it fits"), icon_name="images")
         self.toggle.setCheckable(True)
@@ -41,7 +44,10 @@ class FitsPanel(QWidget):
         self.strip = PhotoStrip(session.thumbnails, self.tr("Photos that the suggestion fits best"))
         self.plain_strip = PhotoStrip(session.thumbnails, self.tr("Photos that the plain caption fits best"))
         self.plain = QWidget()
-        plain = column(self.plain_said, self.plain_strip, spacing=theme.XS)
+        self.take = button(self.tr("Take it as my caption"), lambda: self.taken.emit(self._plain), role="link")
+        self.take.setToolTip(self.tr("The starter's caption is accepted for this photo, as if you had written it"))
+        told = Flow().put(self.plain_said, least=theme.letters(24), stretch=1).put(self.take)
+        plain = column(told, self.plain_strip, spacing=theme.XS)
         plain.setContentsMargins(0, theme.XS, 0, 0)
         self.plain.setLayout(plain)
         self.waiting = label(self.tr("Looking at the photos…"), "small")
@@ -119,8 +125,12 @@ class FitsPanel(QWidget):
         self.said.show()
         self.strip.show()
         others = [one for one in found.plain_ids if one != self._image_id]
-        several = self.tr("The plain caption “{text}” also fits these {n}:")
-        text = several if len(others) > 1 else self.tr("The plain caption “{text}” also fits this one:")
+        several = self.tr("The starter's plain caption “{text}” also fits these {n}:")
+        one_more = self.tr("The starter's plain caption “{text}” also fits this one:")
+        alone = self.tr("The starter's plain caption: “{text}”")
+        text = several if len(others) > 1 else one_more if others else alone
+        self._plain = found.plain
         self.plain_said.setText(text.format(text=found.plain, n=words.count(len(others))))
         self.plain_strip.show_photos([images[one] for one in others if one in images])
-        self.plain.setVisible(bool(others))
+        self.plain_strip.setVisible(bool(others))
+        self.plain.setVisible(bool(found.plain))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, QUrl
-from PySide6.QtGui import QDesktopServices
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLineEdit, QPushButton, QScrollArea, QWidget
 
 from core import paths
@@ -12,10 +11,11 @@ from core.hub.cache import Downloaded, downloaded, megabytes
 from gui import theme, words
 from gui.hub_settings import HubSettings
 from gui.model_tasks import remove_model
+from gui.revealing import show_folder
 from gui.session import Session
-from gui.widgets.basics import CheckBox, ElidedLabel, button, column, label, row, set_role
+from gui.widgets.basics import MIDDLE, CheckBox, ElidedLabel, button, column, label, row, set_role
 
-_MOST_HIGH = 108  # of the list, in pixels: three models, then it scrolls
+_MOST_HIGH = 17  # of the list, in letters: three models, then it scrolls
 _HUB = "https://huggingface.co"
 
 
@@ -25,8 +25,8 @@ class ModelsPart(QWidget):
         self._session, self._hub = session, hub
         self.remove_buttons: dict[str, QPushButton] = {}
         self._asked = self._removing = ""  # the model whose Remove waits for a second press, and the one that goes
-        self.where = ElidedLabel("", "muted")
-        show = button(self.tr("Show the folder"), _show_folder, icon_name="folder")
+        self.where = ElidedLabel("", "muted", cut=MIDDLE)
+        show = button(self.tr("Show the folder"), self._show_folder, icon_name="folder")
         place = row(self.where, show)
         place.setStretch(0, 1)
         self.list = QScrollArea()
@@ -64,7 +64,7 @@ class ModelsPart(QWidget):
         lines = QWidget()
         lines.setLayout(column(*(self._line(one) for one in here), spacing=theme.XS))
         self.list.setWidget(lines)
-        self.list.setFixedHeight(min(_MOST_HIGH, lines.sizeHint().height() + 2 * self.list.frameWidth()))
+        self.list.setFixedHeight(min(theme.letters(_MOST_HIGH), lines.sizeHint().height() + 2 * self.list.frameWidth()))
         self.list.setVisible(bool(here))
 
     def _line(self, model: Downloaded) -> QWidget:
@@ -117,8 +117,7 @@ class ModelsPart(QWidget):
         if not good:
             self._session.said.emit(self.tr("A mirror is an address that begins with https://"))
 
-
-def _show_folder() -> None:
-    folder = paths.models_dir()
-    folder.mkdir(parents=True, exist_ok=True)
-    QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
+    def _show_folder(self) -> None:
+        folder = paths.models_dir()
+        folder.mkdir(parents=True, exist_ok=True)
+        show_folder(folder, self._session.said.emit)

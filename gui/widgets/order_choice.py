@@ -1,4 +1,4 @@
-"""The order of a photo's suggestions, between the person's wording and telling photos apart: seen at once, for this
+"""The order of a photo's suggestions, between the person's wording and the best fit: seen at once, for this
 photo and the next ones; and then, in one step, for all of the library."""
 
 from __future__ import annotations
@@ -30,8 +30,14 @@ class OrderChoice(QWidget):
         self._session = session
         self._action = use
         self._kept = self._sharpness = 1.0
-        self.scale = WordingScale("small")
-        self.scale.slider.setAccessibleName(self.tr("Order of suggestions, from your wording to telling photos apart"))
+        self.scale = WordingScale("small", self.tr("Best fit"))
+        self.scale.setToolTip(
+            self.tr(
+                "Fit says how well a caption and its photo go together, by the model that looks at photos; higher is "
+                "better. Compare it within this library."
+            )
+        )
+        self.scale.slider.setAccessibleName(self.tr("Order of suggestions, from your wording to the best fit"))
         self.why_not = label("", "small", wrap=True)
         self.use_button = action_button(use, role="link", text=self.tr("Use this order for all photos"))
         self.setLayout(column(self.scale, self.why_not, row(None, self.use_button), spacing=theme.XS))

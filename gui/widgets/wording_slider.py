@@ -32,7 +32,8 @@ class WordingScale(QWidget):
 
     moved = Signal()
 
-    def __init__(self, role: str = "") -> None:
+    def __init__(self, role: str = "", end: str = "") -> None:
+        """``end``: what its right end means, where that is not how well photos are told apart."""
         super().__init__()
         self.slider = _Slider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, STEPS)
@@ -40,7 +41,7 @@ class WordingScale(QWidget):
         self.slider.setPageStep(1)
         self.slider.setMinimumWidth(theme.letters(10))
         self.slider.setAccessibleName(self.tr("From your wording to telling photos apart"))
-        ends = label(self.tr("Your wording"), role), label(self.tr("Tells photos apart"), role)
+        ends = label(self.tr("Your wording"), role), label(end or self.tr("Tells photos apart"), role)
         scale = row(ends[0], self.slider, ends[1], spacing=theme.M)
         scale.setStretch(1, 1)
         self.setLayout(scale)
@@ -59,7 +60,7 @@ class WordingSlider(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.chosen = CheckBox(self.tr("Choose between your wording and telling photos apart"))
+        self.chosen = CheckBox(self.tr("Choose how captions are: nearer to your wording, or telling photos apart"))
         self.scale = WordingScale()
         about = label(self.tr("Takes a few times as long: the best of at least five captions is used."), "muted")
         self.details = QWidget()

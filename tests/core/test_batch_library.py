@@ -22,6 +22,7 @@ from core.jobs import Cancelled, QuietContext
 from core.library import ledger
 from core.library.candidates import add_candidates
 from core.library.edits import add_seed, reject
+from core.library.in_vain import InVain, asked, in_vain
 from core.library.library import Library
 from core.library.queries import captions_of, image_ids, image_rows, set_current_run
 from core.library.runs import create_run, update_run
@@ -457,3 +458,22 @@ def test_the_command(library, tiny_bundle, tmp_path):
     assert done.stdout.splitlines()[-1].startswith("status 2") and "open in another Seedcap" in done.stderr
     done = run("--out", str(tmp_path / "x.jsonl"))
     assert done.stdout.splitlines()[-1].startswith("status 2") and "seedcap export" in done.stderr
+
+
+def test_what_was_rejected_does_not_come_back_and_is_said_and_remembered(library, caption, tiny_bundle):
+    caption(options={"candidates": 2})
+    first, second = image_ids(library)[:2].tolist()
+    reject(library, [one.id for one in captions_of(library, [first])[first]])
+    said = texts(library)[first]
+    again = caption(options={"candidates": 2})
+    assert (again.done, again.nothing_new) == (1, 1)
+    assert texts(library)[first] == said and {one.state for one in captions_of(library, [first])[first]} == {"rejected"}
+    here = asked(str(tiny_bundle), 2, None, False)
+    assert in_vain(library) == InVain(here, 1, 0)
+    reject(library, [one.id for one in captions_of(library, [second])[second]])
+    assert in_vain(library).uncaptioned == 1, "of that one nothing was asked since"
+    caption(options={"candidates": 2})
+    assert in_vain(library) == InVain(here, 2, 0)
+    add_seed(library, first, "words of a person")
+    assert in_vain(library).uncaptioned == 1
+    assert asked(str(tiny_bundle), 3, None, False) != here, "more suggestions are another question"

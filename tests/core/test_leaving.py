@@ -17,6 +17,7 @@ from core.library.leaving import take_out
 from core.library.library import Library
 from core.library.pace import Pace
 from core.library.records import ScoreRow
+from core.library.removing import remove_photos
 from core.library.scan import scan_all
 from core.library.scores import write_scores
 from core.library.tables import Image as ImageTable
@@ -185,12 +186,35 @@ def test_captions_of_a_folder_that_is_taken_out_go_to_copies_or_wait(library, ph
     report = scan_all(library, queries.folders(library), QuietContext())
     assert [error.path for error in report.errors] == [photos]
     out = take_out(library, photos, QuietContext())
-    assert (out.moved, out.kept, out.forgotten) == (4, 2, 1)
+    assert (out.moved, out.kept, out.forgotten, out.undoable) == (4, 2, 1, 1)
     assert where(library) == at(copied, 4, 5) and queries.folders(library) == [copied]
     report = scan_all(library, queries.folders(library), QuietContext())
     assert (report.found, report.missing, report.errors) == (4, 0, ())
-    assert look(library, tmp_path / "found later").renamed == 2
+    assert look(library, tmp_path / "found later").renamed == 3
     assert where(library)["number 05"] == tmp_path / "found later" / "05.png"
+    assert queries.counts(library).removed == 0, "what went with its folder comes with it again"
+
+
+def test_photos_that_go_with_a_folder_are_brought_back_by_undo(library, photos, tmp_path, copied):
+    take_out(library, photos, QuietContext())
+    counts = queries.counts(library)
+    assert (counts.photos, counts.missing, counts.removed) == (4, 2, 1)
+    step = edits.undo_step(library)
+    assert step is not None and step.label == "Take out the folder photos" and len(step.photos) == 1
+    counts = queries.counts(library)
+    assert (counts.missing, counts.removed) == (3, 0)
+    edits.redo(library)
+    assert queries.counts(library).removed == 1
+    edits.undo(library)
+    assert look(library, tmp_path / "found later").renamed == 3 and queries.counts(library).missing == 0
+
+
+def test_a_photo_that_was_removed_before_does_not_come_back_with_its_folder(library, photos, tmp_path, copied):
+    (one,) = [row.id for row in queries.images_of(library) if row.relative_path == "05.png"]
+    remove_photos(library, [one])
+    take_out(library, photos, QuietContext())
+    look(library, tmp_path / "found later")
+    assert queries.counts(library).removed == 1
 
 
 def test_what_cannot_be_taken_out_is_said(library, photos, tmp_path):

@@ -8,6 +8,7 @@ from core.errors import UserError
 from core.library import edits
 from core.library.library import Library
 from core.library.runs import create_run, current_run, set_current_run
+from core.library.steps import Switched
 from core.library.using import use_model
 
 
@@ -41,9 +42,9 @@ def test_what_a_training_has_decided_since_stays(library):
     set_current_run(library, second)
     use_model(library, first)
     set_current_run(library, newest)
-    edits.undo(library)
+    assert edits.undo_step(library) == Switched("Use another model", (), overtaken=True)
     assert used(library) == newest
-    edits.redo(library)
+    assert edits.redo_step(library) == Switched("Use another model", (), overtaken=True)
     assert used(library) == newest
 
 

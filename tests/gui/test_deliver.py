@@ -14,9 +14,11 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QFileDialog
 
 from core.library import queries
+from core.library.in_vain import add_in_vain, asked
 from core.library.library import Library
 from core.library.runs import set_current_run
-from gui import services
+from gui import export_preview
+from gui.tasks import CaptionResult
 from gui.views.export_panel import ExportPanel
 from gui.widgets.bundle_choice import SMALLER
 from tests.core.photos import needs_exiftool
@@ -168,7 +170,7 @@ def test_captions_go_into_the_photos_and_back_out_and_no_photo_counts_as_changed
 
 @needs_exiftool
 def test_looking_into_photos_stops_after_some_and_writing_does_not(qtbot, deliver, photos, monkeypatch):
-    monkeypatch.setattr(services, "LOOKED_INTO", 2)
+    monkeypatch.setattr(export_preview, "LOOKED_INTO", 2)
     (photos / "photo0.png").rename(photos.parent / "elsewhere.png")
     (photos / "photo0.png").symlink_to(photos.parent / "elsewhere.png")
     window, panel = deliver(4)
@@ -274,3 +276,43 @@ def test_a_run_the_starter_or_a_bundle_of_ones_own_captions_and_says_whether_it_
     window.session.refresh()
     settle(qtbot, window)
     assert choice.bundle == of_ones_own, "it stays chosen while captions come in"
+
+
+def test_photos_that_nothing_new_came_for_are_told_and_not_offered_again_until_something_else_is_asked(qtbot, deliver):
+    window, _ = deliver(7)
+    window.session.refresh()
+    settle(qtbot, window)
+    view = window.view("deliver")
+    assert "Caption 1 photo" in view.caption.text()
+    here = asked("starter", view.candidates.currentData(), None, False)
+    with Library.open(window.session.service.path) as library:
+        add_in_vain(library, here, queries.image_ids(library, has_caption=False))
+    view.show_result(CaptionResult(1, (), 4.0, nothing_new=1))
+    assert "For 1 photo the model gave nothing that was not rejected already" in view.result.text()
+    assert "captioned in" not in view.result.text() and not view.review.isVisible()
+    window.session.refresh()
+    settle(qtbot, window)
+    assert view.left_to_do.text() == "1 photo without a caption or suggestion"
+    assert not view.caption.isVisible() and "nothing that was not rejected" in view.in_vain.text()
+    view.candidates.setCurrentIndex(view.candidates.currentIndex() + 1)
+    assert view.caption.isVisible() and view.in_vain.isHidden()
+
+
+def test_what_would_be_replaced_is_counted_and_listed_first_and_undoing_keeps_the_focus(qtbot, deliver, photos):
+    window, panel = deliver(4)
+    (photos / "photo3.txt").write_text("somebody else's words", encoding="utf-8")
+    panel._preview()
+    settle(qtbot, window)
+    assert table(panel)[0] == ("photo3.txt", "Kept: it says something else") and len(table(panel)) == 4
+    assert panel.overwrite.text() == "Replace files that say something else (1)"
+    assert "left alone: 1 file with other words" in panel.summary.text()
+    panel.overwrite.click()
+    settle(qtbot, window)
+    assert table(panel)[0] == ("photo3.txt", "Its words are replaced")
+    assert "replaced: 1 file with other words" in panel.summary.text()
+    panel.run_export()
+    settle(qtbot, window)
+    panel.undo.setFocus()
+    panel.undo.click()
+    settle(qtbot, window)
+    assert panel.isAncestorOf(window.focusWidget())

@@ -67,12 +67,13 @@ def test_a_folder_that_is_gone_for_good_can_be_taken_out(qtbot, window, photos, 
     window.view("library").scan()
     settle(qtbot, window)
     assert str(photos) in window.messages.message
-    assert "the captions of 1 photo stay. 7 others without a caption would be forgotten" in window.messages.message
+    assert "the captions of 1 photo stay. 7 others without a caption would go with it" in window.messages.message
     (offer,) = offers(window)
     offer.click()
     settle(qtbot, window)
     assert window.session.overview.folders == (other,) and words_kept(window)
     assert any("to copies: 1. Missing now: 0 captioned photos" in text for text in window.texts)
+    assert any("Gone with it: 7 photos without a caption." in text for text in window.texts), "copies of them are here"
     window.view("library").scan()
     settle(qtbot, window)
     assert not offers(window) and window.messages.message == ""

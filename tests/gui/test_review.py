@@ -58,7 +58,7 @@ def test_the_weakest_comes_first_and_its_best_suggestion_is_chosen(qtbot, review
     assert review.list.currentIndex().row() == 0
     assert review.left.text() == "3 photos left"
     assert words.rank_sentence(review.model.caption(0).score) == (
-        "Finds this photo first of 3; the plain caption finds it 4th."
+        "Finds this photo first of 3; the starter's plain caption finds it 4th."
     )
 
 

@@ -10,6 +10,7 @@ from core.errors import UserError
 from gui.comparing import FitsFound
 from gui.widgets import fits_panel
 from tests.gui.conftest import WAIT, settle, suggest_captions
+from tests.gui.test_review import captions
 
 CTRL = Qt.KeyboardModifier.ControlModifier
 
@@ -64,11 +65,13 @@ def test_the_photos_a_suggestion_fits_are_shown_when_asked_and_follow_the_choice
     qtbot.waitUntil(lambda: review.fits.strip.isVisible(), timeout=WAIT)
     assert [photo.id for photo in review.fits.strip.photos] == [ids[1], ids[0], ids[2]]
     assert "photo1.png" in review.fits.strip.accessibleDescription()
-    assert review.fits.plain_said.text() == f"The plain caption “{PLAIN}” also fits this one:"
+    assert review.fits.plain_said.text() == f"The starter's plain caption “{PLAIN}” also fits this one:"
     lines = review.fits.plain_said.height() / review.fits.plain_said.fontMetrics().height()
     assert lines > 1.9, "a long caption takes another line rather than being cut"
     assert [photo.id for photo in review.fits.plain_strip.photos] == [ids[3]]
-    review.step(1)
+    review.fits.take.click()
+    settle(qtbot, window)
+    assert captions(window, ids[2])[0] == (PLAIN, "accepted", True) and review.current_id == ids[1]
     qtbot.waitUntil(lambda: asked[-1] == "1 a" and review.fits.strip.isVisible(), timeout=WAIT)
     press(qtbot, window, Qt.Key.Key_I, CTRL)
     review.step(1)

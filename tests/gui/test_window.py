@@ -422,7 +422,7 @@ def test_suggestions_of_an_older_model_are_offered_to_the_new_one(qtbot, open_wi
     window.session.refresh()
     settle(qtbot, window)
     deliver = window.view("deliver")
-    assert deliver.left_to_do.text() == "Every photo has a caption" and not deliver.caption.isVisible()
+    assert deliver.left_to_do.text() == "Every photo has a caption or a suggestion" and not deliver.caption.isVisible()
     with Library.open(path) as library:
         run = create_run(library, "recommended", {})
         update_run(library, run.id, status="done")
@@ -436,5 +436,5 @@ def test_suggestions_of_an_older_model_are_offered_to_the_new_one(qtbot, open_wi
         file.unlink()  # two are left that are no copies of the others
     window.take_folders([photos.parent / "more"])
     settle(qtbot, window)
-    assert deliver.left_to_do.text() == "9 photos without a caption of this model"
+    assert deliver.left_to_do.text() == "9 photos without a suggestion of this model"
     assert "Caption 9 photos" in deliver.caption.text()

@@ -22,10 +22,10 @@ def score(rank=1.0, gallery=4812, plain=37.0) -> ScoreRow:
 @pytest.mark.parametrize(
     ("row", "sentence"),
     [
-        (score(), "Finds this photo first of 4,812; the plain caption finds it 37th."),
+        (score(), "Finds this photo first of 4,812; the starter's plain caption finds it 37th."),
         (score(rank=22, plain=22), "Finds this photo 22nd of 4,812."),
         (score(rank=2.5, plain=None), "Finds this photo second of 4,812."),
-        (score(rank=111, plain=1), "Finds this photo 111th of 4,812; the plain caption finds it first."),
+        (score(rank=111, plain=1), "Finds this photo 111th of 4,812; the starter's plain caption finds it first."),
         (score(gallery=1), "The only photo here, so there is nothing to tell it apart from."),
         (None, "Not scored yet."),
     ],
