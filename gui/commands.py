@@ -14,6 +14,7 @@ from gui.services import LibraryService, Undone
 
 if TYPE_CHECKING:
     from core.library.records import CaptionRow
+    from core.library.trash import Trashed
 
 
 class Draft:
@@ -99,11 +100,27 @@ class Commands(QObject):
         self._run(lambda service: service.remove_photos(image_ids), said)
 
     def put_photos_back(self, image_ids: Sequence[int]) -> None:
-        def said(photos: int) -> str:
+        def said(done: tuple[int, Trashed]) -> str:
+            photos, files = done
             what = words.counted(photos, self.tr("photo"), self.tr("photos"))
-            return self.tr("{photos} back in the library").format(photos=what)
+            return self._with(self.tr("{photos} back in the library").format(photos=what), files.failed)
 
         self._run(lambda service: service.put_photos_back(image_ids), said)
+
+    def trash_photos(self, image_ids: Sequence[int]) -> None:
+        def said(files: Trashed) -> str:
+            if not files.moved:
+                return self._with("", files.failed)
+            what = words.counted(files.moved, self.tr("photo"), self.tr("photos"))
+            return self._with(self.tr("{photos} moved to the trash").format(photos=what), files.failed)
+
+        self._run(lambda service: service.trash_photos(image_ids), said)
+
+    def _with(self, said: str, trouble: Sequence[str]) -> str:
+        """What was done, and the first of what could not be."""
+        more = self.tr("{n} more could not be moved either.").format(n=words.count(len(trouble) - 1))
+        first = [said + "." if said and trouble else said, *trouble[:1]]
+        return " ".join(filter(None, [*first, more if len(trouble) > 1 else ""]))
 
     def write_sample_seeds(self, number: int, then: Callable[[], None] | None = None) -> None:
         said = self.tr("Captions written for {n} scenes").format(n=number)
@@ -155,7 +172,8 @@ class Commands(QObject):
         def done(step: Undone | None) -> None:
             if service is not self._service:
                 return
-            self.undone.emit(said.format(step=self._name(step)) if step is not None else nothing)
+            told = "" if step is None else self._with(said.format(step=self._name(step)), step.trouble)
+            self.undone.emit(told or nothing)
             if step is not None and step.photo is not None:
                 self.led_to.emit(step.photo.id)
 

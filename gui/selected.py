@@ -1,4 +1,5 @@
-"""What is done with the photos selected in Library: accepted, rejected, taken out of the library and put back."""
+"""What is done with the photos selected in Library: accepted, rejected, taken out of the library, moved to the
+trash and put back."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ class Selected(QObject):
         self._grid = grid
         self._to_select: int | None = None
         self.link = button("", role="link")
-        text = self.tr("Taken out of the library; their files and captions are kept.")
+        text = self.tr("Taken out of the library. Their captions are kept, and their files, here or in the trash.")
         back = action_button(actions["put_back"], icon_name="undo")
         layout = row(ElidedLabel(text, "strong"), back, action_button(actions["back"], text=self.tr("All photos")))
         layout.setSpacing(theme.S)
@@ -38,6 +39,7 @@ class Selected(QObject):
             ("accept_selected", self.accept),
             ("reject_selected", self.reject),
             ("remove_photos", self.remove),
+            ("trash_photos", self.trash),
             ("put_back", self.put_back),
         ):
             actions[name].triggered.connect(lambda _checked=False, handler=handler: handler())
@@ -73,6 +75,13 @@ class Selected(QObject):
         if chosen:
             self._to_select = self._after(set(chosen))
             self._session.commands.remove_photos(chosen)
+
+    def trash(self) -> None:
+        """The selected photos' files too, as one step."""
+        chosen = self._grid.selected_ids()
+        if chosen:
+            self._to_select = self._after(set(chosen))
+            self._session.commands.trash_photos(chosen)
 
     def put_back(self) -> None:
         """The selected photos, as one step."""

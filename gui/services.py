@@ -26,6 +26,7 @@ from gui.export_preview import ExportPreview, preview_export
 from gui.filters import Filter, quoted
 from gui.folders import FolderTree, folder_tree
 from gui.tasks import FIRST_CAPTIONS, ExportOrder
+from gui.trashing import throw
 from gui.versions import Earlier, earlier_texts
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from core.library.library import Library
     from core.library.records import CaptionRow, Counts, ImageRow, RunRow
     from core.library.steps import Switched
+    from core.library.trash import Trashed
 
 _MARK = re.compile(r"-[0-9a-f]{8}$")  # what makes the name of a library for a folder unique
 
@@ -138,12 +140,14 @@ class Overview:
 @dataclass(frozen=True)
 class Undone:
     """A step that was taken back, or done again: what it was, and of how many photos; ``photo`` where it is one.
-    ``overtaken``: nothing has changed by it, since something else had changed the same meanwhile."""
+    ``overtaken``: nothing has changed by it, since something else had changed the same meanwhile. ``trouble``: what
+    could not be done with files, a sentence each."""
 
     label: str
     photos: int = 0
     photo: ImageRow | None = None
     overtaken: bool = False
+    trouble: tuple[str, ...] = ()
 
 
 def sample_folder() -> Path:
@@ -441,10 +445,15 @@ class LibraryService:
 
         return removing.remove_photos(self._library, image_ids)
 
-    def put_photos_back(self, image_ids: Sequence[int]) -> int:
-        from core.library import removing
+    def put_photos_back(self, image_ids: Sequence[int]) -> tuple[int, Trashed]:
+        from core.library import removing, trash
 
-        return removing.put_photos_back(self._library, image_ids)
+        return removing.put_photos_back(self._library, image_ids), trash.settle(self._library, throw)
+
+    def trash_photos(self, image_ids: Sequence[int]) -> Trashed:
+        from core.library import trash
+
+        return trash.trash_photos(self._library, image_ids, throw)
 
     def undo(self) -> Undone | None:
         from core.library import edits
@@ -457,9 +466,10 @@ class LibraryService:
         return self._named(edits.redo_step(self._library))
 
     def _named(self, step: Switched | None) -> Undone | None:
-        from core.library import queries
+        from core.library import queries, trash
 
         if step is None:
             return None
+        files = trash.settle(self._library, throw)
         rows = queries.image_rows(self._library, step.photos) if len(step.photos) == 1 else []
-        return Undone(step.label, len(step.photos), rows[0] if rows else None, step.overtaken)
+        return Undone(step.label, len(step.photos), rows[0] if rows else None, step.overtaken, files.failed)

@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from core.library import meta, queries
 from core.library.library import Library
+from core.library.queries import among
 from core.library.steps import Command, Step, perform
+from core.library.tables import Image
 
 Throw = Callable[[Path], Path | None]
 """Moves a file to the system's trash; where it lies now, or ``None`` where it could not be moved."""
@@ -37,14 +40,15 @@ class Trashed:
 
 @dataclass(frozen=True)
 class TrashPhotos(Command[int]):
-    """Photos are out of the library, and their files in the trash. Says how many were in the library."""
+    """Photos are out of the library, and their files in the trash. Says how many."""
 
     kind: ClassVar[str] = "trash_photos"
     places: Mapping[int, Path]
     """Where the file of each lies now."""
 
     def do(self, step: Step) -> int:
-        number = step.remove_photos(self.places, removed=True)
+        step.remove_photos(self.places, removed=True)
+        number = len(self.places)
         step.set(meta.TRASHED, _listed(wanted(step.session) | set(self.places)))
         _keep_places(step.session, self.places, ())
         step.label = "Move a photo to the trash" if number == 1 else f"Move {number:,} photos to the trash"
@@ -84,14 +88,17 @@ def settle(library: Library, throw: Throw) -> Trashed:
         return Trashed()
     thrown, failed = _throw(library, should - known.keys(), throw)
     returning = {image_id: place for image_id, place in known.items() if image_id not in should}
-    paths, back = _paths(library, returning), 0
-    for image_id, place in returning.items():
-        trouble = _bring_back(place, paths[image_id]) if image_id in paths else None
-        failed += [trouble] if trouble else []
-        back += trouble is None
+    paths, back = _paths(library, returning), list[int]()
+    for image_id, place in ((one, returning[one]) for one in paths):
+        trouble = _bring_back(place, paths[image_id])
+        if trouble is None:
+            back.append(image_id)
+        else:
+            failed.append(trouble)
     with library.writing() as session:
         _keep_places(session, thrown, returning)
-    return Trashed(len(thrown), back, tuple(failed))
+        session.execute(update(Image).where(Image.id.in_(among(back))).values(missing_since=None))
+    return Trashed(len(thrown), len(back), tuple(failed))
 
 
 def _throw(library: Library, image_ids: Iterable[int], throw: Throw) -> tuple[dict[int, Path], list[str]]:
@@ -110,7 +117,7 @@ def _throw(library: Library, image_ids: Iterable[int], throw: Throw) -> tuple[di
 def _bring_back(place: Path, path: Path) -> str | None:
     """Have a file back from the trash; what stood in the way, if anything did."""
     if not place.is_file():
-        return f"{path.name} is no longer in the trash."
+        return f"{path.name} is not in the trash any more, or cannot be found there."
     if path.exists():
         return f"{path.name} stays in the trash: there is another file of that name in {path.parent}."
     try:

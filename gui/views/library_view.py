@@ -45,7 +45,7 @@ from gui.widgets.photo_grid import PhotoGrid
 from gui.widgets.trouble_links import TroubleLinks
 
 FILTER_PAUSE_MS = 180
-OF_THE_GRID = ("open_photo", "remove_photos")
+OF_THE_GRID = ("open_photo", "remove_photos", "trash_photos")
 MATCH = "match"  # the order in which a search has found photos
 
 
@@ -476,6 +476,7 @@ class LibraryView(QWidget):
         photo = self._current()
         out = photo is not None and photo.image.removed
         menu.addAction(self._actions["put_back" if out else "remove_photos"])
+        menu.addAction(self._actions["trash_photos"])
         _open(menu, self.grid.viewport().mapToGlobal(position))
 
 
