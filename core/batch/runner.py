@@ -15,7 +15,7 @@ from core.batch import bundles
 from core.batch.engine import CaptionEngine
 from core.batch.folder_rank import VectorFile, rank_captions
 from core.batch.listing import Item, count_folder, list_folder
-from core.batch.local import Done, LocalRunner, Runner, in_portions
+from core.batch.local import Done, LocalRunner, Runner, photos_in_portions
 from core.batch.out_file import beside, only_writer
 from core.batch.photo_list import count_listed, listed_items
 from core.batch.pipeline import Prepared
@@ -230,7 +230,8 @@ class _FolderRun:
         with closing(local.prepared(items, self._ctx)) as batches:
             for batch in batches:
                 usable = [one for one in batch if one.pixels is not None]
-                for names, photos, texts in in_portions(usable, local.size, lambda some: self._embed(some, lacking)):
+                parts = photos_in_portions(usable, local.size, lambda some: self._embed(some, lacking))
+                for names, photos, texts in parts:
                     self._vectors.append(names, photos, texts)
 
     def _embed(

@@ -31,6 +31,7 @@ from core.library.runs import (
     update_run,
 )
 from core.library.splits import split_seeds
+from core.running_out import is_out_of_memory
 from core.training.data import (
     FEWEST_SEEDS,
     HELD_OUT_SHARE,
@@ -358,8 +359,8 @@ def _train(
 def _page(
     ctx: JobContext, library: Library, run: Path, report: StagesReport, data: TrainingData, encoder: Encoder
 ) -> tuple[Path | None, str]:
-    """The page about the run, and who judged, in a sentence. The training has ended well: to stop now, or a full disk,
-    costs the page alone."""
+    """The page about the run, and who judged, in a sentence. The training has ended well: to stop now, a full disk, or
+    memory that does not suffice costs the page alone."""
     from core.report.measure import Models, judged_ids, measure
     from core.report.page import said_judge, save_page_data, write_page
     from core.report.second_judge import second_judge
@@ -376,6 +377,10 @@ def _page(
         return write_page(library, run), said_judge(found)
     except (Cancelled, UserError, OSError):
         return missing
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return missing
 
 
 def _start(
@@ -386,7 +391,7 @@ def _start(
     Stage 2 alone goes on from the library's model; otherwise the starter's captioner, where it fits the encoder and
     the language model asked for and the preset does not want a mapper of its own to learn in stage 1.
     """
-    from core.captioner.captioner import new_captioner
+    from core.captioner.captioner import new_captioner, put_onto
     from core.captioner.checkpoint import load_captioner, read_info
     from core.captioner.language_model import load_language_model
 
@@ -405,7 +410,7 @@ def _start(
     if request.lm == STARTER and not own_mapper and read_info(starter).encoder_fingerprint == encoder.fingerprint:
         return load_captioner(starter, encoder.fingerprint, device), STARTER, False
     captioner = new_captioner(encoder, load_language_model(request.lm), preset.mapper, seed=request.seed)
-    return captioner.to(device), STARTER, True
+    return put_onto(captioner, device), STARTER, True
 
 
 def _described(config: TrainingConfig, request: TrainRequest, encoder: Encoder, data: TrainingData) -> dict[str, Any]:
