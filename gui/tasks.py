@@ -141,6 +141,7 @@ class CaptionResult:
     done: int
     failed: tuple[tuple[str, str], ...] = ()
     seconds: float = 0.0
+    remark: str = ""  # on captions that the encoder does not read to their end
 
 
 @dataclass(frozen=True)
@@ -309,7 +310,7 @@ def caption_photos(ctx: JobContext, order: CaptionOrder) -> CaptionResult:
     said = _PlainMessages(ctx)
     report = run(said, request)
     keep_pace(order.paced, report.done, time.monotonic() - said.ready_at)
-    return CaptionResult(report.done, report.failed, report.seconds)
+    return CaptionResult(report.done, report.failed, report.seconds, report.too_long.sentence())
 
 
 FIRST_CAPTIONS = 200  # photos of a new library

@@ -325,6 +325,7 @@ class DeliverView(QWidget):
         text = self.tr("{photos} captioned in {time}.").format(photos=photos, time=words.duration(result.seconds))
         if result.done == 0 and not result.failed:
             text = self.tr("There was nothing to caption: every photo has a caption already.")
+        text = f"{text} {result.remark}".rstrip()
         if result.failed:
             failed = words.counted(len(result.failed), self.tr("photo"), self.tr("photos"))
             text += " " + self.tr("{photos} could not be captioned:").format(photos=failed)
