@@ -17,7 +17,7 @@ from core import paths
 from core.errors import UserError
 from core.jobs import Cancelled, JobContext
 from core.library.library import Library
-from core.library.queries import unlabelled
+from core.library.queries import seeds, unlabelled
 from core.library.records import RunRow, Seed
 from core.library.runs import (
     CANCELLED,
@@ -54,7 +54,7 @@ from core.training.presets import Preset, find_preset, read_preset, with_overrid
 from core.training.runfolder import STARTER, RunFolder, kept_checkpoint, warm_checkpoint
 from core.training.snapshot import read_snapshot, take_snapshot, write_snapshot
 from core.training.so_far import steps_done
-from core.training.time_left import Plan, Timed, plan_of
+from core.training.time_left import Material, Plan, Timed, plan_of
 
 if TYPE_CHECKING:
     from core.captioner.captioner import Captioner
@@ -100,9 +100,11 @@ def train_job(ctx: JobContext, request: TrainRequest) -> TrainReport:
 
 def _plan(library: Library, request: TrainRequest, preset: Preset, stopped: RunRow | None) -> Plan:
     """What is to do; the photos have been looked at where there was a training before."""
-    if stopped is not None:
-        return plan_of(preset, 0, request.stages, steps_done(stopped.folder))
-    return plan_of(preset, 0 if runs(library) else len(unlabelled(library)), request.stages)
+    without = len(unlabelled(library))
+    photos = 0 if stopped is not None or runs(library) else without
+    material = Material(photos, sum(len(one.texts) for one in seeds(library)), without)
+    done = None if stopped is None else steps_done(stopped.folder)
+    return plan_of(preset, request, material, done)
 
 
 def _learn(
@@ -211,8 +213,6 @@ def _captioned(store: Any, seeds: Sequence[Seed]) -> CaptionedVectors:
 
 def _refuse_too_few(library: Library, request: TrainRequest, preset: Preset) -> None:
     """Seeds are needed, unless sentences of a file are all that is learned from."""
-    from core.library.queries import seeds
-
     if preset.text_only and request.text_file is not None:
         return
     count = len({one.content_hash for one in seeds(library)})
