@@ -79,6 +79,14 @@ def no_room(what: str, device: object) -> NoRoomError:
     )
 
 
+def in_words() -> NoRoomError:
+    """For work that nobody foresaw to need so much."""
+    return NoRoomError(
+        "The memory did not suffice for this work.",
+        "Close other programs, or work on fewer photos at a time, and start again.",
+    )
+
+
 def where_it_fits(work: Callable[[str], R], device: object) -> R:
     """``work(device)``; on the processor instead where the memory of ``device`` does not suffice.
 

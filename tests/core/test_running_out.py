@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from core import paths
+from core import cli, paths
 from core.captioner.checkpoint import load_captioner
 from core.cli_flags import with_flags
 from core.encoders.embed import embed_library
@@ -22,6 +24,7 @@ from core.onnx.bundle import BundleError
 from core.report import second_judge as judges
 from core.running_out import NoRoomError, is_out_of_memory, no_room, where_it_fits
 from core.training.job import train_job
+from gui.worker import Failure, perform
 from tests.core.test_train_job import library, request
 
 __all__ = ["library"]
@@ -161,6 +164,17 @@ def test_a_training_that_does_not_go_onto_the_card_is_no_fault(library, full_car
     monkeypatch.setattr("core.devices.choose_device", lambda _name="auto": _Card())
     with pytest.raises(UserError, match="memory of cuda:0"):
         train_job(QuietContext(), request(library))
+
+
+def test_what_nobody_foresaw_is_said_in_words_too(library, monkeypatch, capsys):
+    def out_of_memory(*_args, **_named):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("core.ranking.rank_job", out_of_memory)
+    assert cli.main(["rank", str(library)]) == 2
+    assert capsys.readouterr().err.startswith("seedcap: The memory did not suffice for this work.")
+    told = perform(out_of_memory, None, lambda _message: None, threading.Event())
+    assert isinstance(told, Failure) and not told.details and "Close other programs" in told.next_step
 
 
 class _Card:
