@@ -25,6 +25,7 @@ from core.commands.result import CommandResult, to_json
 from core.disk import replacing
 from core.errors import UserError
 from core.jobs import Cancelled, ConsoleContext, JobContext
+from core.running_out import in_words, is_out_of_memory
 from core.version import version
 
 STOPPED = 130  # what a shell expects of a program that ended by Ctrl-C
@@ -117,6 +118,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         ctx.clear_line()
         print(f"seedcap: {with_flags(error)}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        ctx.clear_line()
+        print(f"seedcap: {in_words()}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, Cancelled):
         ctx.clear_line()

@@ -17,6 +17,7 @@ FLAGS = {
     "connection": "A proxy is told by HTTPS_PROXY, a mirror of the hub by HF_ENDPOINT.",
     "offline": "Here: unset HF_HUB_OFFLINE",
     "too large": "Here: --set lm.train=lora or --set lm.train=none; 'seedcap models' says what each model takes.",
+    "no room": "Here: --device cpu when training, SEEDCAP_DEVICE=cpu for the rest.",
     "export failed": "Run 'seedcap bundle' to see more.",
 }
 """By :attr:`core.errors.UserError.topic`."""

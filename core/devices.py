@@ -74,7 +74,7 @@ def choose_device(name: str = AUTO) -> Device:
         UserError: there is no such device here; the message lists what there is.
     """
     here = devices()
-    name = os.environ.get(VARIABLE, AUTO) if name == AUTO else name
+    name = asked_for() if name == AUTO else name
     if name == AUTO:
         cards = [one for one in here if one.name.startswith(CUDA)]
         return max(cards, key=lambda one: one.free or 0) if cards else here[0]
@@ -84,6 +84,25 @@ def choose_device(name: str = AUTO) -> Device:
             return one
     listed = "; ".join(f"{one.name} ({one.title})" for one in here)
     raise UserError(f"There is no device '{name}' here.", f"Here are: {listed}.")
+
+
+def asked_for() -> str:
+    """What ``SEEDCAP_DEVICE`` names, ``auto`` where it is not set; nothing is looked for."""
+    return os.environ.get(VARIABLE) or AUTO
+
+
+def card_asked_for() -> int | None:
+    """The number of the card that ``SEEDCAP_DEVICE`` names; ``None`` where it names none.
+
+    Raises:
+        UserError: what follows ``cuda:`` is no number.
+    """
+    name, _, number = asked_for().partition(":")
+    if name != CUDA:
+        return None
+    if number and not number.isdecimal():
+        raise UserError(f"There is no device '{asked_for()}' here.", f"Set {VARIABLE} to {CUDA}:0 or {CPU}.")
+    return int(number or 0)
 
 
 def fit(device: Device, needed: int) -> str:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.encoders.encoder import Encoder, sharpness
+from core.encoders.encoder import NONE_TOO_LONG, Encoder, TooLong, sharpness, too_long
 from core.encoders.load import load_encoder
 from core.jobs import JobContext
 from core.library.records import CaptionRow, ScoreRow
@@ -62,6 +62,7 @@ class RankReport:
     r1: float
     mrr: float
     failed: tuple[tuple[Path, str], ...] = ()
+    too_long: TooLong = NONE_TOO_LONG
 
 
 # --- arrays in, arrays out ---
@@ -230,7 +231,8 @@ def rank_library(
         complete=caption_ids is None,
         sharpness=sharpness(encoder),
     )
-    return _report(rows.values(), len(about), encoder.id, embedded.failed)
+    report = _report(rows.values(), len(about), encoder.id, embedded.failed)
+    return replace(report, too_long=too_long(encoder, [caption.text for caption in captions]))
 
 
 def _wanted(captions: Mapping[int, list[CaptionRow]], ids: Iterable[int] | None) -> list[CaptionRow]:

@@ -148,6 +148,7 @@ class CaptionResult:
     failed: tuple[tuple[str, str], ...] = ()
     seconds: float = 0.0
     nothing_new: int = 0
+    remark: str = ""  # on captions that the encoder does not read to their end
 
 
 @dataclass(frozen=True)
@@ -317,7 +318,9 @@ def caption_photos(ctx: JobContext, order: CaptionOrder) -> CaptionResult:
     said = _PlainMessages(ctx)
     report = run(said, request)
     keep_pace(order.paced, report.done, time.monotonic() - said.ready_at)
-    return CaptionResult(report.done, report.failed, time.monotonic() - began, report.nothing_new)
+    return CaptionResult(
+        report.done, report.failed, time.monotonic() - began, report.nothing_new, report.too_long.sentence()
+    )
 
 
 FIRST_CAPTIONS = 200  # photos of a new library

@@ -42,7 +42,7 @@ def before(overview: Overview, request: TrainRequest, *, stopped: bool) -> str:
 
 def time_of(overview: Overview, request: TrainRequest) -> str:
     """A sentence; empty where nothing is known of this computer or these models."""
-    found = expected(overview.trainings, request, overview.counts.photos)
+    found = expected(overview.trainings, request, overview.counts)
     if found is None:
         return ""
     low, high = found
@@ -58,7 +58,7 @@ def time_of(overview: Overview, request: TrainRequest) -> str:
 
 def longest(overview: Overview, request: TrainRequest) -> float:
     """Seconds that it may take; infinite where nothing is known and no limit was set."""
-    found = expected(overview.trainings, request, overview.counts.photos)
+    found = expected(overview.trainings, request, overview.counts)
     limit = math.inf if request.limit_minutes is None else 60 * request.limit_minutes
     return min(limit, math.inf if found is None else found[1])
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.library.records import Counts
 from core.report.document import PAGE
 from core.training.messages import StageStarted, TrainRequest
 from core.training.presets import PRESETS
@@ -80,14 +81,15 @@ def end_here(runs: Sequence[RunRow], wanted: bool) -> None:
         RunFolder(runs[0].folder).ask_to_end(wanted)
 
 
-def expected(here: Here, request: TrainRequest, photos: int) -> tuple[float, float] | None:
+def expected(here: Here, request: TrainRequest, counts: Counts) -> tuple[float, float] | None:
     """Seconds at least and at most of a training here, or of the rest of the stopped one; None: nothing is known."""
+    from core.training.time_left import Material, plan_of
     from core.training.time_left import expected as span
-    from core.training.time_left import plan_of
 
     preset = PRESETS.get(request.preset)
     if preset is None:
         return None
     done = {one.stage: one.done for one in here.so_far if isinstance(one, StageStarted)} if request.resume else {}
-    plan = plan_of(preset, 0 if here.looked_at else photos, request.stages, done)
+    without = max(0, counts.photos - counts.seeds)
+    plan = plan_of(preset, request, Material(0 if here.looked_at else counts.photos, counts.seeds, without), done)
     return span(here.paces, request, plan)

@@ -23,6 +23,7 @@ from typing import Any
 
 from core.errors import UserError
 from core.jobs import Cancelled, JobContext
+from core.running_out import in_words, is_out_of_memory
 
 REPORT_EVERY_S = 0.05
 ORPHAN_GRACE_S = 5.0
@@ -158,12 +159,9 @@ def perform(job: Job, request: object, send: Callable[[Message], None], cancelle
         return Stopped()
     except UserError as error:
         return Failure(error.message, error.next_step)
-    except MemoryError:
-        return Failure(
-            "The computer ran out of memory during this work.",
-            "Close other programs, or work on fewer photos at a time, and start again.",
-        )
     except Exception as error:  # noqa: BLE001 - the boundary: whatever a job raises is shown, and the app lives on
+        if is_out_of_memory(error):
+            return Failure(in_words().message, in_words().next_step)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return Failure("The disk is full.", "Free some space and start again; what was finished is kept.")
         return bug(error)

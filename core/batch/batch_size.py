@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
+from core.running_out import Portion
+
 START = 32
 """Photos at once on a processor, where more of them are no faster."""
 LARGEST = 256
 _TRIALS = 3
 _WORTH = 1.1
-_OUT_OF_MEMORY = (
-    "failed to allocate", "out of memory", "outofmemory", "not enough memory", "alloc_failed", "bad_alloc",
-    "bad allocation",
-)  # fmt: skip
 
 
-class BatchSize:
+class BatchSize(Portion):
     """``wanted`` photos at once; ``None``: it begins with 32 and doubles, up to ``largest``, for as long as that makes
     the model a tenth faster."""
 
     def __init__(self, wanted: int | None = None, largest: int = START) -> None:
-        self._size, self._largest = wanted or START, largest
+        super().__init__(wanted or START)
+        self._largest = largest
         self._settled = wanted is not None
         self._trials: list[float] = []
         self._best = 0.0
 
-    def __call__(self) -> int:
-        return self._size
-
-    def too_much(self, photos: int) -> None:
-        """So many photos did not fit into memory: half of them from now on, and never more than before."""
-        self._size, self._settled = max(1, min(self._size, photos) // 2), True
+    def too_much(self, number: int) -> None:
+        super().too_much(number)
+        self._settled = True
 
     def took(self, photos: int, seconds: float) -> None:
         """A batch of so many photos took so long; what is no full batch says nothing."""
@@ -45,9 +41,3 @@ class BatchSize:
             self._settled = True
         else:
             self._best, self._size = rate, 2 * self._size
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory did not suffice: onnxruntime says so in words only."""
-    words = f"{error} {error.__cause__ or ''}".lower()
-    return isinstance(error, MemoryError) or any(one in words for one in _OUT_OF_MEMORY)

@@ -209,7 +209,7 @@ class _LibraryRun:
         self._nothing_new = 0
 
     def caption(self) -> CaptionReport:
-        tally = Tally(self._ctx, self._job.todo)
+        tally = Tally(self._ctx, self._job.todo, self._engine.bundle.encoder)
         earlier = ledger.failed_items(self._library, self._job.id)
         tally.list_failures((one.relative_path, one.error) for one in earlier)
         runner = make_runner(self._engine, self._request.options)

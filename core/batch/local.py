@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from core.batch.batch_size import LARGEST, START, BatchSize, is_out_of_memory
+from core.batch.batch_size import LARGEST, START, BatchSize
 from core.batch.engine import NOT_FINITE, WROTE_NOTHING, CaptionEngine
 from core.batch.listing import Item
 from core.batch.pipeline import Prepared, in_batches, in_threads, prepare
@@ -20,6 +20,7 @@ from core.errors import UserError
 from core.jobs import JobContext
 from core.onnx.providers import CPU
 from core.onnx.threads import decode_threads
+from core.running_out import in_portions
 
 R = TypeVar("R")
 
@@ -83,32 +84,19 @@ def within_memory(
     engine: CaptionEngine, batch: Sequence[Prepared], size: BatchSize, ctx: JobContext
 ) -> Iterator[list[Done]]:
     """The batch captioned in as few portions as memory has room for."""
-    return in_portions(batch, size, lambda portion: _caption(engine, portion, ctx))
+    return photos_in_portions(batch, size, lambda portion: _caption(engine, portion, ctx))
 
 
-def in_portions(batch: Sequence[Prepared], size: BatchSize, work: Callable[[Sequence[Prepared]], R]) -> Iterator[R]:
-    """``work`` done on as few portions of the batch as memory has room for, in order.
-
-    Raises ``UserError`` where not even one photo fits.
-    """
-    waiting = [batch]
-    while waiting:
-        portion = waiting.pop()
-        try:
-            done = work(portion)
-        except (MemoryError, RuntimeError, UserError) as error:
-            if not is_out_of_memory(error):
-                raise
-            if len(portion) == 1:
-                raise UserError(
-                    "There is not enough memory to caption even one photo at a time.",
-                    "Close other programs, or ask for fewer candidates or beams.",
-                ) from error
-            size.too_much(len(portion))
-            half = len(portion) // 2
-            waiting += [portion[half:], portion[:half]]
-        else:
-            yield done
+def photos_in_portions(
+    batch: Sequence[Prepared], size: BatchSize, work: Callable[[Sequence[Prepared]], R]
+) -> Iterator[R]:
+    """``work`` done on as few portions of the batch as memory has room for, in order; ``UserError`` where not even one
+    photo fits."""
+    none_fits = UserError(
+        "There is not enough memory to caption even one photo at a time.",
+        "Close other programs, or ask for fewer candidates or beams.",
+    )
+    return in_portions(batch, size, work, none_fits)
 
 
 def _caption(engine: CaptionEngine, batch: Sequence[Prepared], ctx: JobContext) -> list[Done]:

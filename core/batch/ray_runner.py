@@ -28,6 +28,7 @@ from core.batch.listing import Item
 from core.batch.local import Done, within_memory
 from core.batch.pipeline import Prepared, prepare
 from core.batch.requests import CaptionOptions
+from core.devices import VARIABLE, card_asked_for
 from core.errors import UserError
 from core.images.preprocess import Preprocess
 from core.jobs import JobContext, QuietContext
@@ -188,6 +189,8 @@ class _Session:
     def __init__(self, folder: Path, model: str, options: CaptionOptions) -> None:
         from core.batch.runner import make_engine
 
+        if card_asked_for() is not None:
+            del os.environ[VARIABLE]  # Ray shows each session a card of its own, which is then the first one
         bundle = open_bundle(folder, options.threads, options.provider)
         if bundle.manifest.model_hash != model:
             raise UserError(f"{folder} is another bundle on one of the machines.", "Copy the same one to all of them.")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from core.batch.listing import Shard
+from core.encoders.encoder import NONE_TOO_LONG, TooLong
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,9 @@ class CaptionReport:
     """``done``: photos captioned now; ``already``: by an earlier job; ``failed``: ``(file, reason)``, the first
     thousand of ``failed_count``. ``rate``: photos a second. ``shares``: where the time went, 0..1.
     ``gallery``: photos that were ranked against each other, if any. ``skipped``: photos of a library that were left
-    alone because they have captions. ``nothing_new``: of those ``done``, photos of a library of which
-    the model says only what is there, or was rejected, already."""
+    alone because they have captions. ``nothing_new``: of those ``done``, photos of a library of which the model says
+    only what is there, or was rejected, already. ``too_long``: captions made now that the encoder does not read to
+    their end."""
 
     done: int
     failed: tuple[tuple[str, str], ...]
@@ -102,3 +104,4 @@ class CaptionReport:
     gallery: int | None = None
     skipped: int = 0
     nothing_new: int = 0
+    too_long: TooLong = NONE_TOO_LONG

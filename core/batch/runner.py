@@ -15,7 +15,7 @@ from core.batch import bundles
 from core.batch.engine import CaptionEngine
 from core.batch.folder_rank import VectorFile, rank_captions
 from core.batch.listing import Item, count_folder, list_folder
-from core.batch.local import Done, LocalRunner, Runner, in_portions
+from core.batch.local import Done, LocalRunner, Runner, photos_in_portions
 from core.batch.out_file import beside, only_writer
 from core.batch.photo_list import count_listed, listed_items
 from core.batch.pipeline import Prepared
@@ -31,7 +31,7 @@ from core.batch.records import (
 from core.batch.requests import CaptionOptions, CaptionReport, CaptionRequest, LibraryCaptionRequest
 from core.captioner.decoding import DecodingOptions
 from core.captioner.rerank import CONSIDERED, fluency_weight
-from core.encoders.encoder import sharpness
+from core.encoders.encoder import NONE_TOO_LONG, Encoder, TooLong, sharpness, too_long
 from core.errors import UserError
 from core.jobs import JobContext
 from core.onnx.session import Bundle, open_bundle
@@ -127,10 +127,12 @@ def decoding_options(bundle: Bundle, wanted: CaptionOptions) -> DecodingOptions:
 
 
 class Tally:
-    """Counts a job's photos and tells how it goes; shared by folders and libraries."""
+    """Counts a job's photos and tells how it goes; shared by folders and libraries. ``encoder``: says which captions
+    are longer than it reads."""
 
-    def __init__(self, ctx: JobContext, total: int) -> None:
-        self._ctx, self.total = ctx, total
+    def __init__(self, ctx: JobContext, total: int, encoder: Encoder | None = None) -> None:
+        self._ctx, self.total, self._encoder = ctx, total, encoder
+        self._too_long = NONE_TOO_LONG
         self._meter = RateMeter()
         self.done, self.seen, self.failed_count = 0, 0, 0
         self.failed: list[tuple[str, str]] = []
@@ -153,6 +155,9 @@ class Tally:
             else:
                 self.done += 1
                 latest.append((record.file, record.caption))
+        if self._encoder is not None:
+            found = too_long(self._encoder, [caption for _, caption in latest])
+            self._too_long = TooLong(self._too_long.captions + found.captions, found.reads or self._too_long.reads)
         self._meter.add(number)
         self.seen += number
         self.total = max(self.total, self.seen)
@@ -182,6 +187,7 @@ class Tally:
             model_hash=bundle.manifest.model_hash,
             provider=bundle.provider.reason,
             shares=engine.timers.shares(),
+            too_long=self._too_long,
         )
 
 
@@ -202,7 +208,7 @@ class _FolderRun:
             if listed is None
             else count_listed(listed, shard=request.shard)
         )
-        self.tally = Tally(ctx, total)
+        self.tally = Tally(ctx, total, engine.bundle.encoder)
         self.tally.list_failures(failed)
 
     def caption(self, out: Path, done: set[str], runner: Runner) -> None:
@@ -230,7 +236,8 @@ class _FolderRun:
         with closing(local.prepared(items, self._ctx)) as batches:
             for batch in batches:
                 usable = [one for one in batch if one.pixels is not None]
-                for names, photos, texts in in_portions(usable, local.size, lambda some: self._embed(some, lacking)):
+                parts = photos_in_portions(usable, local.size, lambda some: self._embed(some, lacking))
+                for names, photos, texts in parts:
                     self._vectors.append(names, photos, texts)
 
     def _embed(

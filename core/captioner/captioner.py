@@ -15,6 +15,7 @@ from core.captioner.mapper import Mapper, make_mapper
 from core.captioner.mapper_settings import MapperSettings
 from core.encoders.encoder import Encoder
 from core.errors import UserError
+from core.running_out import room_for
 
 IGNORE = -100
 """Marks padding in targets. Never a token id: 0 is a word in GPT-2's and CLIP's vocabularies."""
@@ -152,6 +153,16 @@ class Captioner(nn.Module):
         """How many caption tokens fit after the prefix."""
         positions = getattr(cast(Any, self.lm).config, "max_position_embeddings", None) or 1024
         return int(positions) - self.info.prefix_length
+
+
+def put_onto(captioner: Captioner, device: str | torch.device) -> Captioner:
+    """The captioner, moved to ``device``.
+
+    Raises:
+        NoRoomError: it does not go into the memory there.
+    """
+    with room_for(f"The language model '{captioner.info.lm_id}'", device):
+        return captioner.to(device)
 
 
 def new_captioner(

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from core import paths
-from core.captioner.captioner import Captioner, CheckpointInfo
+from core.captioner.captioner import Captioner, CheckpointInfo, put_onto
 from core.captioner.language_model import (
     load_language_model,
     load_model_folder,
@@ -81,6 +81,7 @@ def load_captioner(
 
     Raises:
         CheckpointError: names what is missing, damaged, or does not match.
+        NoRoomError: it does not go into the memory of ``device``.
     """
     if not folder.is_relative_to(paths.starter_dir()):
         refuse_what_leads_out(folder)
@@ -106,7 +107,7 @@ def load_captioner(
     sentences, sharpness = weights.pop(SENTENCES, None), weights.pop(SENTENCES_SHARPNESS, None)
     mapper.load_state_dict(weights)
     mapper.move_towards(sentences, SHARPNESS if sharpness is None else float(sharpness))
-    return Captioner(mapper, model, tokenizer, info).to(device).eval()
+    return put_onto(Captioner(mapper, model, tokenizer, info), device).eval()
 
 
 def read_info(folder: Path) -> CheckpointInfo:

@@ -19,6 +19,7 @@ from core import paths
 from core.errors import UserError
 from core.hub.cache import require
 from core.model_folders import refuse_programs_from_the_hub, refuse_what_leads_out
+from core.running_out import room_for
 
 _NAMES = "starter, dir:PATH, gguf:FILE or hf:REPO[@REVISION]"
 _GGUF = b"GGUF"
@@ -123,10 +124,11 @@ def _load(folder: Path, source: Path, what: str, load: Callable[..., Any], **opt
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # a command reports its own progress
-    try:
-        return load(folder, trust_remote_code=False, local_files_only=True, **options)
-    except (OSError, ValueError, RuntimeError, LookupError, TypeError, struct.error, SafetensorError) as error:
-        raise UserError(f"{what} in {source} could not be loaded: {error}", f"Use one of: {_NAMES}.") from error
+    with room_for(f"{what} in {source}", "cpu"):
+        try:
+            return load(folder, trust_remote_code=False, local_files_only=True, **options)
+        except (OSError, ValueError, RuntimeError, LookupError, TypeError, struct.error, SafetensorError) as error:
+            raise UserError(f"{what} in {source} could not be loaded: {error}", f"Use one of: {_NAMES}.") from error
 
 
 def _unpacked() -> dict[str, Any]:

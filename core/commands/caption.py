@@ -131,6 +131,7 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         )
     if report.gallery:
         lines.append(f"Each caption's rank is among {report.gallery:,} photos.")
+    lines += filter(None, [report.too_long.sentence()])
     if library is None:
         lines.append(f"Captions: {_out(args)}")
     reasons = [f"{file}: {reason}" for file, reason in report.failed]
@@ -280,4 +281,5 @@ def _data(report: CaptionReport, out: Path | None) -> dict[str, object]:
         "model_hash": report.model_hash,
         "provider": report.provider,
         "gallery": report.gallery,
+        "too_long": report.too_long,
     }

@@ -90,6 +90,7 @@ def _text(report: RankReport, rows: list[dict[str, Any]]) -> str:
         "",
         "CLIP-S  margin",
     ]
+    lines[1:1] = filter(None, [report.too_long.sentence()])
     for row in rows:
         if row["clip_s"] is not None:
             margin = "      -" if row["distinctiveness"] is None else f"{row['distinctiveness']:+7.3f}"

@@ -21,6 +21,7 @@ from core.library.library import Library
 from core.library.queries import contents, image_rows
 from core.library.records import ImageRow
 from core.library.unchanged import Stamp, load_unchanged, stamps
+from core.running_out import Portion, in_portions, no_room
 
 _BATCH = 32
 _ROWS_A_SHARD = 256
@@ -46,12 +47,15 @@ def embed_library(
 
     Two threads decode ahead while the encoder works. A photo that cannot be read gets its reason recorded and the
     others go on; of several copies of one content, each is tried until one can be read. Whatever was embedded when the
-    job is cancelled is kept.
+    job is cancelled is kept. Where memory does not suffice for a batch, it goes on with smaller ones.
+
+    Raises:
+        NoRoomError: not even one photo fits.
     """
     store = VectorStore(library, encoder.fingerprint, encoder.dim)
     todo = [copies for copies in _copies(library, store) if only is None or copies[0].content_hash in only]
     known = stamps(library, [row.id for copies in todo for row in copies])
-    writer = _Writer(store)
+    writer, portion = _Writer(store), Portion(_BATCH)
     failed: list[tuple[Path, str]] = []
     done = embedded = 0
     ctx.progress(0, len(todo), "Looking at the photos")
@@ -67,13 +71,20 @@ def embed_library(
                     hashes.append(found.content_hash)
                     pixels.append(found.pixels)
             if pixels:
-                writer.add(hashes, encoder.encode_images(np.stack(pixels)))
+                writer.add(hashes, _vectors(encoder, pixels, portion))
             done += len(batch)
             embedded += len(pixels)
             ctx.progress(done, len(todo), "Looking at the photos")
     finally:
         writer.flush()
     return EmbedReport(embedded, tuple(failed))
+
+
+def _vectors(encoder: Encoder, pixels: Sequence[np.ndarray], portion: Portion) -> np.ndarray:
+    """Unit rows ``[n, dim]``, of as many photos at once as memory has room for."""
+    none_fits = no_room("Not even one photo at a time", getattr(encoder, "device", "cpu"))
+    parts = in_portions(pixels, portion, lambda some: encoder.encode_images(np.stack(some)), none_fits)
+    return np.concatenate(list(parts))
 
 
 class _Writer:

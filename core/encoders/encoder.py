@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -46,13 +47,35 @@ def sharpness(encoder: Encoder) -> float:
     return 1.0 if scale is None else round(float(scale) / STARTER_SCALE, 2)
 
 
-def said_too_long(encoder: Encoder, captions: Sequence[str]) -> str:
-    """A sentence about captions with more tokens than ``encoder`` reads; empty where none has, or it cannot say."""
+@dataclass(frozen=True)
+class TooLong:
+    """So many ``captions`` have more than ``reads`` tokens, which is what an encoder reads, prompt included."""
+
+    captions: int = 0
+    reads: int = 0
+
+    def sentence(self, of: str = "", counts: str = "no score") -> str:
+        """``of``: "of your ", where a person wrote them. Empty where there are none."""
+        if not self.captions:
+            return ""
+        word = "captions" if of or self.captions != 1 else "caption"
+        return (
+            f"{self.captions:,} {of}{word} {'is' if self.captions == 1 else 'are'} longer than the encoder reads "
+            f"({self.reads} word pieces); what comes after counts in {counts}."
+        )
+
+
+NONE_TOO_LONG = TooLong()
+
+
+def too_long(encoder: Encoder, captions: Sequence[str]) -> TooLong:
+    """How many of ``captions`` have more tokens than ``encoder`` reads; none where it cannot say."""
     count = getattr(encoder, "count_too_long", None)
-    longer = 0 if count is None else count(captions)
-    if not longer:
-        return ""
-    return (
-        f"{longer:,} of your captions {'is' if longer == 1 else 'are'} longer than the encoder reads "
-        f"({getattr(encoder, 'context_length', 0)} word pieces); what comes after counts in no score and no reward."
-    )
+    longer = 0 if count is None or not captions else count(captions)
+    return TooLong(longer, getattr(encoder, "context_length", 0)) if longer else NONE_TOO_LONG
+
+
+def said_too_long(encoder: Encoder, captions: Sequence[str]) -> str:
+    """A sentence about captions that are learned from and have more tokens than ``encoder`` reads; empty where none
+    has, or it cannot say."""
+    return too_long(encoder, captions).sentence("of your ", "no score and no reward")

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from core.encoders.open_clip_source import NAMES, open_source
 from core.errors import UserError
 from core.images.preprocess import Preprocess
+from core.running_out import Portion, in_portions, no_room, room_for
 
 PROMPT = "A photo depicts "
 _TRIMMED_POOLS = ("argmax", "eos")
@@ -42,6 +43,7 @@ class OpenClipEncoder:
         self.fingerprint = _fingerprint(model, self.preprocess)
         self.context_length = int(getattr(tokenizer, "context_length", 77) or 77)
         self._text = _text_tower(model)
+        self._texts_at_once = Portion(_TEXT_BATCH)
         self.trims_texts = _can_trim(self._text)
         with torch.inference_mode():
             self.dim = int(self.text_embeddings(self.token_ids(["a"])).shape[1])
@@ -64,11 +66,14 @@ class OpenClipEncoder:
         result = np.zeros((len(texts), self.dim), np.float32)
         full = [self.prompt + text if prompt else text for text in texts]
         order = sorted(range(len(full)), key=lambda i: len(full[i]))
+
+        def embedded(rows: Sequence[int]) -> tuple[list[int], np.ndarray]:
+            return list(rows), self.text_embeddings(self.token_ids([full[i] for i in rows])).cpu().numpy()
+
         with torch.inference_mode():
-            for start in range(0, len(order), _TEXT_BATCH):
-                rows = order[start : start + _TEXT_BATCH]
-                ids = self.token_ids([full[i] for i in rows])
-                result[rows] = self.text_embeddings(ids).cpu().numpy()
+            none_fits = no_room("Not even one caption at a time", self.device)
+            for rows, vectors in in_portions(order, self._texts_at_once, embedded, none_fits):
+                result[rows] = vectors
         return result
 
     def count_too_long(self, texts: Sequence[str], prompt: bool = True) -> int:
@@ -175,14 +180,18 @@ def load_encoder(name: str, device: str | torch.device = "cpu") -> OpenClipEncod
     Raises:
         UserError: the name is not understood, or the model is missing or damaged; weights must be safetensors, since a
             pickle can run code.
+        NoRoomError: it does not go into the memory of ``device``.
     """
-    try:
-        source = open_source(name)
-        model = source.create_model()
-        tokenizer = source.tokenizer()
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise UserError(f"The encoder '{name}' could not be loaded: {error}", f"Use one of: {NAMES}.") from error
-    return OpenClipEncoder(name, model, tokenizer, device)
+    what = f"The encoder '{name}'"
+    with room_for(what, "cpu"):
+        try:
+            source = open_source(name)
+            model = source.create_model()
+            tokenizer = source.tokenizer()
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise UserError(f"{what} could not be loaded: {error}", f"Use one of: {NAMES}.") from error
+    with room_for(what, device):
+        return OpenClipEncoder(name, model, tokenizer, device)
 
 
 def _preprocess_of(model: nn.Module) -> Preprocess:

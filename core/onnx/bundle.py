@@ -21,6 +21,8 @@ from core.onnx.onnx_file import MalformedOnnxError, external_locations
 SCHEMA = 1
 """Version of the manifest. A bundle with a higher one was written by a newer Seedcap and is refused."""
 MANIFEST = "manifest.json"
+CARD = "README.md"
+"""For people; no part of the model, so the manifest does not list it."""
 IMAGE_ENCODER, TEXT_ENCODER, DECODER = "image_encoder.onnx", "text_encoder.onnx", "decoder.onnx"
 TOKENIZER = "tokenizer.json"
 REQUIRED = (IMAGE_ENCODER, TEXT_ENCODER, DECODER, TOKENIZER)
@@ -156,7 +158,7 @@ def faster_folder(library: Path, run_id: str | None) -> Path:
 
 def write_manifest(manifest: Manifest, folder: Path) -> Manifest:
     """Write it into ``folder`` with an entry for each file there; returns it with these entries."""
-    found = sorted(path for path in folder.iterdir() if path.name != MANIFEST)
+    found = sorted(path for path in folder.iterdir() if path.name not in (MANIFEST, CARD))
     listed = replace(manifest, files={path.name: describe_file(path) for path in found})
     (folder / MANIFEST).write_text(listed.to_json(), encoding="utf-8")
     return listed

@@ -67,7 +67,7 @@ class OnnxDecoder:
 class _Memory:
     """A piece of device memory for ``dtype`` numbers that is made anew, larger, when it is too small."""
 
-    def __init__(self, device: str, dtype: type[np.floating]) -> None:
+    def __init__(self, device: tuple[str, int], dtype: type[np.floating]) -> None:
         self._device, self._dtype = device, dtype
         self._held: ort.OrtValue | None = None
         self._room = 0
@@ -88,7 +88,7 @@ class _Memory:
         return self._held.data_ptr()
 
     def _allocated(self, numbers: int) -> ort.OrtValue:
-        return ort.OrtValue.ortvalue_from_shape_and_type((numbers,), self._dtype, self._device)
+        return ort.OrtValue.ortvalue_from_shape_and_type((numbers,), self._dtype, *self._device)
 
 
 class _Pair:
@@ -119,7 +119,7 @@ class BoundDecoder:
     Args:
         session: of the decoder graph, on a provider that works in that memory.
         manifest: of its bundle.
-        device: what onnxruntime calls the memory: ``cpu`` or ``cuda``.
+        device: what onnxruntime calls the memory, ``cpu`` or ``cuda``, and which of several.
         load: makes a session from the bytes of a graph on the same provider.
     """
 
@@ -127,7 +127,7 @@ class BoundDecoder:
         self,
         session: ort.InferenceSession,
         manifest: Manifest,
-        device: str,
+        device: tuple[str, int],
         load: Callable[[bytes], ort.InferenceSession],
     ) -> None:
         part = manifest.decoder
@@ -141,9 +141,9 @@ class BoundDecoder:
         self._gather: ort.InferenceSession | None = None
         self._free: list[tuple[_Memory, _Memory]] = []
         self._give_back = ort.RunOptions()
-        if device != "cpu":
+        if device[0] != "cpu":
             # What the last batch's longest captions needed is given back to other programs before the next batch.
-            self._give_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "gpu:0")
+            self._give_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", f"gpu:{device[1]}")
 
     def prefill(self, embeddings: np.ndarray) -> tuple[np.ndarray, DeviceCache]:
         """Run the prefix of ``[B, dim]`` once; logits ``[B, vocab]`` of the first word, and the cache."""
@@ -203,7 +203,7 @@ class BoundDecoder:
 
     def _bind(self, bind: Callable[..., None], name: str, cache: DeviceCache) -> None:
         address = cache.pair.memories[cache.turn].address(prod(cache.shape))
-        bind(name, self._device, 0, self._cache_type, cache.shape, address)
+        bind(name, *self._device, self._cache_type, cache.shape, address)
 
 
 def run(session: ort.InferenceSession, **inputs: np.ndarray) -> list[np.ndarray]:

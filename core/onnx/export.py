@@ -24,6 +24,7 @@ from core.metrics.guards import BAD_ENDINGS
 from core.onnx import bundle as files
 from core.onnx import graphs, quantize
 from core.onnx.bundle import SCHEMA, DecoderPart, EncoderPart, Manifest, write_manifest
+from core.onnx.model_card import is_own_card, write_card
 from core.onnx.parity import ParityReport, check_parity
 from core.onnx.precision_loss import PrecisionLoss, read_loss
 from core.onnx.samples import Pictures, library_of, of_library, rendered_scenes
@@ -96,6 +97,8 @@ def export_job(ctx: JobContext, request: ExportRequest) -> ExportReport:
             manifest = make_smaller(PartOfWhole(ctx, 40, 80), folder, manifest, request.precision, _evidence(request))
         parity = _parity(PartOfWhole(ctx, 65 if exact else 80, 100), request, encoder, captioner, folder)
         manifest = write_manifest(replace(manifest, parity=parity.to_dict()), folder)
+        run = Path(request.source).expanduser()
+        write_card(folder, manifest, run if (run / "report.json").is_file() else None)
     size = sum(entry.size for entry in manifest.files.values())
     loss = read_loss(manifest.precision_loss)
     return ExportReport(request.out, request.precision, size, manifest.model_hash, parity, loss)
@@ -267,7 +270,8 @@ def _new_folder(out: Path) -> Iterator[Path]:
 
 
 def _replaceable(out: Path) -> bool:
-    """An empty folder, or a bundle and nothing else: many programs call a file manifest.json."""
+    """An empty folder, or a bundle and nothing else: many programs call a file manifest.json. A card that somebody has
+    changed is somebody's."""
     if not out.is_dir():
         return False
     names = {path.name for path in out.iterdir()}
@@ -277,4 +281,5 @@ def _replaceable(out: Path) -> bool:
         known = files.load_manifest(out, verify=False).files
     except files.BundleError:
         return False
-    return names <= {files.MANIFEST, *known}
+    ours = {files.CARD} if is_own_card(out / files.CARD) else set()
+    return names <= {files.MANIFEST, *known} | ours

@@ -19,6 +19,7 @@ import numpy as np
 
 from core.errors import UserError
 from core.onnx.bundle import DECODER, IMAGE_ENCODER, MANIFEST, TEXT_ENCODER, TOKENIZER, BundleError, load_manifest
+from core.onnx.model_card import write_card
 
 OUTLINE = "bundle"
 """The folder of it, beside the models."""
@@ -66,7 +67,8 @@ def fill(models: Path, outline: Path, folder: Path) -> bool:
             (folder / name).write_bytes(graph.SerializeToString())
         (folder / TOKENIZER).write_text(_vocabulary(models), encoding="utf-8")
         shutil.copyfile(outline / MANIFEST, folder / MANIFEST)
-        load_manifest(folder)  # compares every file with the one that was exported
+        manifest = load_manifest(folder)  # compares every file with the one that was exported
+        write_card(folder, manifest)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, BundleError, DecodeError, SafetensorError):
         return False
     return True

@@ -14,7 +14,8 @@ class Provider:
     the registry's package that brings it. ``options``: onnxruntime's options. ``automatic``: tried without being asked
     for. ``otherwise``: plain names of those that run what this one cannot, and that are tried when it fails.
     ``memory``: what onnxruntime calls the memory in which the decoder's cache stays between two runs; ``None`` hands it
-    over as arrays, which on the processor costs no more (docs/decisions/0029).
+    over as arrays, which on the processor costs no more (docs/decisions/0029). ``numbered``: of several cards it takes
+    the one with torch's number, by its option ``device_id``.
     """
 
     plain: str
@@ -25,6 +26,7 @@ class Provider:
     automatic: bool = False
     otherwise: tuple[str, ...] = ()
     memory: str | None = None
+    numbered: bool = False
 
 
 CPU = Provider("cpu", "CPUExecutionProvider", "the processor")
@@ -38,16 +40,23 @@ CUDA = Provider(
     {"arena_extend_strategy": "kSameAsRequested", "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"},
     automatic=True,
     memory="cuda",
+    numbered=True,
 )
 PROVIDERS = (
     CUDA,
-    Provider("rocm", "ROCMExecutionProvider", "ROCm", "onnxruntime-rocm", automatic=True),
+    Provider("rocm", "ROCMExecutionProvider", "ROCm", "onnxruntime-rocm", automatic=True, numbered=True),
     Provider("directml", "DmlExecutionProvider", "DirectML", "onnxruntime-directml", automatic=True),
     # These compile a graph anew for each shape, and captions grow by a word a step: only for those who ask for them.
     Provider(
-        "tensorrt", "TensorrtExecutionProvider", "TensorRT", "onnxruntime-gpu", otherwise=("cuda",), memory="cuda"
+        "tensorrt",
+        "TensorrtExecutionProvider",
+        "TensorRT",
+        "onnxruntime-gpu",
+        otherwise=("cuda",),
+        memory="cuda",
+        numbered=True,
     ),
-    Provider("migraphx", "MIGraphXExecutionProvider", "MIGraphX", "onnxruntime-migraphx"),
+    Provider("migraphx", "MIGraphXExecutionProvider", "MIGraphX", "onnxruntime-migraphx", numbered=True),
     Provider("coreml", "CoreMLExecutionProvider", "Core ML", options={"ModelFormat": "MLProgram"}),
     Provider("openvino", "OpenVINOExecutionProvider", "OpenVINO", "onnxruntime-openvino", {"device_type": "AUTO"}),
     CPU,

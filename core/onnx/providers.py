@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from core.devices import asked_for, card_asked_for
 from core.errors import UserError
 from core.onnx.provider_table import CPU, NAMES, PROVIDERS, Provider, by_plain_name
 from core.onnx.runtime import ort, ort_errors
@@ -76,9 +77,15 @@ def session_options(provider: Provider, threads: int | None) -> ort.SessionOptio
 
 
 def provider_options(provider: Provider) -> list[tuple[str, dict[str, str]]]:
-    """The ``providers`` of a session: this one, then those that run what it cannot."""
+    """The ``providers`` of a session: this one, then those that run what it cannot; on the card that
+    ``SEEDCAP_DEVICE`` names."""
+    card = card_asked_for()
     chain = [provider, *(by_plain_name(plain) for plain in provider.otherwise)]
-    return [(one.name, dict(one.options)) for one in (*chain, *(() if provider is CPU else (CPU,)))]
+    number = {} if card is None else {"device_id": str(card)}
+    return [
+        (one.name, {**one.options, **(number if one.numbered else {})})
+        for one in (*chain, *(() if provider is CPU else (CPU,)))
+    ]
 
 
 def start_sessions(
@@ -88,7 +95,8 @@ def start_sessions(
 
     Args:
         trials: the graphs.
-        wanted: ``auto`` or the plain name of a provider (:data:`core.onnx.provider_table.NAMES`).
+        wanted: ``auto`` or the plain name of a provider (:data:`core.onnx.provider_table.NAMES`);
+            ``SEEDCAP_DEVICE=cpu`` leaves ``auto`` the processor alone.
         tolerance: the largest difference to the processor's outputs, as a share of their largest value (at least 1).
         machine: the one it is asked about.
 
@@ -98,6 +106,8 @@ def start_sessions(
     """
     if wanted not in NAMES:
         raise UserError(f"There is no provider {wanted!r}.", f"Choose one of {', '.join(NAMES)}.")
+    if wanted == "auto" and asked_for() == CPU.plain:
+        wanted = CPU.plain
     machine = machine or Machine(ort.get_available_providers, _driver_fault)
     faults: list[str] = []
     for provider in _candidates(wanted):
@@ -174,7 +184,9 @@ def _difference(expected: np.ndarray, found: np.ndarray) -> float:
 
 
 def _success(provider: Provider, difference: float) -> str:
-    return f"{provider.words} runs the model and gives the processor's numbers (to {max(difference, 1e-9):.1g})."
+    card = card_asked_for() if provider.numbered else None
+    where = provider.words if card is None else f"{provider.words} on card {card}"
+    return f"{where} runs the model and gives the processor's numbers (to {max(difference, 1e-9):.1g})."
 
 
 def _sentences(faults: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from core.captioner.decoding import DecoderSession, DecodingOptions
+from core.devices import card_asked_for
 from core.onnx import bundle as files
 from core.onnx.bundle import BundleError, EncoderPart, Manifest, load_manifest
 from core.onnx.decoder import BoundDecoder, OnnxDecoder, run
@@ -45,6 +46,7 @@ class BundleEncoder:
     ) -> None:
         self.id, self.fingerprint, self.dim = part.id, part.fingerprint, part.dim
         self.preprocess, self.prompt, self.logit_scale = part.preprocess, part.prompt, part.logit_scale
+        self.context_length = part.context_length
         self._images, self._texts, self._tokenizer = image_session, text_session, tokenizer
 
     def encode_images(self, pixels: np.ndarray) -> np.ndarray:
@@ -62,6 +64,10 @@ class BundleEncoder:
             rows = order[start : start + _TEXT_BATCH]
             result[rows] = run(self._texts, input_ids=self._tokenizer([full[at] for at in rows]))[0]
         return result
+
+    def count_too_long(self, texts: Sequence[str], prompt: bool = True) -> int:
+        """How many of ``texts`` have more tokens than the text tower reads; their ends do not count in any score."""
+        return self._tokenizer.count_too_long([self.prompt + text if prompt else text for text in texts])
 
 
 @dataclass(frozen=True)
@@ -134,7 +140,10 @@ def open_bundle(folder: Path, threads: int | None = None, provider: str = "auto"
         decoder = OnnxDecoder(decoder_session, manifest)
     else:
         decoder = BoundDecoder(
-            decoder_session, manifest, chosen.memory, lambda graph: _new_session(graph, threads, chosen)
+            decoder_session,
+            manifest,
+            (chosen.memory, card_asked_for() or 0),
+            lambda graph: _new_session(graph, threads, chosen),
         )
     encoder = BundleEncoder(part, image_session, text_session, texts)
     return Bundle(folder, manifest, encoder, decoder, tokenizer, choice)

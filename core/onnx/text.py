@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from core.onnx.bundle import BundleError
 
@@ -53,9 +53,16 @@ class EncoderTokenizer:
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """int64 ``[n, L]``, padded at the end to the context length, or to the longest text where that will do."""
-        rows = [encoding.ids for encoding in self._tokenizer.encode_batch([clean_text(text) for text in texts])]
+        rows = [encoding.ids for encoding in self._encoded(texts)]
         length = self._context_length if self._fixed else max((len(row) for row in rows), default=1)
         ids = np.full((len(rows), length), self._pad, dtype=np.int64)
         for at, row in enumerate(rows):
             ids[at, : len(row)] = row
         return ids
+
+    def count_too_long(self, texts: Sequence[str]) -> int:
+        """How many of ``texts`` have more tokens than the context holds; :meth:`__call__` cuts them."""
+        return sum(bool(encoding.overflowing) for encoding in self._encoded(texts))
+
+    def _encoded(self, texts: Sequence[str]) -> list[Encoding]:
+        return self._tokenizer.encode_batch([clean_text(text) for text in texts])

@@ -6,10 +6,13 @@ A model that practised for one encoder's praise gets that encoder's praise; what
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from core.devices import CPU
 from core.encoders.embed import embed_library
 from core.encoders.encoder import Encoder
 from core.encoders.load import load_encoder
@@ -20,13 +23,16 @@ from core.hub.pins import read_pins
 from core.jobs import JobContext, Titled
 from core.library.library import Library
 from core.library.queries import image_rows
+from core.library.runs import encoder_name, runs
 from core.metrics.clip_score import clip_s, row_cosines
 from core.metrics.retrieval import ranks
 from core.report.document import Judged, JudgedBy
+from core.running_out import NoRoomError, where_it_fits
 from core.training.messages import REPORTING
 from core.training.texts import text_vectors
 
 STARTER = "starter"
+_FOLDER = "open_clip:local-dir:"
 
 
 @dataclass(frozen=True)
@@ -51,26 +57,49 @@ class SecondJudge:
 
 
 def second_judge(library: Library, rewarding: Encoder, image_ids: np.ndarray, ctx: JobContext) -> SecondJudge | None:
-    """The judge of captions of the photos ``image_ids`` ``[n]``, on the device of ``rewarding``; ``None`` where no
-    other encoder is here, or none can be loaded.
+    """The judge of captions of the photos ``image_ids`` ``[n]``, on the device of ``rewarding`` or, where
+    its memory does not suffice, on the processor; ``None`` where no other encoder is here, or none can be loaded.
 
     Photos without a vector of its are looked at now, those ``image_ids`` alone.
     """
-    for name in _others(rewarding.id):
-        try:
-            encoder = load_encoder(name, getattr(rewarding, "device", "cpu"))
-        except UserError:  # damaged, or gone meanwhile: the next one
-            continue
-        if encoder.fingerprint != rewarding.fingerprint:
+    device = getattr(rewarding, "device", CPU)
+    for name in _others(library, rewarding.id):
+
+        def judge(device: str, name: str = name) -> SecondJudge | None:
+            encoder = _loaded(name, device)
+            if encoder is None or encoder.fingerprint == rewarding.fingerprint:
+                return None
             return _prepared(library, encoder, image_ids, ctx)
+
+        with suppress(NoRoomError):
+            if found := where_it_fits(judge, device):  # a card may be full of the models that trained
+                return found
     return None
 
 
-def _others(name: str) -> list[str]:
-    """Encoders on this computer besides ``name``, the largest first: it sees most."""
-    pins = sorted(read_pins().values(), key=lambda pin: -pin.size)
-    downloaded = [pin.name for pin in pins if pin.is_encoder and find(pin.name) is not None]
-    return [one for one in (*downloaded, STARTER) if one != name]
+def _loaded(name: str, device: str) -> Encoder | None:
+    try:
+        return load_encoder(name, device)
+    except NoRoomError:
+        raise
+    except UserError:  # damaged, or gone meanwhile
+        return None
+
+
+def _others(library: Library, name: str) -> list[str]:
+    """Encoders on this computer besides ``name``, the largest first: it sees most. Those that were downloaded, those
+    that trainings of the library were told by another name (a folder; whether it can be loaded is seen then), and the
+    starter last."""
+    sizes = {pin.name: pin.size for pin in read_pins().values() if pin.is_encoder and find(pin.name) is not None}
+    for run in runs(library):
+        sizes.setdefault(told := encoder_name(run), _bytes_in_folder(told))
+    largest = sorted(sizes.keys() - {STARTER}, key=lambda one: (-sizes[one], one))
+    return [one for one in (*largest, STARTER) if one != name]
+
+
+def _bytes_in_folder(name: str) -> int:
+    folder = Path(name.partition(_FOLDER)[2]).expanduser()
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors")) if name.startswith(_FOLDER) else 0
 
 
 def _prepared(library: Library, encoder: Encoder, image_ids: np.ndarray, ctx: JobContext) -> SecondJudge | None:

@@ -2,20 +2,21 @@
 
 A language model as small as the starter's learns as a whole. A large one forgets its language over a handful of
 captions, so at first only the mapper learns, then adapters on its attention, then more. The figures for large ones are
-judgement, not measured here.
+judgement, not measured here. No torch: how long a training takes is told before it is loaded.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from core.captioner.captioner import Captioner
 from core.errors import UserError
-from core.training.data import TrainingData
 from core.training.presets import LmSettings, Preset, Stage1Settings, Stage2Settings
-from core.training.stage1 import has_large_lm
+
+if TYPE_CHECKING:
+    from core.captioner.captioner import Captioner
+    from core.training.data import TrainingData
 
 Settings = TypeVar("Settings", Stage1Settings, Stage2Settings)
 
@@ -80,6 +81,8 @@ def adapted(preset: Preset, captions: int, *, large: bool, on_processor: bool = 
 
 def decided(preset: Preset, data: TrainingData, captioner: Captioner) -> Preset:
     """:func:`adapted` to what there is to learn from, and to the language model."""
+    from core.training.stage1 import has_large_lm
+
     captions = len(data.seeds.pairs()[1]) + (len(data.texts) if preset.text_only else 0)
     return adapted(preset, captions, large=has_large_lm(captioner), on_processor=captioner.device.type == "cpu")
 

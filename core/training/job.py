@@ -17,7 +17,7 @@ from core import paths
 from core.errors import UserError
 from core.jobs import Cancelled, JobContext
 from core.library.library import Library
-from core.library.queries import unlabelled
+from core.library.queries import seeds, unlabelled
 from core.library.records import RunRow, Seed
 from core.library.runs import (
     CANCELLED,
@@ -31,6 +31,7 @@ from core.library.runs import (
     update_run,
 )
 from core.library.splits import split_seeds
+from core.running_out import is_out_of_memory
 from core.training.data import (
     FEWEST_SEEDS,
     HELD_OUT_SHARE,
@@ -53,7 +54,7 @@ from core.training.presets import Preset, find_preset, read_preset, with_overrid
 from core.training.runfolder import STARTER, RunFolder, kept_checkpoint, warm_checkpoint
 from core.training.snapshot import read_snapshot, take_snapshot, write_snapshot
 from core.training.so_far import steps_done
-from core.training.time_left import Plan, Timed, plan_of
+from core.training.time_left import Material, Plan, Timed, plan_of
 
 if TYPE_CHECKING:
     from core.captioner.captioner import Captioner
@@ -99,9 +100,11 @@ def train_job(ctx: JobContext, request: TrainRequest) -> TrainReport:
 
 def _plan(library: Library, request: TrainRequest, preset: Preset, stopped: RunRow | None) -> Plan:
     """What is to do; the photos have been looked at where there was a training before."""
-    if stopped is not None:
-        return plan_of(preset, 0, request.stages, steps_done(stopped.folder))
-    return plan_of(preset, 0 if runs(library) else len(unlabelled(library)), request.stages)
+    without = len(unlabelled(library))
+    photos = 0 if stopped is not None or runs(library) else without
+    material = Material(photos, sum(len(one.texts) for one in seeds(library)), without)
+    done = None if stopped is None else steps_done(stopped.folder)
+    return plan_of(preset, request, material, done)
 
 
 def _learn(
@@ -210,8 +213,6 @@ def _captioned(store: Any, seeds: Sequence[Seed]) -> CaptionedVectors:
 
 def _refuse_too_few(library: Library, request: TrainRequest, preset: Preset) -> None:
     """Seeds are needed, unless sentences of a file are all that is learned from."""
-    from core.library.queries import seeds
-
     if preset.text_only and request.text_file is not None:
         return
     count = len({one.content_hash for one in seeds(library)})
@@ -358,8 +359,8 @@ def _train(
 def _page(
     ctx: JobContext, library: Library, run: Path, report: StagesReport, data: TrainingData, encoder: Encoder
 ) -> tuple[Path | None, str]:
-    """The page about the run, and who judged, in a sentence. The training has ended well: to stop now, or a full disk,
-    costs the page alone."""
+    """The page about the run, and who judged, in a sentence. The training has ended well: to stop now, a full disk, or
+    memory that does not suffice costs the page alone."""
     from core.report.measure import Models, judged_ids, measure
     from core.report.page import said_judge, save_page_data, write_page
     from core.report.second_judge import second_judge
@@ -376,6 +377,10 @@ def _page(
         return write_page(library, run), said_judge(found)
     except (Cancelled, UserError, OSError):
         return missing
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return missing
 
 
 def _start(
@@ -386,7 +391,7 @@ def _start(
     Stage 2 alone goes on from the library's model; otherwise the starter's captioner, where it fits the encoder and
     the language model asked for and the preset does not want a mapper of its own to learn in stage 1.
     """
-    from core.captioner.captioner import new_captioner
+    from core.captioner.captioner import new_captioner, put_onto
     from core.captioner.checkpoint import load_captioner, read_info
     from core.captioner.language_model import load_language_model
 
@@ -405,7 +410,7 @@ def _start(
     if request.lm == STARTER and not own_mapper and read_info(starter).encoder_fingerprint == encoder.fingerprint:
         return load_captioner(starter, encoder.fingerprint, device), STARTER, False
     captioner = new_captioner(encoder, load_language_model(request.lm), preset.mapper, seed=request.seed)
-    return captioner.to(device), STARTER, True
+    return put_onto(captioner, device), STARTER, True
 
 
 def _described(config: TrainingConfig, request: TrainRequest, encoder: Encoder, data: TrainingData) -> dict[str, Any]:

@@ -13,12 +13,12 @@ from torch.utils.checkpoint import checkpoint
 
 from core.captioner.lora import decoder_blocks
 from core.errors import UserError
+from core.running_out import is_out_of_memory
 
 T = TypeVar("T")
 
 _ROWS_WITHOUT_CHECKPOINTS = 4
 """Fewer rows at once than this cost more time than computing activations twice."""
-_RAN_OUT = ("can't allocate memory", "MPS backend out of memory")
 
 
 class MicroBatches:
@@ -61,12 +61,6 @@ class MicroBatches:
                 "The memory does not suffice to train this model, not even on one caption at a time.",
                 "Choose a smaller language model, train less of it (lm.train=none), or close other programs.",
             )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether it says that memory ran out; on processors and Apple's chips torch has no type of its own for that."""
-    said = str(error)
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(words in said for words in _RAN_OUT)
 
 
 @contextmanager

@@ -21,17 +21,15 @@ from core.encoders.encoder import Encoder, sharpness
 from core.training.candidates import passes, went_bad
 from core.training.compute import autocast, numpy_rng, torch_rng
 from core.training.data import TrainingData
+from core.training.drawing import SAMPLES, of_people, photos_to_draw
 from core.training.messages import DRAWING, READING
 from core.training.rollout import Sampler
 from core.training.stage1 import has_large_lm
 from core.training.steps import Environment
 from core.training.texts import text_vectors
 
-_SAMPLES = 4
 _TEMPERATURE = 0.8
 _PHOTOS_AT_ONCE = 64
-_MOST_OF_A_LARGE_LM = 1500
-"""A published model draws some ten a second on two cores."""
 _SHARE_OF_TIME = 0.25
 """Of what a time limit leaves for stage 2."""
 
@@ -68,36 +66,35 @@ def library_sentences(data: TrainingData, encoder: Encoder, env: Environment, mo
     captioner draws of photos without captions."""
     rng = numpy_rng(env.seed, "sentences", 0)
     people = [*data.seeds.pairs()[1], *data.texts]
-    sentences = [people[i] for i in rng.permutation(len(people))[: most // 2]]
-    sentences += _drawn(data.practice_images, env, most - len(sentences))
+    sentences = [people[i] for i in rng.permutation(len(people))[: of_people(most, len(people))]]
+    slowly = has_large_lm(env.captioner) and env.captioner.device.type == "cpu"
+    photos = photos_to_draw(most, len(people), len(data.practice_images), slowly=slowly)
+    sentences += _drawn(data.practice_images, env, photos)[: most - len(sentences)]
     env.ctx.progress(0, None, READING)
     with autocast(env.bf16, env.captioner.device):
         vectors = text_vectors(encoder, list(dict.fromkeys(sentences)), prompt=False)
     return vectors.reshape(-1, data.practice_images.shape[1]).astype(np.float16)
 
 
-def _drawn(images: np.ndarray, env: Environment, most: int) -> list[str]:
-    """At most ``most`` captions, of photos in an order drawn by lot, that end and say nothing twice; fewer where the
-    time is limited, and of a large language model on a processor."""
+def _drawn(images: np.ndarray, env: Environment, photos: int) -> list[str]:
+    """Captions of so many photos, drawn by lot, that end and say nothing twice; of fewer where the time is limited."""
     captioner, found = env.captioner, list[str]()
-    if has_large_lm(captioner) and captioner.device.type == "cpu":
-        most = min(most, _MOST_OF_A_LARGE_LM)
     began = time.monotonic()
     until = math.inf if env.deadline is None else began + _SHARE_OF_TIME * (env.deadline - began)
-    order = numpy_rng(env.seed, "sentences", 1).permutation(len(images))[: -(-most // _SAMPLES)]
+    order = numpy_rng(env.seed, "sentences", 1).permutation(len(images))[:photos]
     sampler = Sampler(captioner, env.bf16)
     sampler.refresh()
     for start in range(0, len(order), _PHOTOS_AT_ONCE):
         if time.monotonic() > until:
             break
         env.ctx.progress(start, len(order), DRAWING)
-        photos = torch.from_numpy(images[order[start : start + _PHOTOS_AT_ONCE]])
+        seen = torch.from_numpy(images[order[start : start + _PHOTOS_AT_ONCE]])
         draws = torch_rng(env.seed, "sentences", start)
-        drawn = sampler.sample(photos, _SAMPLES, _TEMPERATURE, _limit(captioner), draws, env.ctx)
+        drawn = sampler.sample(seen, SAMPLES, _TEMPERATURE, _limit(captioner), draws, env.ctx)
         captions = [captioner.decode(tokens) for tokens in drawn.token_lists()]
         sound = passes(captions, drawn.finished.cpu().numpy())
         found += [caption for caption, good in zip(captions, sound, strict=True) if good]
-    return found[:most]
+    return found
 
 
 def _limit(captioner: Captioner) -> int:

@@ -20,6 +20,7 @@ from core.library.queries import image_rows
 from core.library.records import RunRow
 from core.library.runs import current_run, encoder_name, set_current_run
 from core.report.measure import judged_ids
+from core.running_out import NoRoomError, where_it_fits
 from core.training.data import TrainingData
 from core.training.evaluate import Judge
 from core.training.messages import COMPARING
@@ -59,13 +60,15 @@ def _compared(library: Library, current: RunRow | None, learned: Learned, ctx: J
     new = learned.captioner
     try:
         folder = paths.starter_dir() / "captioner" if current is None else kept_checkpoint(current.folder)
-        old = load_captioner(folder, device=new.device)
+        old = where_it_fits(lambda device: load_captioner(folder, device=device), new.device)
         longest = max(old.info.caption_tokens, new.info.caption_tokens)
         judge = Judge(learned.data, learned.encoder, new, min(longest, old.max_tokens, new.max_tokens), ctx)
         images = judge.images
         if old.info.encoder_fingerprint != learned.encoder.fingerprint:
             ids = judged_ids(learned.data, judge)
             images = _seen(library, old, encoder_name(current), ids, Titled(ctx, COMPARING))
+    except NoRoomError:
+        return Verdict(False, "The library keeps the model it has: there was no memory to compare the new one with it.")
     except UserError:
         return Verdict(True, IN_USE)  # the old model's files are gone or damaged: it cannot be the better one
     if images is None:
@@ -84,8 +87,12 @@ def _seen(library: Library, old: Captioner, name: str, image_ids: np.ndarray, ct
     wanted = [hashes.get(image_id, "") for image_id in image_ids.tolist()]
     store = VectorStore(library, old.info.encoder_fingerprint, old.info.dim)
     if store.missing(wanted):
-        encoder = load_encoder(name, old.device)
-        if encoder.fingerprint != old.info.encoder_fingerprint:
-            raise UserError(f"The encoder '{name}' is not the one it was.", "Train again.")
-        embed_library(library, encoder, ctx, only=set(wanted))
+
+        def embed(device: str) -> None:
+            encoder = load_encoder(name, device)
+            if encoder.fingerprint != old.info.encoder_fingerprint:
+                raise UserError(f"The encoder '{name}' is not the one it was.", "Train again.")
+            embed_library(library, encoder, ctx, only=set(wanted))
+
+        where_it_fits(embed, old.device)
     return None if store.missing(wanted) else store.get(wanted)

@@ -12,9 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 
 from core import machine
+from core.devices import AUTO, CPU, asked_for
 from core.jobs import JobContext
 from core.measured import keep_measured, measured
-from core.training.messages import LOOKING, MetricRow, StageStarted, TimeLeft, TrainRequest
+from core.training.adaptation import adapted
+from core.training.drawing import photos_to_draw
+from core.training.messages import DRAWING, LOOKING, MetricRow, StageStarted, TimeLeft, TrainRequest
 from core.training.presets import Preset
 
 _KEPT = "training-pace"
@@ -25,6 +28,8 @@ SLOW = 2.0
 """So many times as long as planned is worth a remark."""
 _EVERY_S = 1.0
 _SURELY = 0.2
+_DRAW = 0.02
+"""Drawing sentences of a photo, in steps of stage 2 with the starter models: those draw 80 captions, and learn too."""
 # Of the time that the doctor tells for 500 photos, each part's share, as seen in trainings with the starter models.
 _SHARES = {"load": 0.1, "look": 0.2, "stage1": 0.3, "stage2": 0.3, "finish": 0.1}
 
@@ -32,27 +37,40 @@ _SHARES = {"load": 0.1, "look": 0.2, "stage1": 0.3, "stage2": 0.3, "finish": 0.1
 @dataclass(frozen=True)
 class Pace:
     """Seconds on one computer: ``load`` before the first step, without the looking; ``look`` a photo; ``stage1`` and
-    ``stage2`` a step, its share of the checks included; ``finish`` after the last step."""
+    ``stage2`` a step, its share of the checks included; ``finish`` after the last step; ``draw`` a photo of which
+    sentences are drawn before stage 2, the reading of these included."""
 
     load: float
     look: float
     stage1: float
     stage2: float
     finish: float
+    draw: float = 0.0
 
     def seconds(self, plan: Plan) -> float:
         """Of all that is planned."""
         stages = self.stage1 * plan.stage1 + self.stage2 * plan.stage2
-        return self.load + self.look * plan.photos + stages + self.finish
+        return self.load + self.look * plan.photos + stages + self.draw * plan.drawn + self.finish
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to do: photos to look at, and steps of each stage."""
+    """What is to do: photos to look at, steps of each stage, and photos to draw sentences of between them."""
 
     photos: int
     stage1: int
     stage2: int
+    drawn: int = 0
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a training has to learn from, as far as it is known beforehand: ``photos`` that were not looked at yet,
+    ``captions`` by people, photos ``without`` one."""
+
+    photos: int
+    captions: int
+    without: int
 
 
 @dataclass(frozen=True)
@@ -63,14 +81,27 @@ class Paces:
     gflops: float | None = None
 
 
-def plan_of(preset: Preset, photos: int, stages: str = "12", done: Mapping[int, int] | None = None) -> Plan:
-    """``done``: steps of each stage that are behind."""
+def plan_of(preset: Preset, request: TrainRequest, material: Material, done: Mapping[int, int] | None = None) -> Plan:
+    """The steps that ``request`` takes with ``preset``; on the processor, unless it or ``SEEDCAP_DEVICE`` names another
+    device. ``done``: steps of each stage that are behind."""
     done = done or {}
-    first = preset.stage1.steps if "1" in stages else 0
-    second = preset.stage2.steps if "2" in stages and preset.stage2 is not None else 0
-    if done.get(2):
+    large = request.lm != TrainRequest.lm
+    slowly = large and (asked_for() if request.device == AUTO else request.device) in (AUTO, CPU)
+    if done.get(2) or "1" not in request.stages:
         first = 0
-    return Plan(photos, max(0, first - done.get(1, 0)), max(0, second - done.get(2, 0)))
+    else:
+        stage = adapted(preset, material.captions, large=large, on_processor=slowly).stage1
+        first = stage.steps + (stage.fresh_steps if _has_new_mapper(request, preset) else 0)
+    second = preset.stage2.steps if "2" in request.stages and preset.stage2 is not None else 0
+    drawn = 0
+    if preset.stage2 is not None and second and not done.get(2):
+        drawn = photos_to_draw(preset.stage2.sentences, material.captions, material.without, slowly=slowly)
+    return Plan(material.photos, max(0, first - done.get(1, 0)), max(0, second - done.get(2, 0)), drawn)
+
+
+def _has_new_mapper(request: TrainRequest, preset: Preset) -> bool:
+    """Whether stage 1 begins with text-only practice: the starter's mapper fits its own models alone."""
+    return preset.wants_new_mapper or not request.encoder == request.lm == TrainRequest.lm
 
 
 def name_of(request: TrainRequest) -> str:
@@ -99,7 +130,8 @@ def pace_of_speed(gflops: float) -> Pace:
     """A first guess for the starter models, from the rate of matrix products alone."""
     whole, _ = machine.seconds_for_500_photos(machine.GemmRate(gflops, "", ""))
     part = {name: share * whole for name, share in _SHARES.items()}
-    return Pace(part["load"], part["look"] / 500, part["stage1"] / 100, part["stage2"] / 100, part["finish"])
+    step = part["stage2"] / 100
+    return Pace(part["load"], part["look"] / 500, part["stage1"] / 100, step, part["finish"], _DRAW * step)
 
 
 class Steps:
@@ -140,7 +172,9 @@ class Forecast:
         self._stage = 0
         self._stages_began: float | None = None
         self._todo = {1: plan.stage1, 2: plan.stage2}
-        self._photos = plan.photos
+        self._photos, self._drawn = plan.photos, plan.drawn
+        self._draw_began: float | None = None
+        self._draw_s: float | None = None
         self._steps = {1: Steps(pace.stage1), 2: Steps(pace.stage2)}
         self._loaded: float | None = None
 
@@ -151,13 +185,22 @@ class Forecast:
             self._look_began = now
         self._looked, self._looked_s, self._photos = done, now - self._look_began, total - done
 
+    def draw(self, done: int, total: int) -> None:
+        """Sentences were drawn of so many of so many photos."""
+        now = self._clock()
+        if self._draw_began is None:
+            self._draw_began = now
+        if done >= ENOUGH_PHOTOS:
+            self._draw_s = (now - self._draw_began) / done
+        self._drawn = total - done
+
     def begin(self, stage: int, steps: int) -> None:
         """A stage begins with so many steps to do."""
         now = self._clock()
         if self._stages_began is None:
             self._stages_began, self._loaded = now, now - self._began - self._looked_s
         if stage == 2:
-            self._todo[1] = 0
+            self._todo[1] = self._drawn = 0
         self._stage, self._at, self._photos = stage, now, 0
         self._todo[stage] = steps
 
@@ -174,6 +217,7 @@ class Forecast:
         now, slow, pace = self._clock(), self.slowness, self._pace
         look = self._looked_s / self._looked if self._looked >= ENOUGH_PHOTOS else pace.look
         stages = sum(self._todo[n] * (self._steps[n].measured or slow * of) for n, of in self._planned)
+        stages += self._drawn * (self._draw_s or slow * pace.draw)
         if self._stages_began is None:
             loading = max(0.0, pace.load - (now - self._began - self._looked_s))
         else:
@@ -197,6 +241,7 @@ class Forecast:
             self._steps[1].measured or self.slowness * self._pace.stage1,
             self._steps[2].measured or self.slowness * self._pace.stage2,
             self._pace.finish if self._stages_began is None else self._finish,
+            self._draw_s or self.slowness * self._pace.draw,
         )
 
     @property
@@ -233,6 +278,8 @@ class Timed:
     def progress(self, done: int, total: int | None, message: str = "") -> None:
         if message == LOOKING and total is not None:
             self._forecast.look(done, total)
+        elif message == DRAWING and total is not None:
+            self._forecast.draw(done, total)
         elif self._stage and total is not None and message.startswith(f"Stage {self._stage}"):
             self._total = total  # a stage with a time limit is shortened on the way
         self._ctx.progress(done, total, message)
@@ -266,8 +313,9 @@ class Timed:
 def _kept() -> dict[str, Pace]:
     """Paces by name, those of another version or hand left out."""
     names, found = {one.name for one in fields(Pace)}, dict[str, Pace]()
+    needed = names - {"draw"}  # earlier versions did not measure it
     for name, pace in measured(_KEPT).items():
-        if isinstance(pace, dict) and set(pace) == names and all(_is_time(one) for one in pace.values()):
+        if isinstance(pace, dict) and needed <= set(pace) <= names and all(_is_time(one) for one in pace.values()):
             found[name] = Pace(**pace)
     return found
 

@@ -352,6 +352,7 @@ class DeliverView(QWidget):
             text = words.said_in_vain(result.nothing_new) or text
         elif result.nothing_new:
             text = f"{text} {words.said_in_vain(result.nothing_new)}"
+        text = f"{text} {result.remark}".rstrip()
         if result.failed:
             failed = words.counted(len(result.failed), self.tr("photo"), self.tr("photos"))
             text += " " + self.tr("{photos} could not be captioned:").format(photos=failed)

@@ -414,6 +414,29 @@ def test_wrong_usage_in_words(arguments, words, tmp_path, monkeypatch, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_captions_that_the_encoder_does_not_read_to_their_end_are_counted():
+    class Short:
+        context_length = 5
+
+        def count_too_long(self, texts):
+            return sum(len(text.split()) > 5 for text in texts)
+
+    tally = runner.Tally(QuietContext(), 4, Short())  # pyright: ignore[reportArgumentType]
+    tally.add([PhotoRecord("1.jpg", "A dog."), PhotoRecord("2.jpg", error="The file is empty.")])
+    engine = SimpleNamespace(
+        bundle=SimpleNamespace(
+            folder=None, manifest=SimpleNamespace(model_hash=""), provider=SimpleNamespace(reason="")
+        ),
+        timers=SimpleNamespace(shares=dict),
+    )
+    assert tally.report(engine).too_long.sentence() == ""  # pyright: ignore[reportArgumentType]
+    tally.add([PhotoRecord("3.jpg", "A dog that is on a bench."), PhotoRecord("4.jpg", "Two dogs.")])
+    tally.add([PhotoRecord("5.jpg", "A cat that is on a bench.")])
+    tally.add([PhotoRecord("6.jpg", "A cat.")])
+    said = tally.report(engine).too_long.sentence()  # pyright: ignore[reportArgumentType]
+    assert said.startswith("2 captions are longer than the encoder reads (5 word pieces);")
+
+
 def test_memory_does_not_hold_captions_or_pixels():
     """Nothing that a job keeps grows with the folder; the failures it lists are the first ones."""
     tally = runner.Tally(QuietContext(), 10**6)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.batch.batch_size import LARGEST, START, BatchSize, is_out_of_memory
+from core.batch.batch_size import LARGEST, START, BatchSize
 from core.batch.engine import Timers
 from core.batch.listing import Item
 from core.batch.local import LocalRunner
@@ -18,6 +18,7 @@ from core.errors import UserError
 from core.jobs import QuietContext
 from core.onnx.bundle import BundleError
 from core.onnx.providers import CPU
+from core.running_out import is_out_of_memory
 
 ORT = "Non-zero status code returned while running MatMul node. Failed to allocate memory for requested buffer"
 

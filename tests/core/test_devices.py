@@ -20,8 +20,8 @@ from core.jobs import QuietContext
 from core.library.library import Library
 from core.library.runs import runs
 from core.power import battery_percent
+from core.running_out import is_out_of_memory
 from core.training.job import train_job
-from core.training.memory import is_out_of_memory
 from core.training.presets import find_preset, with_overrides
 from core.training.room import needed_bytes, parameters_of
 from tests.core.test_train_job import library, request

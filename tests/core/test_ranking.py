@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from core import cli, ranking
+from core.commands import rank
+from core.encoders.encoder import TooLong
 from core.images.preprocess import Preprocess
 from core.jobs import Cancelled, QuietContext
 from core.library.candidates import add_candidates
@@ -268,6 +271,23 @@ def test_the_command_lists_best_first_and_writes_json(library, monkeypatch, tmp_
     printed = capsys.readouterr().out
     assert "green.png" in printed
     assert "red.png" not in printed
+
+
+def test_captions_longer_than_the_encoder_reads_are_said(library, monkeypatch, capsys):
+    monkeypatch.setattr(ColourEncoder, "context_length", 7, raising=False)
+    add_seed(library, ids(library)["red"], "red things")
+    add_seed(library, ids(library)["blue"], "blue things")
+    longest = []
+
+    def count(_encoder, texts):
+        longest.extend(texts)
+        return 2
+
+    monkeypatch.setattr(ColourEncoder, "count_too_long", count, raising=False)
+    report = rank_library(library, ColourEncoder(), QuietContext())
+    assert report.too_long == TooLong(2, 7) and len(longest) == report.captions
+    assert "2 captions are longer than the encoder reads (7 word pieces)" in rank._text(report, [])
+    assert "longer" not in rank._text(replace(report, too_long=TooLong()), [])
 
 
 def test_the_command_refuses_what_is_no_library(tmp_path, capsys):

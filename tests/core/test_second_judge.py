@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from core.encoders.store import VectorStore, stored_encoders
 from core.jobs import QuietContext
 from core.library.library import Library
 from core.library.queries import image_rows
+from core.library.runs import create_run
 from core.report.document import NO_JUDGE, Judged, JudgedBy, PageData
 from core.report.page import said_judge
 from core.report.second_judge import second_judge
@@ -53,6 +55,19 @@ def test_the_starter_judges_what_another_encoder_rewarded(library, tmp_path):
     if len(np.unique(cosines, axis=0)) == len(ids):  # without captions that are alike there are no ties to share
         place = (cosines > own[:, None]).sum(axis=1) + 1
         assert data.judged.rows["stage2"].mrr == pytest.approx((1 / place).mean(), abs=1e-4)
+
+
+def test_an_encoder_of_an_earlier_training_judges_while_its_folder_is_there(library, tmp_path):
+    folder = write_tiny_encoder(tmp_path / "other", seed=1)
+    earlier, ids = f"open_clip:local-dir:{folder}", np.array([1, 2, 3])
+    with Library.open(library) as opened:
+        for name in (earlier, "starter", "open_clip:local-dir:/gone", "open_clip:ViT-B-32/never_downloaded"):
+            config = {"request": {"encoder": name}}
+            create_run(opened, "recommended", config, seed=0, data_hash="", encoder_fingerprint="")
+        found = second_judge(opened, load_encoder("starter"), ids, QuietContext())
+        assert found is not None and found.encoder.id == earlier
+        shutil.rmtree(folder)
+        assert second_judge(opened, load_encoder("starter"), ids, QuietContext()) is None
 
 
 def test_where_there_is_no_second_encoder_that_is_said(library):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +12,21 @@ from core import machine, paths
 from core.jobs import QuietContext
 from core.measured import keep_measured, measured
 from core.training import time_left
-from core.training.messages import LOOKING, MetricRow, StageStarted, TimeLeft, TrainRequest
+from core.training.adaptation import adapted
+from core.training.messages import DRAWING, LOOKING, MetricRow, StageStarted, TimeLeft, TrainRequest
 from core.training.presets import PRESETS
-from core.training.time_left import ENOUGH_STEPS, Forecast, Pace, Paces, Plan, Timed, expected, plan_of, read_paces
+from core.training.time_left import (
+    ENOUGH_STEPS,
+    Forecast,
+    Material,
+    Pace,
+    Paces,
+    Plan,
+    Timed,
+    expected,
+    plan_of,
+    read_paces,
+)
 
 PACE = Pace(load=30.0, look=0.1, stage1=1.0, stage2=2.0, finish=20.0)
 PLAN = Plan(100, 100, 100)
@@ -84,10 +97,62 @@ def test_a_limit_bounds_what_is_told(clock):
 def test_what_a_stopped_training_has_behind_it_is_not_planned_again():
     preset = PRESETS["recommended"]
     one, two = preset.stage1.steps, preset.stage2.steps
-    assert plan_of(preset, 7) == Plan(7, one, two)
-    assert plan_of(preset, 0, done={1: 20}) == Plan(0, one - 20, two)
-    assert plan_of(preset, 0, done={1: 60, 2: 5}) == Plan(0, 0, two - 5), "stage 1 had stopped early"
-    assert plan_of(PRESETS["clipcap-mlp"], 0).stage2 == 0
+    request, photos, none = TrainRequest(Path()), Material(7, 5, 40), Material(0, 5, 40)
+    assert plan_of(preset, request, photos) == Plan(7, one, two, 40)
+    assert plan_of(preset, request, none, done={1: 20}) == Plan(0, one - 20, two, 40)
+    assert plan_of(preset, request, none, done={1: 60, 2: 5}) == Plan(0, 0, two - 5), "stage 1 had stopped early"
+    assert plan_of(PRESETS["clipcap-mlp"], request, none).stage2 == 0
+
+
+def test_the_plan_counts_a_new_mappers_practice_and_the_sentences_that_are_drawn(monkeypatch):
+    preset, request, many = PRESETS["recommended"], TrainRequest(Path()), Material(0, 60, 9000)
+    first = preset.stage1
+    assert preset.stage2 is not None and preset.stage2.sentences == 6000
+    assert plan_of(preset, request, many).drawn == (6000 - 60) // 4
+    assert plan_of(preset, request, replace(many, captions=9000)).drawn == 3000 // 4, "half of them are people's"
+    other = replace(request, encoder="open_clip:a/b")
+    assert plan_of(preset, other, many).stage1 == first.steps + first.fresh_steps
+    assert plan_of(replace(preset, new_mapper=True), request, many).stage1 == first.steps + first.fresh_steps
+    assert plan_of(preset, replace(other, stages="2"), many).stage1 == 0
+    large = replace(request, lm="hf:someone/large", device="cpu")
+    slow = adapted(preset, 60, large=True, on_processor=True).stage1
+    assert plan_of(preset, large, many) == Plan(0, slow.steps + slow.fresh_steps, preset.stage2.steps, 1500 // 4)
+    assert plan_of(preset, replace(large, device="cuda:0"), many).stage1 > slow.steps + slow.fresh_steps
+    monkeypatch.setenv("SEEDCAP_DEVICE", "cuda:0")
+    assert plan_of(preset, replace(large, device="auto"), many).drawn == (6000 - 60) // 4
+    assert plan_of(PRESETS["clipcap-mlp"], request, many).drawn == 0
+
+
+def test_drawing_sentences_is_planned_measured_and_kept(clock):
+    drawing = replace(PACE, draw=0.5)
+    plan = replace(PLAN, drawn=100)
+    assert drawing.seconds(plan) == PACE.seconds(PLAN) + 50
+    forecast = Forecast(drawing, plan, clock=clock)
+    assert forecast.left == drawing.seconds(plan)
+    forecast.begin(1, 100)
+    steps(forecast, clock, 100, 1.0)
+    assert forecast.left == pytest.approx(50 + 200 + 20)
+    forecast.draw(0, 100)
+    clock.now += 60
+    forecast.draw(60, 100)
+    assert forecast.left == pytest.approx(40 * 1.0 + 200 + 20)
+    forecast.begin(2, 100)
+    assert forecast.left == pytest.approx(200 + 20)
+    assert forecast.measured.draw == pytest.approx(1.0)
+
+
+def test_a_job_that_draws_is_heard(seedcap_home, tmp_path, clock):
+    timed = Timed(Told(), TrainRequest(tmp_path), replace(PLAN, drawn=100))
+    timed.progress(0, 100, DRAWING)
+    clock.now += 128
+    timed.progress(64, 100, DRAWING)
+    assert timed._forecast.measured.draw == pytest.approx(2.0)
+
+
+def test_what_an_earlier_version_kept_still_counts(seedcap_home):
+    old = {name: value for name, value in asdict(PACE).items() if name != "draw"}
+    keep_measured("training-pace", {"recommended starter starter": old})
+    assert read_paces().known["recommended starter starter"] == PACE
 
 
 def test_nothing_is_promised_of_a_computer_or_models_that_are_not_known(tmp_path):

@@ -13,11 +13,12 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QFileDialog
 
+from core.encoders.encoder import TooLong
 from core.library import queries
 from core.library.in_vain import add_in_vain, asked
 from core.library.library import Library
 from core.library.runs import set_current_run
-from gui import export_preview
+from gui import export_preview, services
 from gui.tasks import CaptionResult
 from gui.views.export_panel import ExportPanel
 from gui.widgets.bundle_choice import SMALLER
@@ -60,6 +61,15 @@ def pixels(folder: Path) -> dict[str, np.ndarray]:
 def table(panel: ExportPanel) -> list[tuple[str, str]]:
     cells = panel.preview
     return [(cells.item(at, 0).text(), cells.item(at, 1).text()) for at in range(cells.rowCount())]
+
+
+def test_captions_that_the_encoder_does_not_read_to_their_end_are_told(deliver):
+    view = deliver()[0].view("deliver")
+    view.show_result(CaptionResult(9, (), 3.0, TooLong(2, 77).sentence()))
+    assert view.result.text().endswith("2 captions are longer than the encoder reads (77 word pieces); "
+                                       "what comes after counts in no score.")  # fmt: skip
+    view.show_result(CaptionResult(9, (), 3.0))
+    assert "longer" not in view.result.text()
 
 
 def test_the_folder_that_was_chosen_stays_for_other_formats(qtbot, deliver, tmp_path):

@@ -35,7 +35,7 @@ def plain(session, manifest):
 
 @pytest.fixture
 def bound(session, manifest):
-    return BoundDecoder(session, manifest, "cpu", new_session)
+    return BoundDecoder(session, manifest, ("cpu", 0), new_session)
 
 
 def test_arrays_are_handed_over_on_the_processor(tiny_bundle):

@@ -108,6 +108,31 @@ def test_tensorrt_falls_back_to_cuda_and_that_to_the_processor():
     ]  # fmt: skip
 
 
+def test_the_card_is_the_one_that_training_would_take(monkeypatch):
+    """Of several: torch's number is CUDA's own, so that one variable counts for both."""
+    options = lambda plain: dict(provider_options(by_plain_name(plain)))  # noqa: E731
+    assert "device_id" not in options("cuda")["CUDAExecutionProvider"]
+    for said, number in (("cuda", "0"), ("cuda:1", "1")):
+        monkeypatch.setenv("SEEDCAP_DEVICE", said)
+        found = options("tensorrt")
+        assert found["TensorrtExecutionProvider"]["device_id"] == found["CUDAExecutionProvider"]["device_id"] == number
+        assert found["CUDAExecutionProvider"]["use_tf32"] == "0" and found[CPU.name] == {}
+        assert "device_id" not in options("directml")["DmlExecutionProvider"]
+    plain, reason = start(graph())
+    assert plain == "cuda" and reason.startswith("CUDA on card 1 runs the model")
+    monkeypatch.setenv("SEEDCAP_DEVICE", "cuda:first")
+    with pytest.raises(UserError, match="no device 'cuda:first'"):
+        provider_options(by_plain_name("cuda"))
+
+
+def test_the_processor_is_taken_where_the_variable_says_so(monkeypatch):
+    monkeypatch.setenv("SEEDCAP_DEVICE", "cpu")
+    assert start(graph()) == ("cpu", "The processor was asked for.")
+    assert start(graph(), wanted="cuda")[0] == "cuda"  # who names one means it
+    monkeypatch.setenv("SEEDCAP_DEVICE", "auto")
+    assert start(graph())[0] == "cuda"
+
+
 def test_without_one_that_is_offered_nothing_is_tried():
     quiet = graph()
     plain, reason = start(quiet, offered={CPU.name})

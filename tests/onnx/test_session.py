@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from core.captioner.decoding import DecodingOptions, decode
+from core.encoders.encoder import TooLong, too_long
 from core.onnx.session import open_bundle
 from core.onnx.text import clean_text
 from tests.tiny import DIM, IMAGE_SIZE, SENTENCES, random_pixels
@@ -88,6 +89,15 @@ def test_texts_as_open_clip_reads_them(bundle, encoder, prompt):
     vectors = bundle.encoder.encode_texts(TEXTS, prompt)
     np.testing.assert_allclose(vectors, encoder.encode_texts(TEXTS, prompt), atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("prompt", [True, False])
+def test_captions_too_long_are_counted_as_the_model_counts_them(bundle, encoder, prompt):
+    texts = ["a " * count for count in range(1, 40)]
+    counted = [bundle.encoder.count_too_long([text], prompt) for text in texts]
+    assert counted == [encoder.count_too_long([text], prompt) for text in texts] and set(counted) == {0, 1}
+    assert too_long(bundle.encoder, texts[-3:]) == TooLong(3, encoder.context_length)
+    assert too_long(bundle.encoder, []) == too_long(bundle.encoder, texts[:1]) == TooLong()
 
 
 def test_a_text_does_not_depend_on_its_neighbours(bundle):
