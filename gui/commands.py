@@ -63,7 +63,7 @@ class Commands(QObject):
 
         def said(photos: int) -> str:
             return self.tr("Accepted for {photos}").format(
-                photos=words.counted(photos, self.tr("photo"), self.tr("photos"))
+                photos=words.counted(photos, self.tr("photo"), self.tr("photos", "", photos))
             )
 
         self._run(lambda service: service.share(caption_id, image_ids, text), said)
@@ -92,14 +92,14 @@ class Commands(QObject):
 
     def remove_photos(self, image_ids: Sequence[int]) -> None:
         def said(photos: int) -> str:
-            what = words.counted(photos, self.tr("photo"), self.tr("photos"))
+            what = words.counted(photos, self.tr("photo"), self.tr("photos", "", photos))
             return self.tr("{photos} taken out of the library; no file was touched").format(photos=what)
 
         self._run(lambda service: service.remove_photos(image_ids), said)
 
     def put_photos_back(self, image_ids: Sequence[int]) -> None:
         def said(photos: int) -> str:
-            what = words.counted(photos, self.tr("photo"), self.tr("photos"))
+            what = words.counted(photos, self.tr("photo"), self.tr("photos", "", photos))
             return self.tr("{photos} back in the library").format(photos=what)
 
         self._run(lambda service: service.put_photos_back(image_ids), said)
@@ -117,7 +117,9 @@ class Commands(QObject):
         def say(done: RewritePreview) -> str:
             if then is not None:
                 then(done)
-            return words.counted(done.captions, self.tr("caption changed"), self.tr("captions changed"))
+            return words.counted(
+                done.captions, self.tr("caption changed"), self.tr("captions changed", "", done.captions)
+            )
 
         self._run(write, say)
 

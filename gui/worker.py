@@ -23,6 +23,7 @@ from typing import Any
 
 from core.errors import UserError
 from core.jobs import Cancelled, JobContext
+from core.marking import tr
 
 REPORT_EVERY_S = 0.05
 ORPHAN_GRACE_S = 5.0
@@ -144,7 +145,7 @@ def bug(error: Exception) -> Failure:
         summary = f"{summary[:MAX_SUMMARY].rstrip()}…"
     return Failure(
         f"Something went wrong inside Seedcap ({summary}).",
-        "Your captions are safe. If it happens again, copy the details into a report.",
+        tr("Your captions are safe. If it happens again, copy the details into a report."),
         "".join(traceback.format_exception(error)),
     )
 
@@ -160,12 +161,12 @@ def perform(job: Job, request: object, send: Callable[[Message], None], cancelle
         return Failure(error.message, error.next_step)
     except MemoryError:
         return Failure(
-            "The computer ran out of memory during this work.",
-            "Close other programs, or work on fewer photos at a time, and start again.",
+            tr("The computer ran out of memory during this work."),
+            tr("Close other programs, or work on fewer photos at a time, and start again."),
         )
     except Exception as error:  # noqa: BLE001 - the boundary: whatever a job raises is shown, and the app lives on
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            return Failure("The disk is full.", "Free some space and start again; what was finished is kept.")
+            return Failure(tr("The disk is full."), tr("Free some space and start again; what was finished is kept."))
         return bug(error)
     finally:
         outbox.close()
@@ -236,7 +237,7 @@ def _run_one(pipe: Connection, payload: bytes, cancelled: threading.Event) -> No
     try:
         send(outcome)
     except (pickle.PicklingError, TypeError, AttributeError):
-        send(Failure("The result of this work could not be handed over.", "", traceback.format_exc()))
+        send(Failure(tr("The result of this work could not be handed over."), "", traceback.format_exc()))
 
 
 def _gpu_mb() -> float:

@@ -22,7 +22,7 @@ from gui.actions import Actions
 from gui.bridge import RunningJob
 from gui.services import Overview
 from gui.session import Session
-from gui.tasks import GETTING_READY, CaptionOrder, CaptionResult, Existing, caption_photos
+from gui.tasks import CAPTIONING, GETTING_READY, CaptionOrder, CaptionResult, Existing, caption_photos
 from gui.views.export_panel import ExportPanel
 from gui.widgets.basics import (
     ComboBox,
@@ -185,7 +185,7 @@ class DeliverView(QWidget):
         if overview is None:
             return
         todo = overview.uncaptioned + overview.outdated if self.existing == "skip" else overview.counts.photos
-        photos = words.counted(todo, self.tr("photo"), self.tr("photos"))
+        photos = words.counted(todo, self.tr("photo"), self.tr("photos", "", todo))
         if self._renews(overview) and overview.uncaptioned:
             text = self.tr("{photos} without a caption of this model").format(photos=photos)
             self.left_to_do.setText(text)
@@ -197,7 +197,9 @@ class DeliverView(QWidget):
         else:
             self.left_to_do.setText(
                 self.tr("{photos} without a caption").format(
-                    photos=words.counted(overview.uncaptioned, self.tr("photo"), self.tr("photos"))
+                    photos=words.counted(
+                        overview.uncaptioned, self.tr("photo"), self.tr("photos", "", overview.uncaptioned)
+                    )
                 )
             )
         self.model.setText(self.bundles.sentence)
@@ -291,7 +293,7 @@ class DeliverView(QWidget):
     def show_progress(self, progress: Progress) -> None:
         if self._job is not None and self._job.cancelling:
             return
-        if not progress.message.startswith("Captioning"):  # rate and caption are of the captioning alone
+        if not progress.message.startswith(CAPTIONING):  # rate and caption are of the captioning alone
             self.rate.setText("")
             self.latest.set_text("")
         if progress.total:
@@ -302,7 +304,7 @@ class DeliverView(QWidget):
         numbers = ""
         if progress.total:
             numbers = words.so_far(progress.done, progress.total, percent=progress.message == GETTING_READY)
-        self.doing.set_text(" · ".join(part for part in (progress.message, numbers) if part))
+        self.doing.set_text(" · ".join(part for part in (words.doing(progress), numbers) if part))
 
     def show_news(self, results: Sequence[object]) -> None:
         """Rate, time left, and the last caption made."""
@@ -321,12 +323,12 @@ class DeliverView(QWidget):
             self.latest.set_text(f"{Path(file).name}: {caption}")
 
     def show_result(self, result: CaptionResult) -> None:
-        photos = words.counted(result.done, self.tr("photo"), self.tr("photos"))
+        photos = words.counted(result.done, self.tr("photo"), self.tr("photos", "", result.done))
         text = self.tr("{photos} captioned in {time}.").format(photos=photos, time=words.duration(result.seconds))
         if result.done == 0 and not result.failed:
             text = self.tr("There was nothing to caption: every photo has a caption already.")
         if result.failed:
-            failed = words.counted(len(result.failed), self.tr("photo"), self.tr("photos"))
+            failed = words.counted(len(result.failed), self.tr("photo"), self.tr("photos", "", len(result.failed)))
             text += " " + self.tr("{photos} could not be captioned:").format(photos=failed)
         self._tell(text, result.failed, captioned=result.done > 0)
 

@@ -246,7 +246,8 @@ class TrainView(QWidget):
             return False
         self._asked = True
         said = self.tr("This computer runs on its battery ({left}%), and this may take long.").format(left=left)
-        self.estimate.setText(f"{said} {self.tr('Plug it in, or press the button again. What is learned is kept.')}")
+        way_out = self.tr("Plug it in, or press the button again. What is learned is kept.")
+        self.estimate.setText(f"{said} {way_out}")
         return True
 
     # -- while it runs ----------------------------------------------------------------------------------------------
