@@ -60,6 +60,7 @@ class DeliverView(QWidget):
         self._job: RunningJob | None = None
         self._build()
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName(self.tr("Deliver"))
         session.overview_changed.connect(self.bundles.apply)
         session.overview_changed.connect(self._apply_overview)
         self.bundles.changed.connect(lambda: self._apply_overview(session.overview))

@@ -61,6 +61,7 @@ class TrainView(QWidget):
         self.overrides: dict[str, object] = {}  # settings of the preset by dotted name
         self._build()
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName(self.tr("Train"))
         self._state = "idle"
         self._known = False  # whether a training of this library had been stopped when it was opened
         self._drawn: tuple[object, ...] = ()  # of a stopped training, what is on the page
