@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from core.errors import UserError
+from core.marking import tr
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -82,8 +83,8 @@ def no_room(what: str, device: object) -> NoRoomError:
 def in_words() -> NoRoomError:
     """For work that nobody foresaw to need so much."""
     return NoRoomError(
-        "The memory did not suffice for this work.",
-        "Close other programs, or work on fewer photos at a time, and start again.",
+        tr("The memory did not suffice for this work."),
+        tr("Close other programs, or work on fewer photos at a time, and start again."),
     )
 
 

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from PySide6.QtCore import QCoreApplication, QObject, QSettings, Qt, Signal
+from PySide6.QtCore import QObject, QSettings, Qt, Signal
 from PySide6.QtGui import QAction, QKeySequence
 
+from core.marking import tr
+from gui import words
 from gui.icons import icon
 
-WINDOW = "Anywhere"
+WINDOW = tr("Anywhere")
+PLACES = (tr("Library"), tr("Seed"), tr("Train"), tr("Review"), tr("Deliver"), tr("Blind round"))
+"""What ``Spec.where`` may be besides."""
 _STORED = "keys/"
 _PORTABLE = QKeySequence.SequenceFormat.PortableText
 _ARROWS = {"Up": "↑", "Down": "↓", "Left": "←", "Right": "→"}
@@ -20,7 +24,8 @@ _ARROWS = {"Up": "↑", "Down": "↓", "Left": "←", "Right": "→"}
 
 @dataclass(frozen=True)
 class Spec:
-    """``where`` names the place in which the keys work; text with an ampersand names the menu key.
+    """``where`` names the place in which the keys work; text with an ampersand names the menu key, and ``number`` is
+    what ``{n}`` in it stands for. Texts are English here: :class:`Actions` says them in the person's language.
 
     ``on_shown``: it decides about the photo that its place shows, and is not offered from where that is not seen.
     """
@@ -33,109 +38,174 @@ class Spec:
     tip: str = ""
     checkable: bool = False
     on_shown: bool = False
+    number: int = 0
 
 
 def _looking(prefix: str, where: str) -> tuple[Spec, ...]:
     """How a place's large photo is looked at."""
     return (
-        Spec(f"{prefix}_closer", "Look closer at the photo", ("Ctrl+=", "Ctrl++"), "", where),
-        Spec(f"{prefix}_wider", "Look from further away", ("Ctrl+-",), "", where),
-        Spec(f"{prefix}_whole", "Show the whole photo", ("Ctrl+0",), "", where),
+        Spec(f"{prefix}_closer", tr("Look closer at the photo"), ("Ctrl+=", "Ctrl++"), "", where),
+        Spec(f"{prefix}_wider", tr("Look from further away"), ("Ctrl+-",), "", where),
+        Spec(f"{prefix}_whole", tr("Show the whole photo"), ("Ctrl+0",), "", where),
     )
 
 
 SPECS: tuple[Spec, ...] = (
-    Spec("open", "&Open a folder or library…", ("Ctrl+O",), "folder", tip="Open a folder of photos"),
-    Spec("add_folder", "&Add folder…", ("Ctrl+Shift+O",), "folder-add", tip="Add another folder to this library"),
-    Spec("rescan", "&Look for changes", ("F5",), "refresh", tip="Look for new, changed and missing photos"),
-    Spec("sample", "Open the &sample library", (), "images", tip="Rendered scenes to try everything on"),
-    Spec("quit", "&Quit", ("Ctrl+Q",)),
-    Spec("undo", "&Undo", ("Ctrl+Z",), "undo"),
-    Spec("redo", "&Redo", ("Ctrl+Shift+Z", "Ctrl+Y"), "redo"),
+    Spec("open", tr("&Open a folder or library…"), ("Ctrl+O",), "folder", tip=tr("Open a folder of photos")),
     Spec(
-        "rewrite", "&Change many captions…", ("Ctrl+H",), "edit", tip="Find and replace, or put words before or after"
+        "add_folder", tr("&Add folder…"), ("Ctrl+Shift+O",), "folder-add", tip=tr("Add another folder to this library")
     ),
-    Spec("go_library", "&Library", ("Ctrl+1",), "library", tip="All photos and their captions"),
-    Spec("go_seed", "&Seed", ("Ctrl+2",), "seed", tip="Write captions for a handful of photos"),
-    Spec("go_train", "&Train", ("Ctrl+3",), "train", tip="Teach Seedcap your wording"),
-    Spec("go_review", "&Review", ("Ctrl+4",), "review", tip="Accept, edit or reject what was suggested"),
-    Spec("go_deliver", "&Deliver", ("Ctrl+5",), "deliver", tip="Caption everything and take it with you"),
-    Spec("theme_system", "Follow the &system", (), "system", checkable=True),
-    Spec("theme_light", "&Light", (), "sun", checkable=True),
-    Spec("theme_dark", "&Dark", (), "moon", checkable=True),
-    Spec("next_theme", "Switch between system, light and dark", ("Ctrl+Shift+L",), "system"),
-    Spec("cancel_job", "&Cancel the running work", ("Ctrl+.",), "stop"),
-    Spec("free_memory", "&Free the models' memory"),
-    Spec("settings", "&Settings", ("Ctrl+,",), "settings", tip="What the window looks like and does by itself"),
-    Spec("palette", "&Find an action…", ("Ctrl+Shift+P",), "search", tip="Everything that can be done, by its words"),
-    Spec("shortcuts", "&Keyboard shortcuts", ("F1",), "keyboard"),
-    Spec("log", "&Log", (), "info", tip="What the program has noted down, for a report"),
-    Spec("about", "&About Seedcap", (), "app"),
-    Spec("filter", "Filter", ("Ctrl+F",), "filter", "Library"),
-    Spec("find", "Find by words", ("Ctrl+K",), "search", "Library", "Find photos by what they show"),
-    Spec("similar", "Similar photos", ("Ctrl+Shift+K",), "images", "Library", "Show the photos most like this one"),
-    Spec("back", "Back to all photos", ("Escape", "Alt+Left"), "previous", "Library", "Leave what was searched for"),
-    Spec("folders", "Folders", ("Ctrl+Shift+F",), "folder", "Library", "Show or hide the folders", checkable=True),
-    Spec("zoom_in", "Larger photos", ("Ctrl+=", "Ctrl++"), "", "Library"),
-    Spec("zoom_out", "Smaller photos", ("Ctrl+-",), "", "Library"),
-    Spec("open_photo", "Write a caption for this photo", ("Return",), "seed", "Library"),
-    Spec("accept_selected", "Accept the captions of the selected photos", ("Ctrl+Return",), "check", "Library"),
-    Spec("reject_selected", "Reject the suggestions for the selected photos", ("Ctrl+Delete",), "close", "Library"),
+    Spec("rescan", tr("&Look for changes"), ("F5",), "refresh", tip=tr("Look for new, changed and missing photos")),
+    Spec("sample", tr("Open the &sample library"), (), "images", tip=tr("Rendered scenes to try everything on")),
+    Spec("quit", tr("&Quit"), ("Ctrl+Q",)),
+    Spec("undo", tr("&Undo"), ("Ctrl+Z",), "undo"),
+    Spec("redo", tr("&Redo"), ("Ctrl+Shift+Z", "Ctrl+Y"), "redo"),
+    Spec(
+        "rewrite",
+        tr("&Change many captions…"),
+        ("Ctrl+H",),
+        "edit",
+        tip=tr("Find and replace, or put words before or after"),
+    ),
+    Spec("go_library", tr("&Library"), ("Ctrl+1",), "library", tip=tr("All photos and their captions")),
+    Spec("go_seed", tr("&Seed"), ("Ctrl+2",), "seed", tip=tr("Write captions for a handful of photos")),
+    Spec("go_train", tr("&Train"), ("Ctrl+3",), "train", tip=tr("Teach Seedcap your wording")),
+    Spec("go_review", tr("&Review"), ("Ctrl+4",), "review", tip=tr("Accept, edit or reject what was suggested")),
+    Spec("go_deliver", tr("&Deliver"), ("Ctrl+5",), "deliver", tip=tr("Caption everything and take it with you")),
+    Spec("theme_system", tr("Follow the &system"), (), "system", checkable=True),
+    Spec("theme_light", tr("&Light"), (), "sun", checkable=True),
+    Spec("theme_dark", tr("&Dark"), (), "moon", checkable=True),
+    Spec("next_theme", tr("Switch between system, light and dark"), ("Ctrl+Shift+L",), "system"),
+    Spec("cancel_job", tr("&Cancel the running work"), ("Ctrl+.",), "stop"),
+    Spec("free_memory", tr("&Free the models' memory")),
+    Spec("settings", tr("&Settings"), ("Ctrl+,",), "settings", tip=tr("What the window looks like and does by itself")),
+    Spec(
+        "palette",
+        tr("&Find an action…"),
+        ("Ctrl+Shift+P",),
+        "search",
+        tip=tr("Everything that can be done, by its words"),
+    ),
+    Spec("shortcuts", tr("&Keyboard shortcuts"), ("F1",), "keyboard"),
+    Spec("log", tr("&Log"), (), "info", tip=tr("What the program has noted down, for a report")),
+    Spec("about", tr("&About Seedcap"), (), "app"),
+    Spec("filter", tr("Filter"), ("Ctrl+F",), "filter", "Library"),
+    Spec("find", tr("Find by words"), ("Ctrl+K",), "search", "Library", tr("Find photos by what they show")),
+    Spec(
+        "similar",
+        tr("Similar photos"),
+        ("Ctrl+Shift+K",),
+        "images",
+        "Library",
+        tr("Show the photos most like this one"),
+    ),
+    Spec(
+        "back",
+        tr("Back to all photos"),
+        ("Escape", "Alt+Left"),
+        "previous",
+        "Library",
+        tr("Leave what was searched for"),
+    ),
+    Spec(
+        "folders", tr("Folders"), ("Ctrl+Shift+F",), "folder", "Library", tr("Show or hide the folders"), checkable=True
+    ),
+    Spec("zoom_in", tr("Larger photos"), ("Ctrl+=", "Ctrl++"), "", "Library"),
+    Spec("zoom_out", tr("Smaller photos"), ("Ctrl+-",), "", "Library"),
+    Spec("open_photo", tr("Write a caption for this photo"), ("Return",), "seed", "Library"),
+    Spec("accept_selected", tr("Accept the captions of the selected photos"), ("Ctrl+Return",), "check", "Library"),
+    Spec("reject_selected", tr("Reject the suggestions for the selected photos"), ("Ctrl+Delete",), "close", "Library"),
     Spec(
         "remove_photos",
-        "Remove from the library",
+        tr("Remove from the library"),
         ("Delete",),
         "close",
         "Library",
-        "Take the selected photos out; files stay",
+        tr("Take the selected photos out; files stay"),
     ),
     Spec(
         "trash_photos",
-        "Move to the trash",
+        tr("Move to the trash"),
         ("Shift+Delete",),
         "trash",
         "Library",
-        "Take the selected photos out and move their files to the trash; undo has them back",
+        tr("Take the selected photos out and move their files to the trash; undo has them back"),
     ),
-    Spec("put_back", "Put back into the library", (), "undo", "Library", "Have the selected removed photos again"),
-    Spec("reveal", "Show the file in its folder", ("Ctrl+Shift+R",), "folder", "Library"),
-    Spec("save_next", "Save and go on", ("Ctrl+Return",), "check", "Seed", "Save this caption and show the next photo"),
-    Spec("another", "Another caption for this photo", ("Ctrl+Shift+Return",), "plus", "Seed"),
-    Spec("seed_previous", "Previous photo", ("Ctrl+Up", "PgUp"), "previous", "Seed"),
-    Spec("seed_next", "Next photo", ("Ctrl+Down", "PgDown"), "next", "Seed"),
-    Spec("next_uncaptioned", "Next photo without your caption", ("Ctrl+J",), "seed", "Seed"),
-    Spec("suggest", "Choose photos for me", ("Ctrl+L",), "suggest", "Seed", "Pick photos that cover the library"),
-    Spec("use_suggestion", "Start from the suggestion", ("Ctrl+E",), "edit", "Seed"),
+    Spec(
+        "put_back", tr("Put back into the library"), (), "undo", "Library", tr("Have the selected removed photos again")
+    ),
+    Spec("reveal", tr("Show the file in its folder"), ("Ctrl+Shift+R",), "folder", "Library"),
+    Spec(
+        "save_next",
+        tr("Save and go on"),
+        ("Ctrl+Return",),
+        "check",
+        "Seed",
+        tr("Save this caption and show the next photo"),
+    ),
+    Spec("another", tr("Another caption for this photo"), ("Ctrl+Shift+Return",), "plus", "Seed"),
+    Spec("seed_previous", tr("Previous photo"), ("Ctrl+Up", "PgUp"), "previous", "Seed"),
+    Spec("seed_next", tr("Next photo"), ("Ctrl+Down", "PgDown"), "next", "Seed"),
+    Spec("next_uncaptioned", tr("Next photo without your caption"), ("Ctrl+J",), "seed", "Seed"),
+    Spec(
+        "suggest", tr("Choose photos for me"), ("Ctrl+L",), "suggest", "Seed", tr("Pick photos that cover the library")
+    ),
+    Spec("use_suggestion", tr("Start from the suggestion"), ("Ctrl+E",), "edit", "Seed"),
     *_looking("seed", "Seed"),
-    Spec("seed_earlier", "Earlier captions of this photo", ("Ctrl+R",), "clock", "Seed"),
-    Spec("train", "Train", ("Ctrl+Return",), "train", "Train"),
-    Spec("accept", "Accept and go on", ("Ctrl+Return",), "check", "Review", on_shown=True),
-    Spec("accept_group", "Accept for all near-duplicates", ("Ctrl+Shift+Return",), "check", "Review", on_shown=True),
-    Spec("edit", "Edit", ("Return", "F2"), "edit", "Review"),
-    Spec("reject", "Reject", ("Delete",), "trash", "Review", "Reject every suggestion for this photo", on_shown=True),
-    Spec("review_previous", "Previous photo", ("Ctrl+Up", "Left"), "previous", "Review"),
-    Spec("review_next", "Next photo", ("Ctrl+Down", "Right"), "next", "Review"),
+    Spec("seed_earlier", tr("Earlier captions of this photo"), ("Ctrl+R",), "clock", "Seed"),
+    Spec("train", tr("Train"), ("Ctrl+Return",), "train", "Train"),
+    Spec("accept", tr("Accept and go on"), ("Ctrl+Return",), "check", "Review", on_shown=True),
+    Spec(
+        "accept_group", tr("Accept for all near-duplicates"), ("Ctrl+Shift+Return",), "check", "Review", on_shown=True
+    ),
+    Spec("edit", tr("Edit"), ("Return", "F2"), "edit", "Review"),
+    Spec(
+        "reject",
+        tr("Reject"),
+        ("Delete",),
+        "trash",
+        "Review",
+        tr("Reject every suggestion for this photo"),
+        on_shown=True,
+    ),
+    Spec("review_previous", tr("Previous photo"), ("Ctrl+Up", "Left"), "previous", "Review"),
+    Spec("review_next", tr("Next photo"), ("Ctrl+Down", "Right"), "next", "Review"),
     *_looking("review", "Review"),
-    Spec("review_earlier", "Earlier captions of this photo", ("Ctrl+R",), "clock", "Review"),
-    Spec("review_fits", "Photos that the suggestion fits", ("Ctrl+I",), "images", "Review"),
+    Spec("review_earlier", tr("Earlier captions of this photo"), ("Ctrl+R",), "clock", "Review"),
+    Spec("review_fits", tr("Photos that the suggestion fits"), ("Ctrl+I",), "images", "Review"),
     Spec(
         "use_order",
-        "Use this order of suggestions for all photos",
+        tr("Use this order of suggestions for all photos"),
         (),
         "check",
         "Review",
-        "No caption is changed by it",
+        tr("No caption is changed by it"),
     ),
-    Spec("blind", "Compare two models blind", ("Ctrl+B",), "blind", "Review", "Choose captions without knowing whose"),
-    Spec("blind_left", "The left caption is better", ("1", "Left"), "", "Blind round", on_shown=True),
-    Spec("blind_right", "The right caption is better", ("2", "Right"), "", "Blind round", on_shown=True),
-    Spec("blind_same", "No difference", ("0", "Space"), "", "Blind round", on_shown=True),
-    Spec("blind_back", "Take the last answer back", ("Backspace",), "undo", "Blind round", on_shown=True),
-    Spec("blind_leave", "End the round", ("Escape",), "", "Blind round", on_shown=True),
     Spec(
-        "undo_export", "Undo last export", ("Ctrl+Alt+Z",), "undo", "Deliver", "Put back what the last export changed"
+        "blind",
+        tr("Compare two models blind"),
+        ("Ctrl+B",),
+        "blind",
+        "Review",
+        tr("Choose captions without knowing whose"),
     ),
-    *(Spec(f"pick_{n}", f"Choose suggestion {n}", (str(n),), "", "Review", on_shown=True) for n in range(1, 10)),
+    Spec("blind_left", tr("The left caption is better"), ("1", "Left"), "", "Blind round", on_shown=True),
+    Spec("blind_right", tr("The right caption is better"), ("2", "Right"), "", "Blind round", on_shown=True),
+    Spec("blind_same", tr("No difference"), ("0", "Space"), "", "Blind round", on_shown=True),
+    Spec("blind_back", tr("Take the last answer back"), ("Backspace",), "undo", "Blind round", on_shown=True),
+    Spec("blind_leave", tr("End the round"), ("Escape",), "", "Blind round", on_shown=True),
+    Spec(
+        "undo_export",
+        tr("Undo last export"),
+        ("Ctrl+Alt+Z",),
+        "undo",
+        "Deliver",
+        tr("Put back what the last export changed"),
+    ),
+    *(
+        Spec(f"pick_{n}", tr("Choose suggestion {n}"), (str(n),), "", "Review", on_shown=True, number=n)
+        for n in range(1, 10)
+    ),
 )
 
 
@@ -184,11 +254,11 @@ class Actions(QObject):
 
     def words(self, name: str) -> str:
         """What the action does, as its menu says it."""
-        return QCoreApplication.translate("actions", self._specs[name].text).replace("&", "")
+        return _text(self._specs[name]).replace("&", "")
 
     def place(self, name: str) -> str:
         """Where its keys work, as the list of keys says it."""
-        return QCoreApplication.translate("actions", self._specs[name].where)
+        return words.tr(self._specs[name].where)
 
     def taken(self, name: str, keys: QKeySequence) -> Spec | None:
         """Another action that these keys would be in the way of where ``name`` works."""
@@ -222,17 +292,21 @@ class Actions(QObject):
         return _sequences([stored] if isinstance(stored, str) else cast("list[str]", stored or []))
 
     def _make(self, spec: Spec) -> QAction:
-        action = QAction(QCoreApplication.translate("actions", spec.text), self)
+        action = QAction(_text(spec), self)
         action.setObjectName(spec.name)
         action.setShortcuts(self._chosen(spec))
         action.setCheckable(spec.checkable)
         if spec.icon:
             action.setIcon(icon(spec.icon))
         if spec.tip:
-            action.setToolTip(QCoreApplication.translate("actions", spec.tip))
+            action.setToolTip(words.tr(spec.tip))
         if spec.where != WINDOW:
             action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         return action
+
+
+def _text(spec: Spec) -> str:
+    return words.tr(spec.text).format(n=spec.number)
 
 
 def _as_on_keyboards(keys: QKeySequence) -> str:

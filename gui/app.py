@@ -17,6 +17,7 @@ from PySide6.QtCore import QCoreApplication, QSettings, Qt, QtMsgType, qInstallM
 from PySide6.QtWidgets import QApplication
 
 from core.paths import config_dir, log_dir, log_file
+from gui import translations
 from gui.bridge import remove_old_logs
 from gui.dialogs import CrashDialog
 from gui.garbage import Garbage
@@ -25,6 +26,7 @@ from gui.main_window import MainWindow
 from gui.session import Session
 from gui.theme import MODES, Mode, Theme
 from gui.views.library_view import LibraryView
+from gui.words import tr
 
 _log = logging.getLogger("seedcap")
 
@@ -48,6 +50,7 @@ def begin(argv: Sequence[str]) -> tuple[QApplication, MainWindow]:
         arguments = vars(parse(argv)[1])
     sys.setswitchinterval(SWITCH_S)
     app = make_application()
+    translations.install()  # before anything is shown: what stands there already is not looked up again
     settings = open_settings()
     window = make_window(settings)
     sys.excepthook = crash_hook(window)
@@ -88,7 +91,7 @@ def _open_with_captions(window: MainWindow, photos: Path, seeds: int) -> None:
         if service is None or not (photos / CAPTIONS_FILE).is_file():
             return
         order = SeedOrder(service.path, photos, seeds)
-        title = QCoreApplication.translate("app", "Taking in captions")
+        title = tr("Taking in captions")
         job = session.start(session.light, write_seeds, order, title=title, kind="captions")
         if job is not None:
             job.finished.connect(lambda written: window.go("train") if written else None)

@@ -25,6 +25,7 @@ from PySide6.QtCore import QObject, QThread, QTimer, Signal
 from core.bench.memory import resident_mb
 from core.errors import UserError
 from core.paths import log_dir
+from gui.words import tr
 from gui.worker import (
     Failure,
     Finished,
@@ -123,18 +124,24 @@ class WorkerProcess:
             return ""
 
 
+def _said(failure: Failure) -> Failure:
+    """What a worker said in English, in the person's language where that is known."""
+    message, step = (text and tr(text) for text in (failure.message, failure.next_step))
+    return Failure(message, step, failure.details)
+
+
 def death_notice(exit_code: int | None, log: str) -> Failure:
     """What happened to a worker that ended without a word, as a sentence."""
     details = f"The worker process ended with exit status {exit_code}.\n{log}".strip()
     if exit_code is not None and -exit_code == getattr(signal, "SIGKILL", 9):
         return Failure(
-            "The system ended this work, most likely because memory ran out.",
-            "Close other programs or work on fewer photos, then start again; what was finished is kept.",
+            tr("The system ended this work, most likely because memory ran out."),
+            tr("Close other programs or work on fewer photos, then start again; what was finished is kept."),
             details,
         )
     return Failure(
-        "The worker that did this stopped unexpectedly. The app and your captions are safe.",
-        "Start again; if it happens again, copy the details into a report.",
+        tr("The worker that did this stopped unexpectedly. The app and your captions are safe."),
+        tr("Start again; if it happens again, copy the details into a report."),
         details,
     )
 
@@ -193,9 +200,9 @@ class _Supervisor(QThread):
                 outcome = self._supervise(self._slot)
         except Exception as error:  # noqa: BLE001 - the bridge: a thread that dies silently would leave the window waiting
             _log.exception("supervising a job failed")
-            outcome = Failure(f"This work could not be started: {error}", "", repr(error))
+            outcome = Failure(tr("This work could not be started: {error}").format(error=error), "", repr(error))
             if self._begun:
-                outcome = Failure("This work was lost sight of and given up.", "Start it again.", repr(error))
+                outcome = Failure(tr("This work was lost sight of and given up."), tr("Start it again."), repr(error))
         self.message.emit(outcome)
 
     def _supervise(self, slot: _WorkerSlot) -> Message:
@@ -313,10 +320,12 @@ class JobRunner(QObject):
         """Start ``job(ctx, request)``; raises :class:`UserError` while another one runs that does not give way."""
         in_the_way = self.current
         if in_the_way is not None and not in_the_way.gives_way:
+            paused = in_the_way.kind in PAUSED_BY_STOPPING
             raise UserError(
-                f"“{in_the_way.title}” is still running.",
-                "Wait until it is done, or press "
-                f"{'Pause' if in_the_way.kind in PAUSED_BY_STOPPING else 'Cancel'}, and try again.",
+                tr("“{work}” is still running.").format(work=in_the_way.title),
+                tr("Wait until it is done, or press Pause, and try again.")
+                if paused
+                else tr("Wait until it is done, or press Cancel, and try again."),
             )
         supervisor = _Supervisor(job, request, self._slot)
         running = RunningJob(title, kind, supervisor, self)
@@ -381,7 +390,8 @@ class JobRunner(QObject):
         elif isinstance(outcome, Stopped):
             job.cancelled.emit()
         else:
-            job.failed.emit(outcome or Failure("This work ended without a result.", "Start it again."))
+            nothing = Failure(tr("This work ended without a result."), tr("Start it again."))
+            job.failed.emit(_said(outcome if isinstance(outcome, Failure) else nothing))
         job.ended.emit()
         job.deleteLater()
         if self._current is None:

@@ -65,7 +65,7 @@ class Commands(QObject):
 
         def said(photos: int) -> str:
             return self.tr("Accepted for {photos}").format(
-                photos=words.counted(photos, self.tr("photo"), self.tr("photos"))
+                photos=words.counted(photos, self.tr("photo"), self.tr("photos", "", photos))
             )
 
         self._run(lambda service: service.share(caption_id, image_ids, text), said)
@@ -94,7 +94,7 @@ class Commands(QObject):
 
     def remove_photos(self, image_ids: Sequence[int]) -> None:
         def said(photos: int) -> str:
-            what = words.counted(photos, self.tr("photo"), self.tr("photos"))
+            what = words.counted(photos, self.tr("photo"), self.tr("photos", "", photos))
             return self.tr("{photos} taken out of the library; no file was touched").format(photos=what)
 
         self._run(lambda service: service.remove_photos(image_ids), said)
@@ -102,7 +102,7 @@ class Commands(QObject):
     def put_photos_back(self, image_ids: Sequence[int]) -> None:
         def said(done: tuple[int, Trashed]) -> str:
             photos, files = done
-            what = words.counted(photos, self.tr("photo"), self.tr("photos"))
+            what = words.counted(photos, self.tr("photo"), self.tr("photos", "", photos))
             return self._with(self.tr("{photos} back in the library").format(photos=what), files.failed)
 
         self._run(lambda service: service.put_photos_back(image_ids), said)
@@ -111,7 +111,7 @@ class Commands(QObject):
         def said(files: Trashed) -> str:
             if not files.moved:
                 return self._with("", files.failed)
-            what = words.counted(files.moved, self.tr("photo"), self.tr("photos"))
+            what = words.counted(files.moved, self.tr("photo"), self.tr("photos", "", files.moved))
             return self._with(self.tr("{photos} moved to the trash").format(photos=what), files.failed)
 
         self._run(lambda service: service.trash_photos(image_ids), said)
@@ -135,7 +135,9 @@ class Commands(QObject):
         def say(done: RewritePreview) -> str:
             if then is not None:
                 then(done)
-            return words.counted(done.captions, self.tr("caption changed"), self.tr("captions changed"))
+            return words.counted(
+                done.captions, self.tr("caption changed"), self.tr("captions changed", "", done.captions)
+            )
 
         self._run(write, say)
 
@@ -188,5 +190,5 @@ class Commands(QObject):
             return self.tr("{label} ({photos})").format(label=step.label, photos=step.photo.path.name)
         if step.photos < 2 or words.count(step.photos) in step.label:
             return step.label
-        photos = words.counted(step.photos, self.tr("photo"), self.tr("photos"))
+        photos = words.counted(step.photos, self.tr("photo"), self.tr("photos", "", step.photos))
         return self.tr("{label} ({photos})").format(label=step.label, photos=photos)

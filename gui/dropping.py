@@ -101,8 +101,8 @@ class Dropping(QObject):
             job.ended.connect(self._take_in_next)
 
     def _tell(self, file: Path, result: ImportResult) -> None:
-        captions = words.counted(result.captions, self.tr("caption"), self.tr("captions"))
-        photos = words.counted(result.photos, self.tr("photo"), self.tr("photos"))
+        captions = words.counted(result.captions, self.tr("caption"), self.tr("captions", "", result.captions))
+        photos = words.counted(result.photos, self.tr("photo"), self.tr("photos", "", result.photos))
         text = self.tr("{captions} of {photos} taken in from {file}.")
         text = text.format(captions=captions, photos=photos, file=file.name)
         if result.present:
@@ -117,13 +117,16 @@ class Dropping(QObject):
         """What was not taken in, and what to look at, as sentences."""
         said = []
         first = self.tr("{things}, the first is {first}.")
-        here = self.tr("name of no photo here"), self.tr("names of no photo here")
-        several = self.tr("name of several photos"), self.tr("names of several photos")
-        lines = self.tr("line was skipped"), self.tr("lines were skipped")
-        for which, number, (one, many) in (
-            (result.unmatched, len(result.unmatched), here),
-            (result.ambiguous, len(result.ambiguous), several),
-            (result.skipped, result.skipped_count, lines),
+        here, several, lines = len(result.unmatched), len(result.ambiguous), result.skipped_count
+        for which, number, one, many in (
+            (result.unmatched, here, self.tr("name of no photo here"), self.tr("names of no photo here", "", here)),
+            (
+                result.ambiguous,
+                several,
+                self.tr("name of several photos"),
+                self.tr("names of several photos", "", several),
+            ),
+            (result.skipped, lines, self.tr("line was skipped"), self.tr("lines were skipped", "", lines)),
         ):
             if number:
                 said.append(first.format(things=words.counted(number, one, many), first=which[0]))

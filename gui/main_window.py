@@ -322,7 +322,7 @@ class MainWindow(QMainWindow):
         self._offers.apply_overview(overview)
         self.setWindowTitle(f"{overview.name} – Seedcap")
         self.rail.library_name.set_text(overview.name)
-        photos = words.counted(counts.photos, self.tr("photo"), self.tr("photos"))
+        photos = words.counted(counts.photos, self.tr("photo"), self.tr("photos", "", counts.photos))
         self.rail.library_detail.set_text(photos)
         badges = {
             "library": counts.photos,

@@ -11,12 +11,6 @@ from core.known_models import Kind, known_models
 from gui.words import tr
 
 OWN = "starter"
-ENCODER = tr("The encoder looks at photos and sentences, and says how well they fit together.")
-LANGUAGE_MODEL = tr("The language model puts captions into words.")
-SENTENCES = tr(
-    "Sentences in the wording you want, one a line, with no photo to them: useful where you have many of them and few"
-    " captions. Leave it empty otherwise. Takes no longer."
-)
 
 
 @dataclass(frozen=True)
@@ -25,6 +19,24 @@ class Told:
 
     sentence: str
     cost: str
+
+
+def encoder() -> str:
+    """What an encoder is for."""
+    return tr("The encoder looks at photos and sentences, and says how well they fit together.")
+
+
+def language_model() -> str:
+    """What a language model is for."""
+    return tr("The language model puts captions into words.")
+
+
+def sentences() -> str:
+    """What a file with sentences is for."""
+    return tr(
+        "Sentences in the wording you want, one a line, with no photo to them: useful where you have many of them and"
+        " few captions. Leave it empty otherwise. Takes no longer."
+    )
 
 
 def method(preset: str) -> Told:

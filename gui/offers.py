@@ -98,7 +98,7 @@ class Offers(QObject):
         self._tell_the_way(photos)
 
     def _suggested(self, result: CaptionResult) -> None:
-        number = words.counted(result.done, self.tr("photo"), self.tr("photos"))
+        number = words.counted(result.done, self.tr("photo"), self.tr("photos", "", result.done))
         self._session.said.emit(self.tr("Suggestions for {photos} wait in Review.").format(photos=number))
 
     def _tell_the_way(self, photos: int) -> None:
@@ -108,7 +108,7 @@ class Offers(QObject):
             here = self.tr("These are painted scenes to try things on.")
             action = (self.tr("Write {n} for me").format(n=SAMPLE_SEEDS), self._write_samples)
         else:
-            here = words.counted(photos, self.tr("photo is here."), self.tr("photos are here."))
+            here = words.counted(photos, self.tr("photo is here."), self.tr("photos are here.", "", photos))
             action = (self.tr("Write captions"), lambda: self._window.go("seed"))
         model = self.tr("The starter model suggests first captions; they never touch what you write.")
         self._messages.show_message(here, f"{model} {way}", action=action)
@@ -122,7 +122,7 @@ class Offers(QObject):
             )
             return
         self._messages.show_message(
-            words.counted(photos, self.tr("photo is here."), self.tr("photos are here.")),
+            words.counted(photos, self.tr("photo is here."), self.tr("photos are here.", "", photos)),
             self.tr(
                 "Write captions for a handful in Seed. Or have the starter model suggest one for each photo first:"
                 " suggestions wait in Review and never touch what you write."
@@ -151,9 +151,11 @@ class Offers(QObject):
         """What would go is said before; no word of a person is among it."""
         hint = self.tr("If it was moved, add it where it is now. If it is on a drive, plug that in.")
         gone = self.tr("If it is gone for good, take it out of the library; the captions of {kept} stay.")
-        gone = gone.format(kept=words.counted(about.captioned, self.tr("photo"), self.tr("photos")))
+        gone = gone.format(
+            kept=words.counted(about.captioned, self.tr("photo"), self.tr("photos", "", about.captioned))
+        )
         if about.others:
-            others = words.counted(about.others, self.tr("other"), self.tr("others"))
+            others = words.counted(about.others, self.tr("other"), self.tr("others", "", about.others))
             forgotten = self.tr("{others} without a caption would go with it, until it is added again.")
             gone = f"{gone} {forgotten.format(others=others)}"
         self._messages.show_message(
@@ -174,11 +176,11 @@ class Offers(QObject):
             job.finished.connect(self._taken_out)
 
     def _taken_out(self, result: TakenOut) -> None:
-        kept = words.counted(result.kept, self.tr("captioned photo"), self.tr("captioned photos"))
+        kept = words.counted(result.kept, self.tr("captioned photo"), self.tr("captioned photos", "", result.kept))
         text = self.tr("Taken out. Captions moved to copies: {moved}. Missing now: {kept}.")
         text = text.format(moved=words.count(result.moved), kept=kept)
         if result.forgotten:
-            gone = words.counted(result.forgotten, self.tr("photo"), self.tr("photos"))
+            gone = words.counted(result.forgotten, self.tr("photo"), self.tr("photos", "", result.forgotten))
             text = f"{text} {self.tr('Gone with it: {photos} without a caption.').format(photos=gone)}"
         if result.undoable:
             text = f"{text} {self.tr('Undo brings them back.')}"

@@ -96,8 +96,7 @@ class CommandPalette(QFrame):
         found.sort(key=lambda one: self._far(self._actions.words(one.name), typed))
         self.table.setRowCount(len(found))
         for at, spec in enumerate(found):
-            where = self.tr("Anywhere") if spec.where == WINDOW else self._actions.words(f"go_{spec.where.casefold()}")
-            for place, text in enumerate((self._actions.words(spec.name), where, self._actions.keys(spec.name))):
+            for place, text in enumerate(self._texts(spec)):
                 item = QTableWidgetItem(text)
                 item.setData(_NAME, spec.name)
                 item.setToolTip(self._actions[spec.name].toolTip() if place == 0 else "")
@@ -122,8 +121,11 @@ class CommandPalette(QFrame):
         return 1 if holds(name, typed) else 2
 
     def _line(self, spec: Spec) -> str:
-        parts = (self._actions.words(spec.name), spec.where, self._actions.keys(spec.name))
-        return " ".join((*parts, self._actions[spec.name].toolTip()))
+        return " ".join((*self._texts(spec), self._actions[spec.name].toolTip()))
+
+    def _texts(self, spec: Spec) -> tuple[str, str, str]:
+        """The columns of its line."""
+        return self._actions.words(spec.name), self._actions.place(spec.name), self._actions.keys(spec.name)
 
     def _name(self, at: int) -> str:
         item = self.table.item(at, 0)

@@ -10,6 +10,8 @@ from pathlib import Path
 from PySide6.QtCore import QCoreApplication, QUrl
 from PySide6.QtGui import QDesktopServices
 
+from gui.words import tr
+
 Tell = Callable[[str], object]
 _FILE_MANAGER = "org.freedesktop.FileManager1"
 
@@ -17,7 +19,7 @@ _FILE_MANAGER = "org.freedesktop.FileManager1"
 def show_folder(folder: Path, tell: Tell) -> None:
     """Open a folder; ``tell`` is given its place in words where no program does that."""
     if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder))):
-        text = QCoreApplication.translate("revealing", "No program opened the folder. It is {folder}.")
+        text = tr("No program opened the folder. It is {folder}.")
         tell(text.format(folder=folder))
 
 

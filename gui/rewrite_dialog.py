@@ -230,7 +230,7 @@ class RewriteDialog(Beside):
         set_role(self.summary, "bad" if wrong else "muted")
         self.summary.setText(found.problem or self._said(found))
         self.apply.setEnabled(found.captions > 0)
-        changed = words.counted(found.captions, self.tr("caption"), self.tr("captions"))
+        changed = words.counted(found.captions, self.tr("caption"), self.tr("captions", "", found.captions))
         text = self.tr("Change {captions}").format(captions=changed) if found.captions else self.tr("Change")
         relabel(self.apply, text)
         self.table.setRowCount(len(found.rows))
@@ -254,8 +254,8 @@ class RewriteDialog(Beside):
             return self.tr("Type something; what would change is shown here before anything is written.")
         if not found.captions and not found.refused:
             return self.tr("No caption here has that.")
-        captions = words.counted(found.captions, self.tr("caption"), self.tr("captions"))
-        photos = words.counted(found.photos, self.tr("photo"), self.tr("photos"))
+        captions = words.counted(found.captions, self.tr("caption"), self.tr("captions", "", found.captions))
+        photos = words.counted(found.photos, self.tr("photo"), self.tr("photos", "", found.photos))
         text = self.tr("{captions} of {photos} will change.").format(captions=captions, photos=photos)
         if found.refused:
             text += " " + self.tr("{n} cannot, and will stay as they are.").format(n=words.count(found.refused))
@@ -273,7 +273,7 @@ class RewriteDialog(Beside):
         order = self.order()
 
         def done(told: RewritePreview) -> None:
-            changed = words.counted(told.captions, self.tr("caption has"), self.tr("captions have"))
+            changed = words.counted(told.captions, self.tr("caption has"), self.tr("captions have", "", told.captions))
             self._done = order, self.tr("{captions} been changed. Undo takes it back.").format(captions=changed)
             self.undo.show()
 

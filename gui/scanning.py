@@ -63,7 +63,7 @@ class Scanning(QObject):
     def _scanned(self, result: ScanResult, asked: bool) -> None:
         parts = []
         if result.added:
-            parts.append(words.counted(result.added, self.tr("new photo"), self.tr("new photos")))
+            parts.append(words.counted(result.added, self.tr("new photo"), self.tr("new photos", "", result.added)))
         if result.changed:
             parts.append(self.tr("{n} changed").format(n=words.count(result.changed)))
         if result.renamed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHeaderView, QKeySequenceEdit, QTableWidgetItem, QWidget
+from PySide6.QtWidgets import QHeaderView, QKeySequenceEdit, QLineEdit, QTableWidgetItem, QWidget
 
 from gui import theme
 from gui.actions import SPECS, Actions
@@ -37,7 +37,8 @@ class ShortcutsDialog(Beside):
         self.keys.setMaximumSequenceLength(1)
         self.keys.setClearButtonEnabled(True)
         self.keys.setMinimumWidth(theme.letters(28))
-        self.keys.setAccessibleName(self.tr("New keys; press them"))
+        for one in (self.keys, *self.keys.findChildren(QLineEdit)):  # the line within has the focus
+            one.setAccessibleName(self.tr("New keys; press them"))
         self.use = button(self.tr("Use these keys"), self._use, role="primary")
         self.none = button(self.tr("No keys"), self._take_away)
         self.usual = button(self.tr("Back to the usual ones"), self._back)

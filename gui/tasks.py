@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from core.jobs import JobContext
+from core.marking import tr
 from core.training.messages import TrainReport, TrainRequest
 
 J = TypeVar("J", bound=Callable[..., Any])
@@ -350,7 +351,8 @@ def first_captions(ctx: JobContext, order: FirstCaptionsOrder) -> CaptionResult:
     return CaptionResult(report.done, report.failed, report.seconds)
 
 
-GETTING_READY = "Getting your model ready; this is done once"
+CAPTIONING = tr("Captioning")
+GETTING_READY = tr("Getting your model ready; this is done once")
 EXPORTING = "Exporting the model"  # what ``core.batch.bundles`` says while it makes a bundle
 
 
@@ -421,6 +423,6 @@ def render_samples(ctx: JobContext, order: SampleOrder) -> Path:
     from core.starter.scenes_words import DEMO
 
     if not (order.folder / TRUTH_FILE).exists():
-        ctx.progress(0, None, "Painting scenes; this takes a few seconds")
+        ctx.progress(0, None, tr("Painting scenes; this takes a few seconds"))
         write_sample_library(order.folder, order.count, DEMO, order.seed)
     return order.folder

@@ -17,13 +17,14 @@ def headline(overview: Overview, *, stopped: bool) -> str:
     seeds = overview.counts.seeds
     if seeds < NEEDED:
         more = NEEDED - seeds
-        return tr("{n} more captions are needed").format(n=more) if more > 1 else tr("One more caption is needed")
+        several = tr("{n} more captions are needed", "", more).format(n=more)
+        return several if more > 1 else tr("One more caption is needed")
     stage = overview.trainings.stage
     if stopped and stage is not None:
         return words.paused_at(stage)
     text = tr("Learn from {captions}, practise on {photos}")
-    captions = words.counted(seeds, tr("caption"), tr("captions"))
-    return text.format(captions=captions, photos=words.counted(unlabelled(overview), tr("photo"), tr("photos")))
+    captions, rest = words.counted(seeds, tr("caption"), tr("captions", "", seeds)), unlabelled(overview)
+    return text.format(captions=captions, photos=words.counted(rest, tr("photo"), tr("photos", "", rest)))
 
 
 def before(overview: Overview, request: TrainRequest, *, stopped: bool) -> str:
@@ -33,9 +34,11 @@ def before(overview: Overview, request: TrainRequest, *, stopped: bool) -> str:
         return least.format(n=NEEDED)
     time = time_of(overview, request) or _unknown(request)
     if not stopped:
-        return f"{time} {tr('You can go on working; nothing is lost if you close.')}"
+        work_on = tr("You can go on working; nothing is lost if you close.")
+        return f"{time} {work_on}"
     if not overview.trainings.so_far:
-        return f"{time} {tr('Go on takes up the training that was stopped; Begin anew leaves it.')}"
+        go_on = tr("Go on takes up the training that was stopped; Begin anew leaves it.")
+        return f"{time} {go_on}"
     buttons = tr("Go on learns the rest. End here uses what it has learned, if it wins. Begin anew drops it.")
     return f"{time} {buttons}"
 

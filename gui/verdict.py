@@ -5,8 +5,6 @@ from __future__ import annotations
 from core.training.messages import GateRow, StageResult, TrainReport
 from gui.words import tr
 
-COLUMNS = (("before", "Before"), ("stage1", "After stage 1"), ("stage2", "After stage 2"))
-
 
 def headline(report: TrainReport, *, in_use: bool) -> str:
     """``in_use``: whether the library uses this run's model; it does not when an older one did better."""
@@ -80,7 +78,8 @@ def check(gate: GateRow) -> str:
 
 def evidence(report: TrainReport) -> tuple[list[tuple[str, str]], list[tuple[str, tuple[str, ...]]]]:
     """``(key, title)`` of the models that were judged, and for each measure its name and a value for each of them."""
-    columns = [(key, tr(title)) for key, title in COLUMNS if key in report.results]
+    titles = (("before", tr("Before")), ("stage1", tr("After stage 1")), ("stage2", tr("After stage 2")))
+    columns = [(key, title) for key, title in titles if key in report.results]
     measures = (
         ("r1", tr("Captions that find their own photo first"), "{:.0f}%"),
         ("clip_s", tr("Fit to the photo"), "{:.3f}"),

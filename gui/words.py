@@ -15,10 +15,16 @@ if TYPE_CHECKING:
     from core.library.records import CaptionRow, ScoreRow
     from core.onnx.precision_loss import PrecisionLoss
     from core.training.messages import StageStarted
+    from gui.worker import Progress
 
 
-def tr(text: str) -> str:
-    return QCoreApplication.translate("words", text)
+def tr(text: str, note: str = "", n: int = -1) -> str:
+    """A text in the person's language, looked up now: what ``self.tr`` is outside the classes of Qt.
+
+    ``note`` tells one text from another that reads the same; ``n``, where it is no less than 0, chooses the plural.
+    docs/translating.md says how texts are marked.
+    """
+    return QCoreApplication.translate("", text, note, n)
 
 
 def holds(line: str, typed: str) -> bool:
@@ -33,7 +39,11 @@ def count(number: int) -> str:
 
 
 def counted(number: int, one: str, many: str) -> str:
-    """``1 photo``, ``4,812 photos``."""
+    """``1 photo``, ``4,812 photos``.
+
+    Give ``number`` to the second text too, ``tr("photos", "", number)``: a translator writes as many forms of it as the
+    language has, the first text being the one for exactly 1.
+    """
     return f"{count(number)} {one if number == 1 else many}"
 
 
@@ -46,6 +56,11 @@ def so_far(done: int, total: int | None, *, percent: bool = False) -> str:
     )
 
 
+def doing(progress: Progress) -> str:
+    """What a job says it does now; in English where that is not marked for translators."""
+    return progress.message and tr(progress.message)
+
+
 def ordinal(number: int) -> str:
     """``first`` to ``third`` in words where a sentence carries it, then ``4th``, ``11th``, ``22nd``."""
     if number == 1:
@@ -54,9 +69,9 @@ def ordinal(number: int) -> str:
         return tr("second")
     if number == 3:
         return tr("third")
-    if 10 <= number % 100 <= 20:
-        return f"{count(number)}th"
-    return f"{count(number)}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
+    forms = {1: tr("{n}st"), 2: tr("{n}nd"), 3: tr("{n}rd")}
+    form = tr("{n}th") if 10 <= number % 100 <= 20 else forms.get(number % 10, tr("{n}th"))
+    return form.format(n=count(number))
 
 
 def duration(seconds: float) -> str:
@@ -65,10 +80,11 @@ def duration(seconds: float) -> str:
     if seconds < 10:
         return tr("a few seconds")
     if seconds < 55:
-        return tr("{n} seconds").format(n=round(seconds / 5) * 5)
+        told = round(seconds / 5) * 5
+        return tr("{n} seconds", "", told).format(n=told)
     minutes = round(seconds / 60)
     if minutes < 60:
-        return tr("1 minute") if minutes <= 1 else tr("{n} minutes").format(n=minutes)
+        return tr("1 minute") if minutes <= 1 else tr("{n} minutes", "", minutes).format(n=minutes)
     hours, rest = divmod(round(seconds / 300) * 5, 60)
     return tr("{h} h {m} min").format(h=hours, m=rest) if rest else tr("{h} h").format(h=hours)
 
@@ -77,13 +93,13 @@ def span(low: float, high: float) -> str:
     """Seconds from ``low`` to ``high`` as times in one unit: "4 to 9 minutes"."""
     if high < 90:
         first, last = max(5, round(low / 5) * 5), max(10, round(high / 5) * 5)
-        return tr("{a} to {b} seconds").format(a=first, b=last)
+        return tr("{a} to {b} seconds", "", last).format(a=first, b=last)
     if high < 7200:
         first, last = max(1, round(low / 60)), max(2, round(high / 60))
         return (
-            tr("about {n} minutes").format(n=last)
+            tr("about {n} minutes", "", last).format(n=last)
             if first >= last
-            else tr("{a} to {b} minutes").format(a=first, b=last)
+            else tr("{a} to {b} minutes", "", last).format(a=first, b=last)
         )
     return tr("{a} to {b} hours").format(a=f"{low / 3600:.1f}", b=f"{high / 3600:.1f}")
 
@@ -94,18 +110,15 @@ def captioning_time(found: Expected, ready: bool) -> str:
     unsure = tr("Roughly {time} on this computer; known better after the first captioning here.")
     text = (sure if found.measured else unsure).format(time=span(found.low, found.high))
     text = text[0].upper() + text[1:]
-    return (
-        text
-        if ready
-        else f"{text} {tr('A new model gets ready first, once: about a minute more, on a slow computer a few.')}"
-    )
+    later = tr("A new model gets ready first, once: about a minute more, on a slow computer a few.")
+    return text if ready else f"{text} {later}"
 
 
 def said_in_vain(photos: int) -> str:
     """For so many photos a captioning had nothing new; empty for none."""
     if not photos:
         return ""
-    number = counted(photos, tr("photo"), tr("photos"))
+    number = counted(photos, tr("photo"), tr("photos", "", photos))
     text = tr("For {photos} the model gave nothing that was not rejected already, or there.").format(photos=number)
     return f"{text} {tr('Write a caption in Seed, or ask for more suggestions or another model below.')}"
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from core.errors import UserError
 from core.jobs import Cancelled, JobContext
+from core.marking import tr
 from core.running_out import in_words, is_out_of_memory
 
 REPORT_EVERY_S = 0.05
@@ -145,7 +146,7 @@ def bug(error: Exception) -> Failure:
         summary = f"{summary[:MAX_SUMMARY].rstrip()}…"
     return Failure(
         f"Something went wrong inside Seedcap ({summary}).",
-        "Your captions are safe. If it happens again, copy the details into a report.",
+        tr("Your captions are safe. If it happens again, copy the details into a report."),
         "".join(traceback.format_exception(error)),
     )
 
@@ -163,7 +164,7 @@ def perform(job: Job, request: object, send: Callable[[Message], None], cancelle
         if is_out_of_memory(error):
             return Failure(in_words().message, in_words().next_step)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            return Failure("The disk is full.", "Free some space and start again; what was finished is kept.")
+            return Failure(tr("The disk is full."), tr("Free some space and start again; what was finished is kept."))
         return bug(error)
     finally:
         outbox.close()
@@ -234,7 +235,7 @@ def _run_one(pipe: Connection, payload: bytes, cancelled: threading.Event) -> No
     try:
         send(outcome)
     except (pickle.PicklingError, TypeError, AttributeError):
-        send(Failure("The result of this work could not be handed over.", "", traceback.format_exc()))
+        send(Failure(tr("The result of this work could not be handed over."), "", traceback.format_exc()))
 
 
 def _gpu_mb() -> float:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-LOADING, LOOKING = "Loading the models", "Looking at the photos"
-BEFORE_PRACTICE = DRAWING, READING = "Captioning photos to practise with", "Reading these captions"
-FINISHING = COMPARING, REPORTING = "Comparing with the model in use", "Writing the report"
+from core.marking import tr
+
+LOADING, LOOKING = tr("Loading the models"), tr("Looking at the photos")
+BEFORE_PRACTICE = DRAWING, READING = tr("Captioning photos to practise with"), tr("Reading these captions")
+FINISHING = COMPARING, REPORTING = tr("Comparing with the model in use"), tr("Writing the report")
 """What a job says it does before the stages, between them, and after them."""
 
 GateState = Literal["green", "amber", "red"]

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from core.captioner.mapper_settings import MapperSettings
 from core.errors import UserError
+from core.marking import tr
 
 
 @dataclass(frozen=True)
@@ -245,33 +246,41 @@ PRESETS: dict[str, Preset] = {
     for preset in (
         Preset(
             name="recommended",
-            title="Recommended: both stages, with checks",
-            about="Learns your wording from the seeds, then practises on photos without captions; a caption is "
-            "rewarded for fitting its photo and telling it from similar ones, and held to your wording.",
+            title=tr("Recommended: both stages, with checks"),
+            about=tr(
+                "Learns your wording from the seeds, then practises on photos without captions; a caption is "
+                "rewarded for fitting its photo and telling it from similar ones, and held to your wording."
+            ),
             stage2=Stage2Settings(sentences=6000),
         ),
         Preset(
             name="two-stage",
-            title="Two stages as published: similarity alone",
-            about="Stage 2 maximises the similarity of caption and photo and nothing else (arXiv 2306.15111), by "
-            "gradients straight through the words it draws. Its English tends to suffer; the checks are shown, and "
-            "decide what is kept.",
+            title=tr("Two stages as published: similarity alone"),
+            about=tr(
+                "Stage 2 maximises the similarity of caption and photo and nothing else (arXiv 2306.15111), by "
+                "gradients straight through the words it draws. Its English tends to suffer; the checks are shown, and "
+                "decide what is kept."
+            ),
             stage1=_PLAIN_STAGE1,
             stage2=replace(_PLAIN_STAGE2, method="straight-through"),
         ),
         Preset(
             name="clip-reward",
-            title="CLIP reward: self-critical, similarity alone",
-            about="Sampled captions are rewarded for their CLIP-S above that of the greedy caption, without a brake "
-            "(arXiv 2205.13115). Its English tends to suffer; the checks are shown, and decide what is kept.",
+            title=tr("CLIP reward: self-critical, similarity alone"),
+            about=tr(
+                "Sampled captions are rewarded for their CLIP-S above that of the greedy caption, without a brake "
+                "(arXiv 2205.13115). Its English tends to suffer; the checks are shown, and decide what is kept."
+            ),
             stage1=_PLAIN_STAGE1,
             stage2=_SELF_CRITICAL,
         ),
         Preset(
             name="clipcap-mlp",
-            title="ClipCap: paired captions, MLP mapper",
-            about="Cross-entropy on the seeds alone with a new mapper, the language model learns along (arXiv "
-            "2111.09734). One stage; it takes many captions.",
+            title=tr("ClipCap: paired captions, MLP mapper"),
+            about=tr(
+                "Cross-entropy on the seeds alone with a new mapper, the language model learns along (arXiv "
+                "2111.09734). One stage; it takes many captions."
+            ),
             stage1=_CLIPCAP,
             stage2=None,
             new_mapper=True,
@@ -279,9 +288,11 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             name="clipcap-transformer",
-            title="ClipCap: paired captions, transformer mapper",
-            about="Cross-entropy on the seeds alone with a new mapper of eight transformer layers, the language model "
-            "stays as it is (arXiv 2111.09734). One stage; it takes many captions.",
+            title=tr("ClipCap: paired captions, transformer mapper"),
+            about=tr(
+                "Cross-entropy on the seeds alone with a new mapper of eight transformer layers, the language model "
+                "stays as it is (arXiv 2111.09734). One stage; it takes many captions."
+            ),
             stage1=replace(_CLIPCAP, lr_mapper=2e-4),
             stage2=None,
             mapper=MapperSettings("transformer"),
@@ -290,9 +301,11 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             name="capdec",
-            title="CapDec: sentences alone, no photo",
-            about="Learns to tell sentences from their own noisy vectors, and captions photos by theirs (arXiv "
-            "2211.00575): the style of a text file, or of the seeds, without a single pair.",
+            title=tr("CapDec: sentences alone, no photo"),
+            about=tr(
+                "Learns to tell sentences from their own noisy vectors, and captions photos by theirs (arXiv "
+                "2211.00575): the style of a text file, or of the seeds, without a single pair."
+            ),
             stage1=replace(_CLIPCAP, pairs=0, texts=34, noise=0.016, lr_mapper=2e-4),
             stage2=None,
             mapper=MapperSettings("transformer"),
@@ -301,10 +314,12 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             name="clip-reward-grammar",
-            title="CLIP reward with grammar",
-            about="Stage 2 rewards similarity and grammar (arXiv 2205.13115): a copy of the encoder's text tower is "
-            "tuned with a grammar head on spoiled captions and gives the reward, 2·CLIP-S + grammar as in the authors' "
-            "code. The paper's CLIP-S + 2·grammar: stage2.rewards.clip_s=1, stage2.rewards.grammar=2.",
+            title=tr("CLIP reward with grammar"),
+            about=tr(
+                "Stage 2 rewards similarity and grammar (arXiv 2205.13115): a copy of the encoder's text tower is "
+                "tuned with a grammar head on spoiled captions and gives the reward, 2·CLIP-S + grammar as in the "
+                "authors' code. The paper's CLIP-S + 2·grammar: stage2.rewards.clip_s=1, stage2.rewards.grammar=2."
+            ),
             stage1=_PLAIN_STAGE1,
             stage2=replace(
                 _SELF_CRITICAL, rewards=replace(_SIMILARITY_ALONE, clip_s=2.0, grammar=1.0), tower_steps=100
@@ -312,9 +327,11 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             name="cider-clip",
-            title="CIDEr and CLIP reward",
-            about="Stage 2 practises on the photos that have captions; a caption is rewarded for being like them and "
-            "for fitting the photo: CIDEr-D + 2·CLIP-S (arXiv 2205.13115). CIDEr-D alone: stage2.rewards.clip_s=0.",
+            title=tr("CIDEr and CLIP reward"),
+            about=tr(
+                "Stage 2 practises on the photos that have captions; a caption is rewarded for being like them and "
+                "for fitting the photo: CIDEr-D + 2·CLIP-S (arXiv 2205.13115). CIDEr-D alone: stage2.rewards.clip_s=0."
+            ),
             stage1=_PLAIN_STAGE1,
             stage2=replace(
                 _SELF_CRITICAL, rewards=replace(_SIMILARITY_ALONE, clip_s=2.0, cider=1.0), labelled_only=True

@@ -14,6 +14,7 @@ from gui.models.image_list_model import ImageListModel
 from gui.paint import draw_lines, draw_rounded, fit
 from gui.theme import colour, scaled_font
 from gui.thumbnails import Thumbnails
+from gui.words import tr
 
 if TYPE_CHECKING:
     from gui.services import Photo
@@ -124,7 +125,7 @@ class TileDelegate(QStyledItemDelegate):
         caption = photo.best
         state = words.state_of(caption)
         letters = self._type()
-        trouble = photo.image.error or (words.tr("The file is no longer there.") if photo.image.missing else "")
+        trouble = photo.image.error or (tr("The file is no longer there.") if photo.image.missing else "")
         # What the model says looks different from what a person has said until it is accepted.
         painter.setPen(colour("text" if caption is not None and state in ("seed", "accepted") else "muted"))
         if trouble or caption is not None:
@@ -152,6 +153,6 @@ class TileDelegate(QStyledItemDelegate):
         painter.drawEllipse(dot)
         painter.setPen(colour("muted"))
         space = room.width() - DOT - theme.S - metrics.horizontalAdvance(right) - theme.S
-        said = words.tr("Removed") if photo.image.removed else words.state_word(state)
+        said = tr("Removed") if photo.image.removed else words.state_word(state)
         label = metrics.elidedText(said, Qt.TextElideMode.ElideRight, space)
         painter.drawText(room.left() + DOT + theme.S, baseline, label)

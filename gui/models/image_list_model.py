@@ -128,7 +128,8 @@ class ImageListModel(QAbstractListModel):
             parts = [name, photo.text, words.rank_sentence(best.score) if best is not None and best.score else ""]
             return "\n".join(part for part in parts if part)
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            return f"{name}: {photo.text or self.tr('no caption yet')}"
+            said = photo.text or self.tr("no caption yet")
+            return f"{name}: {said}"
         return photo.text or name
 
     def flags(self, index: Index) -> Qt.ItemFlag:

@@ -151,7 +151,7 @@ class BlindView(QWidget):
         if made.pairs or not self._wanted:
             self._read()
             return
-        equal = words.counted(made.equal, self.tr("photo"), self.tr("photos"))
+        equal = words.counted(made.equal, self.tr("photo"), self.tr("photos", "", made.equal))
         text = self.tr("Both models say the same of {photos}, word for word.").format(photos=equal)
         self._show_end(self.tr("There is nothing to choose between"), text)
 
@@ -253,7 +253,7 @@ class BlindView(QWidget):
             ),
         ]
         if result.equal:
-            equal = words.counted(result.equal, self.tr("photo"), self.tr("photos"))
+            equal = words.counted(result.equal, self.tr("photo"), self.tr("photos", "", result.equal))
             parts.append(self.tr("Of {photos} both said the same; you were not asked.").format(photos=equal))
         if result.unanswered:
             parts.append(self.tr("Not answered: {n}.").format(n=words.count(result.unanswered)))

@@ -24,7 +24,7 @@ from gui.actions import Actions
 from gui.bridge import RunningJob
 from gui.services import Overview
 from gui.session import Session
-from gui.tasks import GETTING_READY, CaptionOrder, CaptionResult, Existing, caption_photos
+from gui.tasks import CAPTIONING, GETTING_READY, CaptionOrder, CaptionResult, Existing, caption_photos
 from gui.views.export_panel import ExportPanel
 from gui.widgets.basics import (
     ComboBox,
@@ -65,6 +65,7 @@ class DeliverView(QWidget):
         self._job: RunningJob | None = None
         self._build()
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName(self.tr("Deliver"))
         session.overview_changed.connect(self.bundles.apply)
         session.overview_changed.connect(self._apply_overview)
         self.bundles.changed.connect(lambda: self._apply_overview(session.overview))
@@ -196,7 +197,7 @@ class DeliverView(QWidget):
         in_vain = self._in_vain(overview)
         uncaptioned, outdated = overview.uncaptioned - in_vain.uncaptioned, overview.outdated - in_vain.outdated
         todo = uncaptioned + outdated if self.existing == "skip" else overview.counts.photos
-        photos = words.counted(todo, self.tr("photo"), self.tr("photos"))
+        photos = words.counted(todo, self.tr("photo"), self.tr("photos", "", todo))
         renews = self._renews(overview) and outdated > 0
         self.left_to_do.setText(self._state_of(overview, photos, renews=renews, uncaptioned=uncaptioned))
         self.in_vain.setVisible(in_vain.uncaptioned + in_vain.outdated > 0)
@@ -219,7 +220,7 @@ class DeliverView(QWidget):
         if renews:
             return self.tr("{photos} with suggestions of an older model").format(photos=photos)
         if overview.uncaptioned:
-            without = words.counted(overview.uncaptioned, self.tr("photo"), self.tr("photos"))
+            without = words.counted(overview.uncaptioned, self.tr("photo"), self.tr("photos", "", overview.uncaptioned))
             return self.tr("{photos} without a caption or suggestion").format(photos=without)
         if overview.counts.failed:
             return self.tr("Every photo that can be read has a caption or a suggestion")
@@ -314,7 +315,7 @@ class DeliverView(QWidget):
     def show_progress(self, progress: Progress) -> None:
         if self._job is not None and self._job.cancelling:
             return
-        if not progress.message.startswith("Captioning"):  # rate and caption are of the captioning alone
+        if not progress.message.startswith(CAPTIONING):  # rate and caption are of the captioning alone
             self.rate.setText("")
             self.latest.set_text("")
         if progress.total:
@@ -325,7 +326,7 @@ class DeliverView(QWidget):
         numbers = ""
         if progress.total:
             numbers = words.so_far(progress.done, progress.total, percent=progress.message == GETTING_READY)
-        self.doing.set_text(" · ".join(part for part in (progress.message, numbers) if part))
+        self.doing.set_text(" · ".join(part for part in (words.doing(progress), numbers) if part))
 
     def show_news(self, results: Sequence[object]) -> None:
         """Rate, time left, and the last caption made."""
@@ -345,7 +346,7 @@ class DeliverView(QWidget):
 
     def show_result(self, result: CaptionResult) -> None:
         result = replace(result, done=result.done - result.nothing_new)
-        photos = words.counted(result.done, self.tr("photo"), self.tr("photos"))
+        photos = words.counted(result.done, self.tr("photo"), self.tr("photos", "", result.done))
         text = self.tr("{photos} captioned in {time}.").format(photos=photos, time=words.duration(result.seconds))
         if result.done == 0 and not result.failed:
             text = self.tr("There was nothing to caption: every photo has a caption already.")
@@ -354,7 +355,7 @@ class DeliverView(QWidget):
             text = f"{text} {words.said_in_vain(result.nothing_new)}"
         text = f"{text} {result.remark}".rstrip()
         if result.failed:
-            failed = words.counted(len(result.failed), self.tr("photo"), self.tr("photos"))
+            failed = words.counted(len(result.failed), self.tr("photo"), self.tr("photos", "", len(result.failed)))
             text += " " + self.tr("{photos} could not be captioned:").format(photos=failed)
         self._tell(text, result.failed, captioned=result.done > 0)
 

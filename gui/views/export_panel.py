@@ -214,8 +214,8 @@ class ExportPanel(QFrame):
 
     def _files(self, number: int) -> str:
         if self._inside:
-            return words.counted(number, self.tr("photo"), self.tr("photos"))
-        return words.counted(number, self.tr("file"), self.tr("files"))
+            return words.counted(number, self.tr("photo"), self.tr("photos", "", number))
+        return words.counted(number, self.tr("file"), self.tr("files", "", number))
 
     def _export_text(self, preview: ExportPreview) -> str:
         if preview.unseen:
@@ -228,7 +228,7 @@ class ExportPanel(QFrame):
     def _summary(self, preview: ExportPreview) -> str:
         if preview.refused:
             return ""
-        photos = words.counted(preview.photos, self.tr("photo"), self.tr("photos"))
+        photos = words.counted(preview.photos, self.tr("photo"), self.tr("photos", "", preview.photos))
         place = self.tr("written beside the photos")
         if self._inside:
             place = self.tr("written into them as description and alt text; the pictures stay as they are")
@@ -236,7 +236,7 @@ class ExportPanel(QFrame):
             place = self.tr("written to {place}").format(place=words.place(self._target))
         parts = [self.tr("Captions of {photos}, {place}").format(photos=photos, place=place)]
         if preview.without:
-            without = words.counted(preview.without, self.tr("photo"), self.tr("photos"))
+            without = words.counted(preview.without, self.tr("photo"), self.tr("photos", "", preview.without))
             mine = self.tr("left out: {photos} without a caption that you wrote or accepted")
             none = self.tr("left out: {photos} without a caption or suggestion")
             parts.append((mine if self.which.currentData() == "accepted" else none).format(photos=without))
@@ -284,7 +284,7 @@ class ExportPanel(QFrame):
         step = self.tr("{files} {trouble}: {name}: {reason}")
         if len(files) > 1:
             step = self.tr("{files} {trouble}; the first is {name}: {reason}")
-        number = words.counted(len(files), self.tr("file"), self.tr("files"))
+        number = words.counted(len(files), self.tr("file"), self.tr("files", "", len(files)))
         step = step.format(files=number, trouble=trouble, name=Path(path).name, reason=reason)
         self._session.failed.emit(Failure(text, step))
 
@@ -302,10 +302,12 @@ class ExportPanel(QFrame):
             return
         parts = []
         if last.changed:
-            files = words.counted(last.changed, self.tr("file back as it was"), self.tr("files back as they were"))
+            files = words.counted(
+                last.changed, self.tr("file back as it was"), self.tr("files back as they were", "", last.changed)
+            )
             parts.append(self.tr("puts {files}").format(files=files))
         if last.new:
-            files = words.counted(last.new, self.tr("new file"), self.tr("new files"))
+            files = words.counted(last.new, self.tr("new file"), self.tr("new files", "", last.new))
             parts.append(self.tr("removes {files}").format(files=files))
         what = self.tr(" and ").join(parts) or self.tr("changes no file")
         self.last.setText(
@@ -330,8 +332,12 @@ class ExportPanel(QFrame):
     def show_undone(self, result: UndoExportResult) -> None:
         parts = []
         if result.restored:
-            parts.append(words.counted(result.restored, self.tr("file put back"), self.tr("files put back")))
+            parts.append(
+                words.counted(result.restored, self.tr("file put back"), self.tr("files put back", "", result.restored))
+            )
         if result.removed:
-            parts.append(words.counted(result.removed, self.tr("file removed"), self.tr("files removed")))
+            parts.append(
+                words.counted(result.removed, self.tr("file removed"), self.tr("files removed", "", result.removed))
+            )
         text = (", ".join(parts) or self.tr("No file was put back")) + "."
         self._tell(text, self.tr("left alone"), result.kept)

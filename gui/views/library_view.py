@@ -237,7 +237,7 @@ class LibraryView(QWidget):
             self._choose_page()
             return
         counts = overview.counts
-        parts = [words.counted(counts.photos, self.tr("photo"), self.tr("photos"))]
+        parts = [words.counted(counts.photos, self.tr("photo"), self.tr("photos", "", counts.photos))]
         if len(overview.folders) == 1:
             parts.append(self.tr("in {folder}").format(folder=words.place(overview.folders[0])))
         elif overview.folders:
@@ -441,11 +441,15 @@ class LibraryView(QWidget):
         choices = [Photos(self.tr("All photos"), None)]
         if not self._query.everything:
             shown = tuple(self.grid.photos.ids.tolist())
-            text = words.counted(len(shown), self.tr("photo that is shown"), self.tr("photos that are shown"))
+            text = words.counted(
+                len(shown), self.tr("photo that is shown"), self.tr("photos that are shown", "", len(shown))
+            )
             choices.insert(0, Photos(text, shown))
         selected = tuple(self.grid.selected_ids())
         if selected:
-            text = words.counted(len(selected), self.tr("selected photo"), self.tr("selected photos"))
+            text = words.counted(
+                len(selected), self.tr("selected photo"), self.tr("selected photos", "", len(selected))
+            )
             choices.insert(0, Photos(text, selected))
         show_rewrite_dialog(self._session, self._actions, self.window(), choices)
 

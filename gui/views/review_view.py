@@ -272,7 +272,7 @@ class ReviewView(QWidget):
             self.fits.show_for(None)
             self.preview.hide()
             self._say_nothing()
-        self.left.setText(words.counted(len(queue), self.tr("photo left"), self.tr("photos left")))
+        self.left.setText(words.counted(len(queue), self.tr("photo left"), self.tr("photos left", "", len(queue))))
 
     def _say_nothing(self) -> None:
         overview = self._session.overview

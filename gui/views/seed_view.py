@@ -435,7 +435,7 @@ class SeedView(QWidget):
 
     def _apply_overview(self, overview: Overview) -> None:
         seeds = overview.counts.seeds
-        self.count.setText(words.counted(seeds, self.tr("caption written"), self.tr("captions written")))
+        self.count.setText(words.counted(seeds, self.tr("caption written"), self.tr("captions written", "", seeds)))
         text, target = enough(seeds, overview.trainings.more)
         self.bar.setRange(0, target)
         self.bar.setValue(min(seeds, target))

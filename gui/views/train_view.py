@@ -61,6 +61,7 @@ class TrainView(QWidget):
         self.overrides: dict[str, object] = {}  # settings of the preset by dotted name
         self._build()
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName(self.tr("Train"))
         self._state = "idle"
         self._known = False  # whether a training of this library had been stopped when it was opened
         self._drawn: tuple[object, ...] = ()  # of a stopped training, what is on the page
@@ -246,7 +247,8 @@ class TrainView(QWidget):
             return False
         self._asked = True
         said = self.tr("This computer runs on its battery ({left}%), and this may take long.").format(left=left)
-        self.estimate.setText(f"{said} {self.tr('Plug it in, or press the button again. What is learned is kept.')}")
+        way_out = self.tr("Plug it in, or press the button again. What is learned is kept.")
+        self.estimate.setText(f"{said} {way_out}")
         return True
 
     # -- while it runs ----------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from PySide6.QtWidgets import (
 from gui import theme
 from gui.icons import icon, paint_icon
 from gui.theme import colour
+from gui.words import tr
 
 L = TypeVar("L", bound=QBoxLayout)
 
@@ -147,7 +148,7 @@ def name_box(box: QLineEdit, placeholder: str, name: str) -> None:
     box.setAccessibleName(name)
     box.setClearButtonEnabled(True)
     for clear in box.findChildren(QToolButton):
-        clear.setAccessibleName(box.tr("Clear"))
+        clear.setAccessibleName(tr("Clear"))
 
 
 def plain_table(headings: Sequence[str], name: str, *, rows: int = 0) -> QTableWidget:

@@ -13,6 +13,7 @@ from gui.session import Session
 from gui.versions import Earlier
 from gui.widgets.basics import action_button, button, column, label, relabel, row
 from gui.widgets.diff_label import DiffLabel
+from gui.words import tr
 
 SHOWN = 30
 HEIGHT = 168
@@ -69,7 +70,7 @@ class EarlierTexts(QScrollArea):
         if tuple(texts) == self._texts and self.widget() is not None:
             return  # what has the focus keeps it
         self._texts = tuple(texts)
-        number = words.counted(len(texts), self.tr("earlier caption"), self.tr("earlier captions"))
+        number = words.counted(len(texts), self.tr("earlier caption"), self.tr("earlier captions", "", len(texts)))
         relabel(self.toggle, number)
         self._action.setEnabled(bool(texts))
         self.toggle.setVisible(bool(texts))
@@ -121,10 +122,10 @@ class EarlierTexts(QScrollArea):
 
 def told(text: Earlier) -> str:
     """Who wrote it, when, and what became of it: ``You, 21/11/2026 15:47 · replaced``."""
-    who = words.tr("You") if text.mine else words.tr("The model")
+    who = tr("You") if text.mine else tr("The model")
     became = {
-        "rejected": words.tr("rejected"),
-        "replaced": words.tr("replaced by a later caption"),
-        "removed": words.tr("taken away") if text.mine else words.tr("no longer suggested"),
+        "rejected": tr("rejected"),
+        "replaced": tr("replaced by a later caption"),
+        "removed": tr("taken away") if text.mine else tr("no longer suggested"),
     }[text.fate]
     return f"{who}, {words.moment(text.written)} · {became}"

@@ -114,11 +114,8 @@ class FolderPanel(QFrame):
         item.setData(0, PATH, path)
         item.setToolTip(0, path or name)
         item.setTextAlignment(1, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        item.setData(
-            0,
-            Qt.ItemDataRole.AccessibleTextRole,
-            f"{name}, {words.counted(photos, self.tr('photo'), self.tr('photos'))}",
-        )
+        number = words.counted(photos, self.tr("photo"), self.tr("photos", "", photos))
+        item.setData(0, Qt.ItemDataRole.AccessibleTextRole, f"{name}, {number}")
         if self._tree.below.get(path):
             item.setChildIndicatorPolicy(QTreeWidgetItem.ChildIndicatorPolicy.ShowIndicator)
         return item

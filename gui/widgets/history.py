@@ -9,6 +9,7 @@ from core.training.presets import PRESETS
 from gui import theme, words
 from gui.history import RunLine
 from gui.widgets.basics import button, column, label, plain_table, row, set_role
+from gui.words import tr
 
 SHOWN_ROWS = 6
 _NUMBERS = (2, 5, 6)  # columns
@@ -106,12 +107,12 @@ class History(QFrame):
 
 def _texts(line: RunLine) -> tuple[str, ...]:
     if line.run_id is None:
-        used = words.tr("In use") if line.in_use else ""
-        return (words.tr("From the start"), words.tr("Starter model"), "", "", used, "", "")
+        used = tr("In use") if line.in_use else ""
+        return (tr("From the start"), tr("Starter model"), "", "", used, "", "")
     preset = PRESETS.get(line.preset)
     return (
         "" if line.created_at is None else words.moment(line.created_at),
-        line.preset if preset is None else preset.title.partition(":")[0],
+        line.preset if preset is None else tr(preset.title).partition(":")[0],
         "" if line.seeds is None else words.count(line.seeds),
         "" if line.seconds is None else words.duration(line.seconds),
         outcome(line),
@@ -123,16 +124,16 @@ def _texts(line: RunLine) -> tuple[str, ...]:
 def outcome(line: RunLine) -> str:
     """How a training ended, in a word or two."""
     if line.in_use:
-        return words.tr("In use")
+        return tr("In use")
     if line.status == "done":
-        return words.tr("No better") if line.kept == "before" else words.tr("New model")
+        return tr("No better") if line.kept == "before" else tr("New model")
     if not line.newest and line.status in ("cancelled", "interrupted"):
-        return words.tr("Stopped")
+        return tr("Stopped")
     return {
-        "running": words.tr("Running"),
-        "cancelled": words.tr("Paused"),
-        "interrupted": words.tr("Interrupted"),
-        "failed": words.tr("Failed"),
+        "running": tr("Running"),
+        "cancelled": tr("Paused"),
+        "interrupted": tr("Interrupted"),
+        "failed": tr("Failed"),
     }.get(line.status, line.status)
 
 
@@ -145,7 +146,7 @@ def _change(line: RunLine, measure: str, form: str) -> str:
 
 def _why_not(line: RunLine | None) -> str:
     if line is None or (line.usable and not line.in_use):
-        return words.tr("Captions come from this model from now on")
+        return tr("Captions come from this model from now on")
     if line.in_use:
-        return words.tr("This model is in use")
-    return words.tr("This training has left no model of its own")
+        return tr("This model is in use")
+    return tr("This training has left no model of its own")

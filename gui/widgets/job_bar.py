@@ -103,7 +103,7 @@ class JobBar(FootBar):
         if not self._shares[job].show_on(self.bar):
             show_step(self.bar, progress.done, progress.total)
         numbers = words.so_far(progress.done, progress.total, percent=progress.message == GETTING_READY)
-        self.detail.set_text(" · ".join(part for part in (progress.message, numbers) if part))
+        self.detail.set_text(" · ".join(part for part in (words.doing(progress), numbers) if part))
         # Of a training, one step is the smaller part: what is left of it would be taken for the whole.
         left = self._whole.get(job) if job.kind in PAUSED_BY_STOPPING else self._eta.left(progress)
         self._show_time(left)

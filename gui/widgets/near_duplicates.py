@@ -53,7 +53,7 @@ class NearDuplicates(QWidget):
 
     def _show(self, photos: Sequence[Photo]) -> None:
         self.photos = tuple(photos)
-        parts = [words.counted(len(photos), self.tr("near-duplicate"), self.tr("near-duplicates"))]
+        parts = [words.counted(len(photos), self.tr("near-duplicate"), self.tr("near-duplicates", "", len(photos)))]
         captioned = len(photos) - len(self.waiting)
         if captioned:
             parts.append(self.tr("{n} with a caption already").format(n=words.count(captioned)))

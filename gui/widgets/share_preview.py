@@ -55,7 +55,7 @@ class SharePreview(QFrame):
         chosen = [here, *(photo.image for photo in others if photo.image.id in set(waiting))]
         self.text.setText(
             self.tr("“{caption}” will be accepted for these {photos}:").format(
-                caption=caption, photos=words.counted(len(chosen), self.tr("photo"), self.tr("photos"))
+                caption=caption, photos=words.counted(len(chosen), self.tr("photo"), self.tr("photos", "", len(chosen)))
             )
         )
         self.strip.show_photos(chosen, marked=[here.id])

@@ -68,11 +68,11 @@ class TrainOptions(QWidget):
         self.text_file: Path | None = None
         self.preset = ComboBox()
         for preset in PRESETS.values():
-            self.preset.addItem(preset.title, preset.name)
+            self.preset.addItem(words.tr(preset.title), preset.name)
         self.preset.setAccessibleName(self.tr("Method"))
         self.about_preset = label("", "muted", wrap=True)
-        self.encoder = ModelChoice("encoder", self.tr("Encoder"), methods.ENCODER)
-        self.lm = ModelChoice("language_model", self.tr("Language model"), methods.LANGUAGE_MODEL)
+        self.encoder = ModelChoice("encoder", self.tr("Encoder"), methods.encoder())
+        self.lm = ModelChoice("language_model", self.tr("Language model"), methods.language_model())
         self.device = DeviceChoice()
         self.minutes = ComboBox()
         self.minutes.addItem(self.tr("No limit"), None)
@@ -198,12 +198,14 @@ class TrainOptions(QWidget):
         took = self._took.get(name)
         last = "" if took is None else self.tr("Last time here: {time}.").format(time=words.duration(took))
         self.about_preset.setText(" ".join(part for part in (told.sentence, told.cost, last) if part))
-        self.about_preset.setToolTip(PRESETS[name].about)
+        self.about_preset.setToolTip(words.tr(PRESETS[name].about))
         self.choose_text.setEnabled(self._reads_sentences)
         self.text_name.set_text("" if self.text_file is None else self.text_file.name)
         self.drop_text.setVisible(self.text_file is not None)
         self.about_text.setText(
-            methods.SENTENCES if self._reads_sentences else self.tr("This method learns from captions of photos alone.")
+            methods.sentences()
+            if self._reads_sentences
+            else self.tr("This method learns from captions of photos alone.")
         )
         self.changed.emit()
 

@@ -27,6 +27,7 @@ from gui.widgets.curves import Curve
 from gui.widgets.flow import Flow
 from gui.widgets.training import Checks, Steps
 from gui.widgets.training import Samples as SampleGrid
+from gui.words import tr
 from gui.worker import Progress
 
 CURVES, CHECKS = 72, 44  # letters that they want beside one another
@@ -110,11 +111,11 @@ class RunningCard(QFrame):
         if self._share.value is None:
             show_step(self.bar, progress.done, progress.total)
         if not progress.total:
-            self._say(progress.message)
+            self._say(words.doing(progress))
             return
         form = self.tr("step {done} of {total}") if self._in_stage(progress.message) else self.tr("{done} of {total}")
         numbers = form.format(done=words.count(progress.done), total=words.count(progress.total))
-        self._say(f"{progress.message} · {numbers}")
+        self._say(f"{words.doing(progress)} · {numbers}")
 
     def show_stage(self, started: StageStarted) -> None:
         self._goes_on = self._goes_on if self._ends else ""
@@ -257,8 +258,8 @@ class Learning(QWidget):
 
 def end_button(clicked: Callable[[], object]) -> QWidget:
     """The one that ends a training for good, while it runs and while it is paused."""
-    tip = words.tr("Learn no more: what was learned is compared with the model in use, and takes its place if it wins")
-    return button(words.tr("End here"), clicked, icon_name="check", tip=tip)
+    tip = tr("Learn no more: what was learned is compared with the model in use, and takes its place if it wins")
+    return button(tr("End here"), clicked, icon_name="check", tip=tip)
 
 
 def _place(stage: int) -> int:

@@ -29,8 +29,11 @@ class TroubleLinks(QWidget):
 
     def tell(self, counts: Counts | None) -> None:
         failed, missing = (counts.failed, counts.missing) if counts is not None else (0, 0)
-        one, many = self.tr("file could not be read"), self.tr("files could not be read")
+        one, many = self.tr("file could not be read"), self.tr("files could not be read", "", failed)
         relabel(self.failed, words.counted(failed, one, many))
         self.failed.setVisible(failed > 0)
-        relabel(self.missing, words.counted(missing, self.tr("photo is missing"), self.tr("photos are missing")))
+        relabel(
+            self.missing,
+            words.counted(missing, self.tr("photo is missing"), self.tr("photos are missing", "", missing)),
+        )
         self.missing.setVisible(missing > 0)

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 from PySide6.QtCore import QCoreApplication, QEvent, QSettings, Qt
+from PySide6.QtGui import QAccessible
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QWidget
 
 from core import machine
 from core.library import queries
@@ -104,6 +106,21 @@ def close(qtbot, window: MainWindow) -> None:
     with qtbot.waitSignal(window.closed, timeout=WAIT):
         window.close()
     assert window.session.service is None
+
+
+def nameless(root: QWidget) -> set[str]:
+    """Shown widgets below ``root`` that take the focus and have no name, as what they are in."""
+    found = set()
+    for widget in (root, *root.findChildren(QWidget)):
+        if widget.focusPolicy() == Qt.FocusPolicy.NoFocus or not widget.isVisible():
+            continue
+        told = QAccessible.queryAccessibleInterface(widget)
+        if told is None or not told.text(QAccessible.Text.Name).strip():
+            parents = [type(widget).__name__]
+            while (widget := widget.parentWidget()) is not None and len(parents) < 4:
+                parents.append(type(widget).__name__)
+            found.add(" in ".join(parents))
+    return found
 
 
 def seed_texts(path) -> dict[int, tuple[str, ...]]:

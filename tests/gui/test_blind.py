@@ -15,7 +15,7 @@ from core.library.runs import create_run, set_current_run, update_run
 from core.training.runfolder import REPORT
 from gui.comparing import BlindMade
 from gui.views import blind_view
-from tests.gui.conftest import close, settle, suggest_captions
+from tests.gui.conftest import close, nameless, settle, suggest_captions
 
 CTRL = Qt.KeyboardModifier.ControlModifier
 
@@ -77,6 +77,7 @@ def test_a_round_by_keys_and_its_verdict(qtbot, reviewing, said):
     window, blind = started(qtbot, reviewing)
     run = reviewing[3]
     assert blind.counter.text() == "1 of 4"
+    assert nameless(window) == set()
     assert not any("tarter" in text or "model" in text or run.id in text for text in shown(blind)), shown(blind)
     for at in range(4):
         assert {blind.left.text(), blind.right.text()} == {f"old words {at}", f"new words {at}"}

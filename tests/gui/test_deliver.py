@@ -18,7 +18,7 @@ from core.library import queries
 from core.library.in_vain import add_in_vain, asked
 from core.library.library import Library
 from core.library.runs import set_current_run
-from gui import export_preview, services
+from gui import export_preview
 from gui.tasks import CaptionResult
 from gui.views.export_panel import ExportPanel
 from gui.widgets.bundle_choice import SMALLER
@@ -65,7 +65,7 @@ def table(panel: ExportPanel) -> list[tuple[str, str]]:
 
 def test_captions_that_the_encoder_does_not_read_to_their_end_are_told(deliver):
     view = deliver()[0].view("deliver")
-    view.show_result(CaptionResult(9, (), 3.0, TooLong(2, 77).sentence()))
+    view.show_result(CaptionResult(9, (), 3.0, remark=TooLong(2, 77).sentence()))
     assert view.result.text().endswith("2 captions are longer than the encoder reads (77 word pieces); "
                                        "what comes after counts in no score.")  # fmt: skip
     view.show_result(CaptionResult(9, (), 3.0))

@@ -452,8 +452,8 @@ def test_words_of_the_trade_are_explained_where_they_stand_and_in_the_glossary(q
         assert heading.toolTip() in history.legend.text()
     for word in ("agreement", "finds its photo", "encoder", "language model (LM)"):
         assert f"| **{word}** |" in glossary
-    assert train.options.encoder.about.text().startswith(methods.ENCODER)
-    assert train.options.lm.box.accessibleDescription().startswith(methods.LANGUAGE_MODEL)
+    assert train.options.encoder.about.text().startswith(methods.encoder())
+    assert train.options.lm.box.accessibleDescription().startswith(methods.language_model())
     told = " ".join(one.text() for one in train.findChildren(QLabel))
     assert "said above" not in told
 

@@ -11,7 +11,10 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
-from tests.gui.conftest import WAIT, close, seed_texts, settle, type_caption
+from core.library import queries
+from core.library.library import Library
+from gui.rewrite_dialog import RewriteDialog
+from tests.gui.conftest import WAIT, close, seed_texts, settle, suggest_captions, type_caption
 
 CTRL = Qt.KeyboardModifier.ControlModifier
 
@@ -90,23 +93,61 @@ def test_several_captions_for_one_photo(qtbot, open_window, photos):
     assert list(seed_texts(window.session.service.path).values()) == [("one way to say it", "another way")]
 
 
-def test_undo_and_redo_across_a_restart(qtbot, open_window, photos):
+def write_another(qtbot, window) -> None:
+    window.go("seed")
+    type_caption(qtbot, window, "second")
+
+
+def replace_in_many(qtbot, window) -> None:
+    window.go("library")
+    QTest.keyClick(window.view("library").grid, Qt.Key.Key_H, CTRL)
+    (dialog,) = window.findChildren(RewriteDialog)
+    QTest.keyClicks(dialog.text, "words")
+    QTest.keyClicks(dialog.by, "letters")
+    qtbot.waitUntil(dialog.apply.isEnabled, timeout=WAIT)
+    QTest.mouseClick(dialog.apply, Qt.MouseButton.LeftButton)
+
+
+def accept_one(qtbot, window) -> None:
+    window.go("review")
+    settle(qtbot, window)
+    QTest.keyClick(window.view("review").list, Qt.Key.Key_Return, CTRL)
+
+
+def test_undo_and_redo_by_key_across_a_restart(qtbot, open_window, photos):
+    """Of what was typed, of an acceptance in Review, and of a replacement in many captions."""
     window = open_window(photos)
     window.go("seed")
-    type_caption(qtbot, window, "first")
-    type_caption(qtbot, window, "second")
+    type_caption(qtbot, window, "first words")
+    path = window.session.service.path
+    with Library.open(path) as library:
+        ids = [one.id for one in queries.images_of(library)]
+    suggest_captions(path, {ids[-1]: ["suggested words"]}, {})
+    window.session.refresh()
+    settle(qtbot, window)
+
+    def captions() -> set[tuple[str, str]]:
+        with Library.open(path) as library:
+            return {(one.text, one.state) for found in queries.captions_of(library, ids).values() for one in found}
+
+    was = [captions()]
+    for act in (write_another, accept_one, replace_in_many):
+        act(qtbot, window)
+        settle(qtbot, window)
+        was.append(captions())
+        assert was[-1] != was[-2]
     close(qtbot, window)
     again = open_window(photos)
-    assert again.actions_table["undo"].isEnabled()
-    again.undo()
-    settle(qtbot, again)
-    assert set(seed_texts(again.session.service.path).values()) == {("first",)}
-    assert "Undone" in again.toast.message
+    for state in reversed(was[:-1]):
+        QTest.keyClick(again.focusWidget(), Qt.Key.Key_Z, CTRL)
+        settle(qtbot, again)
+        assert captions() == state and "Undone" in again.toast.message
     close(qtbot, again)
     third = open_window(photos)
-    third.redo()
-    settle(qtbot, third)
-    assert set(seed_texts(third.session.service.path).values()) == {("first",), ("second",)}
+    for state in was[1:]:
+        QTest.keyClick(third.focusWidget(), Qt.Key.Key_Z, CTRL | Qt.KeyboardModifier.ShiftModifier)
+        settle(qtbot, third)
+        assert captions() == state and "Done again" in third.toast.message
     assert not third.actions_table["redo"].isEnabled()
 
 

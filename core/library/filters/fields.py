@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.marking import tr
+
 STATES = ("none", "seed", "candidate", "accepted", "rejected", "changed", "failed", "missing", "removed")
 AUTHORS = {"human": "human", "me": "human", "run": "run", "model": "run"}
 RUNS = ("starter", "current")
@@ -26,14 +28,14 @@ class Field:
 FIELDS = {
     field.name: field
     for field in (
-        Field("state", "photos with a caption in this state", STATES),
-        Field("score", "the best CLIP-S of the photo's captions", ("<0.5", ">0.7"), compares=True),
-        Field("rank", "the best rank of the photo's captions", ("1", "<=10", ">100"), compares=True),
-        Field("folder", "part of the name of the folder", ()),
-        Field("author", "who wrote a caption", tuple(AUTHORS)),
-        Field("run", "the training whose model wrote a caption", RUNS),
-        Field("written", "when a caption was written", (*DAYS, ">=2026-01", "2026"), compares=True),
-        Field("date", "the date of the file", (*DAYS, ">=2026-01", "2026"), compares=True),
+        Field("state", tr("photos with a caption in this state"), STATES),
+        Field("score", tr("the best CLIP-S of the photo's captions"), ("<0.5", ">0.7"), compares=True),
+        Field("rank", tr("the best rank of the photo's captions"), ("1", "<=10", ">100"), compares=True),
+        Field("folder", tr("part of the name of the folder"), ()),
+        Field("author", tr("who wrote a caption"), tuple(AUTHORS)),
+        Field("run", tr("the training whose model wrote a caption"), RUNS),
+        Field("written", tr("when a caption was written"), (*DAYS, ">=2026-01", "2026"), compares=True),
+        Field("date", tr("the date of the file"), (*DAYS, ">=2026-01", "2026"), compares=True),
     )
 }
 
