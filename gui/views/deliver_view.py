@@ -262,6 +262,10 @@ class DeliverView(QWidget):
         renews = overview is not None and self.existing == "skip" and overview.outdated > 0
         return renews and self.bundles.in_use
 
+    def begin_if_any(self) -> None:
+        """Once it is known that photos wait for it; nothing where none does."""
+        self._session.after_overview(lambda: self.begin() if self.caption.isVisible() else None)
+
     def begin(self, *, only_failed: bool = False, resume: bool = False) -> None:
         service = self._session.service
         if service is None or self._job is not None:

@@ -41,6 +41,7 @@ from gui.widgets.basics import (
 from gui.widgets.filter_box import FilterBox
 from gui.widgets.flow import Flow, side_width
 from gui.widgets.folder_panel import FolderPanel
+from gui.widgets.library_count import LibraryCount
 from gui.widgets.photo_grid import PhotoGrid
 from gui.widgets.trouble_links import TroubleLinks
 
@@ -84,7 +85,7 @@ class LibraryView(QWidget):
 
     def _build(self) -> None:
         self.title = label(self.tr("Library"), "title")
-        self.subtitle = ElidedLabel("", "muted")
+        self.subtitle = LibraryCount()
         self.trouble = TroubleLinks()
         self.trouble.failed_wanted.connect(lambda: self.show_failed(True))
         self.trouble.missing_wanted.connect(lambda: self.filter_box.setText("state:missing"))
@@ -121,8 +122,8 @@ class LibraryView(QWidget):
         buttons = Flow().put(self.trouble, self.selected.link, rescan, add)
         header = Flow().put(of_title, least=theme.letters(36), stretch=1).put(buttons)
         folders = action_tool_button(self._actions["folders"], named=True)
-        tools = Flow().put(folders).put(self.search_box, least=theme.letters(18), stretch=3)
-        tools.put(self.filter_box, least=theme.letters(14), stretch=2).put(self.filter_menu, self.sort)
+        tools = Flow().put(folders).put(self.search_box, least=theme.letters(34), stretch=3)
+        tools.put(self.filter_box, least=theme.letters(26), stretch=2).put(self.filter_menu, self.sort)
         self._tools = QWidget()
         boxes = column(tools, self._filter_problem, self._like_bar, self.selected.bar)
         boxes.setContentsMargins(0, 0, theme.L, 0)
@@ -211,7 +212,13 @@ class LibraryView(QWidget):
         self.reload()
 
     def reload(self) -> None:
-        self._session.read_ids(self._query, self.grid.photos.set_ids, key="library-ids")
+        query = self._query
+
+        def show(ids: np.ndarray) -> None:
+            self.grid.photos.set_ids(ids)
+            self.subtitle.show_found(query, len(ids))
+
+        self._session.read_ids(query, show, key="library-ids")
 
     def _new_library(self) -> None:
         self._offer_match_order(False)
@@ -230,19 +237,13 @@ class LibraryView(QWidget):
     def _apply_overview(self, overview: Overview | None) -> None:
         for one in self._of_folders:
             one.setVisible(overview is not None)
+        self.subtitle.tell(overview)
         if overview is None:
-            self.subtitle.set_text(self.tr("No photos yet"))
             self.trouble.tell(None)
             self.selected.say(0)
             self._choose_page()
             return
         counts = overview.counts
-        parts = [words.counted(counts.photos, self.tr("photo"), self.tr("photos"))]
-        if len(overview.folders) == 1:
-            parts.append(self.tr("in {folder}").format(folder=words.place(overview.folders[0])))
-        elif overview.folders:
-            parts.append(self.tr("in {n} folders").format(n=len(overview.folders)))
-        self.subtitle.set_text(" ".join(parts))
         self.trouble.tell(counts)
         self.selected.say(counts.removed)
         if self.folders.is_open:
@@ -466,6 +467,8 @@ class LibraryView(QWidget):
         menu.addAction(self._actions["open_photo"])
         review = menu.addAction(self.tr("Review its suggestions"), lambda: self.review_photo.emit(image_id))
         review.setShortcut(QKeySequence())
+        photo = self._current()
+        review.setEnabled(photo is not None and bool(photo.candidates))
         menu.addAction(self._actions["similar"])
         menu.addSeparator()
         menu.addAction(self._actions["accept_selected"])
@@ -473,7 +476,6 @@ class LibraryView(QWidget):
         menu.addAction(self._actions["rewrite"])
         menu.addSeparator()
         menu.addAction(self._actions["reveal"])
-        photo = self._current()
         out = photo is not None and photo.image.removed
         menu.addAction(self._actions["put_back" if out else "remove_photos"])
         _open(menu, self.grid.viewport().mapToGlobal(position))

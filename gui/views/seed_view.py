@@ -80,10 +80,12 @@ class SeedView(QWidget):
         following = tool_button("next", self.tr("Next photo"), self._actions["seed_next"].trigger)
         another = action_button(self._actions["another"], text=self.tr("Another caption"), icon_name="plus")
         save = action_button(self._actions["save_next"], role="primary", text=self.tr("Save and next"))
+        save.setMinimumWidth(save.sizeHint().width())  # the other thing it says is shorter
+        self.save = save
         self.earlier = EarlierTexts(self._session, self._actions["seed_earlier"])
         head = row(previous, following, self.name, self.saved, self.earlier.toggle, spacing=theme.XS)
         head.setStretch(2, 1)
-        self.keys = ElidedLabel("", "small")
+        self.keys = label("", "small", wrap=True)
         self._actions.keys_changed.connect(self._tell_keys)
         self._tell_keys()
         foot = Flow().put(self.keys, least=theme.letters(18), stretch=1).put(Flow().put(another, save))
@@ -116,7 +118,7 @@ class SeedView(QWidget):
     def _tell_keys(self) -> None:
         others = self.tr("{} {} other photos"), "seed_previous", "seed_next"
         every = self.tr("{} all keys"), "shortcuts"
-        self.keys.set_text(self._actions.key_line(self.tr("Enter saves and goes on"), others, every))
+        self.keys.setText(self._actions.key_line(self.tr("Enter saves and goes on"), others, every))
 
     def _side_panel(self) -> QWidget:
         self.count = label("", "heading", wrap=True)
@@ -275,6 +277,7 @@ class SeedView(QWidget):
         self._order = self._captioned = np.empty(0, dtype=np.int64)
         self.strip.photos.set_ids(self._order)
         self._show_strip()
+        self._session.read(lambda service: service.chosen(), self._show_chosen, key="seed-chosen")
 
     def _load(self, image_id: int) -> None:
         self._session.after_writes(
@@ -310,6 +313,7 @@ class SeedView(QWidget):
     def _text_changed(self) -> None:
         self.saved.setText("")
         self._show_suggestion()
+        relabel(self.save, self.tr("Save and next") if self.editor.text else self.tr("Skip this one"))
 
     def _edit(self, caption_id: int | None, text: str) -> None:
         """Put one of the photo's captions into the box."""
@@ -419,9 +423,14 @@ class SeedView(QWidget):
         if job is not None:
             job.finished.connect(chosen)
 
-    def show_suggested(self, result: Suggestion) -> None:
-        self.strip.photos.set_ids(np.array(result.image_ids, dtype=np.int64))
+    def _show_chosen(self, image_ids: tuple[int, ...]) -> None:
+        self.strip.photos.set_ids(np.array(image_ids, dtype=np.int64))
         self._show_strip()
+        self.strip.frame(self.current_id or 0)
+
+    def show_suggested(self, result: Suggestion) -> None:
+        self._session.write(lambda service: service.keep_chosen(result.image_ids), lambda _: None)
+        self._show_chosen(result.image_ids)
         if result.image_ids:
             self.show_id(result.image_ids[0])
             self.strip.frame(result.image_ids[0])  # also where it was there already
