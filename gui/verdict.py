@@ -100,7 +100,7 @@ def judged(report: TrainReport) -> str:
     watch = [check(gate) for gate in report.gates if gate.state != "green"] if report.kept == "stage2" else []
     if not watch:
         return text
-    more = tr("The checks ask you to look at its captions: {sentences}").format(sentences=" ".join(watch))
+    more = tr("At the end of its practice: {sentences}").format(sentences=" ".join(watch))
     return f"{text} {more}"
 
 

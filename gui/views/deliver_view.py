@@ -353,9 +353,10 @@ class DeliverView(QWidget):
         text = self.tr("{photos} captioned in {time}.").format(photos=photos, time=words.duration(result.seconds))
         if result.done == 0 and not result.failed:
             text = self.tr("There was nothing to caption: every photo has a caption already.")
-            text = words.said_in_vain(result.nothing_new) or text
-        elif result.nothing_new:
-            text = f"{text} {words.said_in_vain(result.nothing_new)}"
+        if result.nothing_new:  # why, and what can be done, stands above
+            number = words.counted(result.nothing_new, self.tr("photo"), self.tr("photos"))
+            none = self.tr("Nothing new came for {photos}.").format(photos=number)
+            text = f"{text} {none}" if result.done else none
         if result.failed:
             failed = words.counted(len(result.failed), self.tr("photo"), self.tr("photos"))
             text += " " + self.tr("{photos} could not be captioned:").format(photos=failed)

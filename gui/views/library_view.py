@@ -92,10 +92,10 @@ class LibraryView(QWidget):
         add = action_button(self._actions["add_folder"], icon_name="folder-add", text=self.tr("Add folder"))
         rescan = action_button(self._actions["rescan"], icon_name="refresh", text=self.tr("Look for changes"))
         self.search_box = search_box(
-            self.tr("What the photos show, e.g. a dog on a beach"), self.tr("Find photos by what they show")
+            self.tr("What photos show, e.g. a red car"), self.tr("Find photos by what they show")
         )
         self.filter_box = FilterBox(
-            self.tr("Words in captions or file names"),
+            self.tr("Words in captions, names"),
             self.tr("Find photos by words in captions or file names, or by fields"),
         )
         self.filter_menu = tool_button("filter", self.tr("Show only…"))

@@ -11,7 +11,7 @@ from gui.actions import Actions
 from gui.commands import Draft
 from gui.filters import Filter
 from gui.seed_words import ENOUGH, NEEDED, enough
-from gui.services import Overview, Photo, Query
+from gui.services import LibraryService, Overview, Photo, Query
 from gui.session import Session
 from gui.tasks import Suggestion, SuggestOrder, suggest_photos
 from gui.versions import Earlier
@@ -52,6 +52,7 @@ class SeedView(QWidget):
         self._shown: int | None = None  # the photo in the place, from the moment it is chosen
         self._photo: Photo | None = None  # what is known of it, once that has been read
         self._draft: Draft | None = None
+        self._chosen_in: LibraryService | None = None  # whose chosen photos have been read
         self._slow = QTimer(self, singleShot=True, interval=SLOW_MS)
         self._build()
         self.setFocusProxy(self.editor)
@@ -207,6 +208,9 @@ class SeedView(QWidget):
 
     def reload(self) -> None:
         """Captions or photos have changed elsewhere (undo, a scan): read the order and this photo again."""
+        if self._session.service is not self._chosen_in:
+            self._chosen_in = self._session.service
+            self._session.read(lambda service: service.chosen(), self._show_chosen, key="seed-chosen")
         self._session.read_ids(Query(), self._set_order, key="seed-order")
         self._read_captioned()
         if self.current_id is not None:
@@ -277,7 +281,6 @@ class SeedView(QWidget):
         self._order = self._captioned = np.empty(0, dtype=np.int64)
         self.strip.photos.set_ids(self._order)
         self._show_strip()
-        self._session.read(lambda service: service.chosen(), self._show_chosen, key="seed-chosen")
 
     def _load(self, image_id: int) -> None:
         self._session.after_writes(
@@ -313,7 +316,6 @@ class SeedView(QWidget):
     def _text_changed(self) -> None:
         self.saved.setText("")
         self._show_suggestion()
-        relabel(self.save, self.tr("Save and next") if self.editor.text else self.tr("Skip this one"))
 
     def _edit(self, caption_id: int | None, text: str) -> None:
         """Put one of the photo's captions into the box."""
@@ -354,6 +356,7 @@ class SeedView(QWidget):
             widget.setVisible(shown)
         self._suggested_text.setText(suggested.text if suggested else "")
         self._actions["use_suggestion"].setEnabled(shown)
+        relabel(self.save, self.tr("Save and next") if self.editor.text else self.tr("Skip this one"))
         self._actions["another"].setEnabled(bool(self.editor.text))
 
     # -- typing -----------------------------------------------------------------------------------------------------

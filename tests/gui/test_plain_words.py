@@ -140,11 +140,29 @@ def test_the_icon_of_the_window_is_seen_on_light_and_on_dark(qapp):
 def test_who_is_elsewhere_when_a_training_ends_is_told(qtbot, open_window, photos):
     window = open_window(photos)
     window._waiting._tell_ended()
-    assert window.messages.message == "The training has ended."
+    assert window.messages.message.startswith("The training has ended.")
     window.go("train")
     assert window.messages.message == ""
     window._waiting._tell_ended()
     assert window.messages.message == "", "Train itself shows the verdict"
+
+
+def test_captioning_the_library_from_its_verdict_begins_at_once_and_only_where_photos_wait(
+    qtbot, open_window, photos, monkeypatch
+):
+    window = open_window(photos)
+    window.go("train")
+    deliver, begun = window.view("deliver"), []
+    monkeypatch.setattr(deliver, "begin", lambda: begun.append(True))
+    window.view("train").deliver.click()
+    settle(qtbot, window)
+    assert window.place == "deliver" and begun == [True]
+    for image_id in window.view("library").grid.photos.ids.tolist():
+        window.session.commands.write(image_id, "words")
+    settle(qtbot, window)
+    window.caption_library()
+    settle(qtbot, window)
+    assert begun == [True]
 
 
 def test_a_date_has_its_marks_where_no_country_is_set():
