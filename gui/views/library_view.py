@@ -339,7 +339,10 @@ class LibraryView(QWidget):
         menu.addAction(self.tr("All photos"), lambda: self.filter_box.setText(""))
         menu.addSeparator()
         for state in STATES:
-            menu.addAction(texts[state], lambda state=state: self.filter_box.setText(f"state:{state}"))
+            asked = f"state:{state}"
+            only = menu.addAction(texts[state], lambda asked=asked: self.filter_box.setText(asked))
+            only.setCheckable(True)
+            only.setChecked(self.filter_box.text().strip() == asked)
         _open(menu, self.filter_menu.mapToGlobal(self.filter_menu.rect().bottomLeft()))
 
     def _apply_sort(self) -> None:
