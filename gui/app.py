@@ -21,7 +21,7 @@ from gui import translations
 from gui.bridge import remove_old_logs
 from gui.dialogs import CrashDialog
 from gui.garbage import Garbage
-from gui.icons import icon
+from gui.icons import app_icon
 from gui.main_window import MainWindow
 from gui.session import Session
 from gui.theme import MODES, Mode, Theme
@@ -141,7 +141,7 @@ def make_window(settings: QSettings, *, in_process: bool | None = None) -> MainW
     mode = cast(Mode, stored) if stored in MODES else "system"
     if app.findChild(Theme) is None:
         Theme(app, mode)
-    app.setWindowIcon(icon("app", "accent"))
+    app.setWindowIcon(app_icon())
     return MainWindow(Session(in_process=in_process), settings)
 
 

@@ -12,7 +12,7 @@ from PySide6.QtGui import QColor, QIcon, QIconEngine, QImage, QPainter, QPixmap
 from PySide6.QtSvg import QSvgRenderer
 
 from core.paths import resources_dir
-from gui.theme import colour
+from gui.theme import LIGHT, colour
 
 
 @cache
@@ -54,6 +54,27 @@ class _Engine(QIconEngine):
         self.paint(painter, QRect(QPoint(0, 0), size), mode, state)
         painter.end()
         return QPixmap.fromImage(image)
+
+
+class _AppEngine(_Engine):
+    """The app's own icon as windows and task bars show it: they have colours of their own, so it brings its ground."""
+
+    def clone(self) -> QIconEngine:
+        return _AppEngine(self._name, self._role)
+
+    def paint(self, painter: QPainter, rect: QRect, mode: QIcon.Mode, state: QIcon.State) -> None:
+        room = QRectF(rect)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(LIGHT.accent))
+        painter.drawRoundedRect(room, room.width() / 5, room.height() / 5)
+        inset = room.width() / 10
+        paint_icon(painter, self._name, room.adjusted(inset, inset, -inset, -inset), QColor(LIGHT.on_accent))
+
+
+def app_icon() -> QIcon:
+    """The same in light and dark, and to be seen on either."""
+    return QIcon(_AppEngine("app", "accent"))
 
 
 def icon(name: str, role: str = "text") -> QIcon:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QSettings, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QResizeEvent
-from PySide6.QtWidgets import QDialog, QMainWindow, QStackedWidget, QWidget
+from PySide6.QtWidgets import QAbstractButton, QDialog, QMainWindow, QStackedWidget, QWidget
 
 from core.paths import log_file
 from gui import theme, words
@@ -127,7 +127,7 @@ class MainWindow(QMainWindow):
 
             train = TrainView(self.session, actions)
             train.go_seed.connect(lambda: self.go("seed"))
-            train.go_deliver.connect(lambda: self.go("deliver"))
+            train.go_deliver.connect(self.caption_library)
             return train
         if name == "review":
             from gui.views.review_view import ReviewView
@@ -223,7 +223,8 @@ class MainWindow(QMainWindow):
         self.stack.setCurrentWidget(self._holders[name])
         self.rail.select(name)
         self._show_job_bar()
-        if not view.isAncestorOf(self.focusWidget() or self):
+        focus = self.focusWidget()
+        if not view.isAncestorOf(focus or self) or isinstance(focus, QAbstractButton):
             view.setFocus(Qt.FocusReason.OtherFocusReason)  # its keys work from now on
 
     def write_for(self, image_id: int) -> None:
@@ -241,6 +242,15 @@ class MainWindow(QMainWindow):
         view = self.view("review")
         assert isinstance(view, ReviewView)
         view.show_id(image_id)
+
+    def caption_library(self) -> None:
+        """Begin to caption in Deliver, where it says how far it is."""
+        from gui.views.deliver_view import DeliverView
+
+        self.go("deliver")
+        view = self.view("deliver")
+        assert isinstance(view, DeliverView)
+        view.begin_if_any()
 
     def rewrite(self) -> None:
         """Change many captions: those of the photos that Library shows, or of the ones selected there."""

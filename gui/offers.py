@@ -131,13 +131,8 @@ class Offers(QObject):
         )
 
     def _suggest_captions(self) -> None:
-        from gui.views.deliver_view import DeliverView
-
         self._messages.clear()
-        self._window.go("deliver")
-        view = self._window.view("deliver")
-        assert isinstance(view, DeliverView)
-        view.begin()
+        self._window.caption_library()
 
     # -- a folder that is gone --------------------------------------------------------------------------------------
 

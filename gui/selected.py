@@ -56,6 +56,8 @@ class Selected(QObject):
             captions = [photo.candidates[0].id for photo in photos if photo.candidates]
             if captions:
                 self._session.commands.accept(captions)
+            else:
+                self._say_none()
 
         self._session.read_photos(np.array(self._grid.selected_ids(), dtype=np.int64), take)
 
@@ -66,8 +68,13 @@ class Selected(QObject):
             captions = [caption.id for photo in photos for caption in photo.candidates]
             if captions:
                 self._session.commands.reject(captions)
+            else:
+                self._say_none()
 
         self._session.read_photos(np.array(self._grid.selected_ids(), dtype=np.int64), turn_down)
+
+    def _say_none(self) -> None:
+        self._session.said.emit(self.tr("No suggestion waits for what is selected."))
 
     def remove(self) -> None:
         """The selected photos, as one step; the next one is selected then, so that the key can be pressed again."""

@@ -378,6 +378,17 @@ class LibraryService:
 
     # -- what a person does -----------------------------------------------------------------------------------------
 
+    def chosen(self) -> tuple[int, ...]:
+        """The photos that were chosen to be captioned next, while some of them wait."""
+        from core.library.chosen import chosen
+
+        return chosen(self._library)
+
+    def keep_chosen(self, image_ids: Sequence[int]) -> None:
+        from core.library.chosen import keep_chosen
+
+        keep_chosen(self._library, image_ids)
+
     def write_seed(self, image_id: int, caption_id: int | None, text: str) -> int | None:
         """Keep what was typed for a photo; returns the id the caption has now.
 

@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from core.training.messages import GateRow, StageResult, TrainReport
+from gui import words
 from gui.words import tr
+
+_MORE_IS_BETTER = ("r1", "clip_s", "cider")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A measure: its name and a value for each model. ``change``: from the model before to the one that was kept,
+    more than 0 better; 0 where nothing changed that is shown, or more is neither better nor worse."""
+
+    title: str
+    values: tuple[str, ...]
+    change: float = 0.0
 
 
 def headline(report: TrainReport, *, in_use: bool) -> str:
@@ -76,23 +91,50 @@ def check(gate: GateRow) -> str:
     return plain.get(gate.name, {}).get(gate.state, gate.sentence)
 
 
-def evidence(report: TrainReport) -> tuple[list[tuple[str, str]], list[tuple[str, tuple[str, ...]]]]:
-    """``(key, title)`` of the models that were judged, and for each measure its name and a value for each of them."""
+def judged(report: TrainReport) -> str:
+    """On what the figures rest."""
+    photos = words.counted(report.held_out, tr("photo"), tr("photos", "", report.held_out))
+    text = tr("Judged on {photos} that it did not learn from; “like your captions” on those that you captioned.")
+    text = text.format(photos=photos)
+    watch = [check(gate) for gate in report.gates if gate.state != "green"] if report.kept == "stage2" else []
+    if not watch:
+        return text
+    more = tr("At the end of its practice: {sentences}").format(sentences=" ".join(watch))
+    return f"{text} {more}"
+
+
+def compared(change: float) -> tuple[str, str]:
+    """What a change is to a person, and the role of the text that says it."""
+    if change == 0:
+        return "", "small"
+    return (tr("better than before"), "good") if change > 0 else (tr("worse than before"), "bad")
+
+
+def evidence(report: TrainReport) -> tuple[list[tuple[str, str]], list[Line]]:
+    """``(key, title)`` of the models that were judged, and a line for each measure."""
     titles = (("before", tr("Before")), ("stage1", tr("After stage 1")), ("stage2", tr("After stage 2")))
     columns = [(key, title) for key, title in titles if key in report.results]
     measures = (
         ("r1", tr("Captions that find their own photo first"), "{:.0f}%"),
         ("clip_s", tr("Fit to the photo"), "{:.3f}"),
-        ("cider", tr("Like your captions (agreement, CIDEr)"), "{:.1f}"),
+        ("cider", tr("Like your captions (no upper limit, no percent)"), "{:.1f}"),
         ("unique_ratio", tr("Different captions"), "{:.0%}"),
         ("length", tr("Words in a caption"), "{:.1f}"),
     )
     lines = []
-    for name, words, form in measures:
+    for name, title, form in measures:
         values = tuple(_value(report.results[key], name, form) for key, _ in columns)
         if any(value != "–" for value in values):
-            lines.append((words, values))
+            lines.append(Line(title, values, _change(report, name, form) if name in _MORE_IS_BETTER else 0.0))
     return columns, lines
+
+
+def _change(report: TrainReport, name: str, form: str) -> float:
+    """Of the figures as they are shown: what looks the same is the same."""
+    shown = [_value(report.results[key], name, form) for key in ("before", report.kept) if key in report.results]
+    if report.kept == "before" or len(shown) < 2 or "–" in shown or shown[0] == shown[1]:
+        return 0.0
+    return report.results[report.kept].values[name] - report.results["before"].values[name]
 
 
 def _value(result: StageResult, name: str, form: str) -> str:

@@ -1,4 +1,5 @@
-"""Says outside Train that a training waits: in the rail for as long as it does, and once, when a library is opened."""
+"""Says outside Train that a training waits: in the rail for as long as it does, and once, when a library is opened;
+and that one has ended."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from gui import words
 from gui.services import Overview
 
 if TYPE_CHECKING:
+    from gui.bridge import RunningJob
     from gui.main_window import MainWindow
 
 
@@ -22,8 +24,23 @@ class WaitingTraining(QObject):
         self._told = False  # of this library
         self._session.opened.connect(self._new_library)
         self._session.overview_changed.connect(self._apply_overview)
-        self._session.job_started.connect(lambda _job: self._mark(self._session.overview))
+        self._session.job_started.connect(self._follow)
         window.stack.currentChanged.connect(lambda _place: self._withdraw())
+
+    def _follow(self, job: RunningJob) -> None:
+        self._mark(self._session.overview)
+        if job.kind == "train":
+            job.finished.connect(lambda _report: self._tell_ended())
+
+    def _tell_ended(self) -> None:
+        """Who is elsewhere then would not see the verdict; what it is, only Train says."""
+        if self._window.place != "train":
+            self._messages.show_message(
+                self.tr("The training has ended."),
+                self.tr("Train says what it has brought, and which model is in use now."),
+                kind="waits",
+                action=(self.tr("Go to Train"), lambda: self._window.go("train")),
+            )
 
     def _new_library(self) -> None:
         self._told = False

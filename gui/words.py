@@ -240,8 +240,11 @@ def parity_sentence(same: tuple[int, int] | None) -> str:
 
 
 def moment(when: datetime) -> str:
-    """Date and time as the person's country writes them."""
-    return QLocale().toString(QDateTime.fromSecsSinceEpoch(int(when.timestamp())), QLocale.FormatType.ShortFormat)
+    """Date and time as the person's country writes them; where no country is set, as ISO 8601 does."""
+    locale, then = QLocale(), QDateTime.fromSecsSinceEpoch(int(when.timestamp()))
+    if locale.language() == QLocale.Language.C:
+        return locale.toString(then, "yyyy-MM-dd HH:mm")
+    return locale.toString(then, QLocale.FormatType.ShortFormat)
 
 
 def export_action(action: str) -> str:

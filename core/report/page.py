@@ -14,7 +14,7 @@ from core.images.thumbnails import ensure_thumbnail
 from core.library.library import Library
 from core.library.queries import image_rows
 from core.library.records import ImageRow
-from core.report.document import NO_JUDGE, PAGE, TITLES, Gain, PageData, PhotoCaptions, Row
+from core.report.document import NO_JUDGE, PAGE, TITLES, Figure, Gain, PageData, PhotoCaptions, Row
 from core.report.plots import Series, line_plot
 from core.training.runfolder import CONFIG, METRICS, RunFolder, read_report, read_rows, write_text
 
@@ -84,7 +84,8 @@ def render(
     parts = [
         f"<header><h1>Training {escape(run_id)}</h1><p class='muted'>{escape(library)}, "
         f"preset {escape(str(report.get('preset', '')))}, random seed {escape(str(report.get('seed', '')))}, "
-        f"{float(report.get('seconds') or 0) / 60:.1f} minutes</p></header>",
+        f"{float(report.get('seconds') or 0) / 60:.1f} minutes of work, pauses left out</p></header>",
+        _in_short(report, data),
         _verdict(report),
         _table(data),
         _curves(metrics),
@@ -104,6 +105,43 @@ def render(
 
 def _section(title: str, content: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{content}</section>" if content else ""
+
+
+def _in_short(report: Mapping[str, Any], data: PageData) -> str:
+    """What came of it without a word of the trade: the model that was kept beside what the training began with."""
+    rows = {row.key: row for row in data.rows}
+    kept = str(report["kept"])
+    if kept == "before":
+        said = ["What was learned this time is not better than what there was, so nothing changes."]
+    else:
+        after = "after practising on photos without captions" if kept == "stage2" else "after learning your wording"
+        said = [f"A new model was kept, as it was {after}."]
+        if kept in rows and "before" in rows:
+            said += _compared(rows[kept].figures, rows["before"].figures)
+            firsts = [one for one in data.gains if (one.later, one.earlier, one.figure) == (kept, "before", "r1")]
+            if any(one.low <= 0 <= one.high for one in firsts):
+                said.append("With so few photos, the difference in finding them may be chance.")
+    photos = rows[kept].photos if kept in rows else 0
+    if photos:
+        learned = "that it learned from, as there were too few to hold some out"
+        what = learned if data.on_practice else "it never learned from"
+        said.append(f"All of it is judged on {photos} photos {what}.")
+    watch = [str(gate["sentence"]) for gate in report.get("gates") or () if gate["state"] != "green"]
+    if watch and kept == "stage2":
+        said.append(f"Worth a look in its captions: {' '.join(watch)}")
+    return _section("In short", "".join(f"<p>{escape(one)}</p>" for one in said))
+
+
+def _compared(now: Mapping[str, Figure], before: Mapping[str, Figure]) -> list[str]:
+    said = []
+    if "r1" in now and "r1" in before:
+        first, last = before["r1"].value, now["r1"].value
+        said.append(f"Of 100 of its captions {last:.0f} find their own photo before all others; it was {first:.0f}.")
+    if "cider" in now and "cider" in before:
+        first, last = before["cider"].value, now["cider"].value
+        more = "more" if last > first else "less"
+        said.append(f"It speaks {more} like you than before: {last:.1f} after {first:.1f}, by a measure without a top.")
+    return said
 
 
 def _verdict(report: Mapping[str, Any]) -> str:
@@ -134,7 +172,10 @@ def _table(data: PageData) -> str:
         f"<p class='muted'>On {where}; brackets: 95% of 1,000 bootstrap resamples of the photos. A caption's photo is "
         "ranked among all of them by the encoder that also gives the reward. CLIP-S, R@k, MRR, CIDEr-D: higher is "
         "better; of fewer than 20 captions the interval of CIDEr-D is too narrow. NLL: nats a token of your held-out "
-        "captions, lower is better.</p>"
+        "captions, lower is better.</p><p class='muted'>In plain words: CLIP-S is how well caption and photo go "
+        "together; R@1 and R@5 how many of 100 captions find their photo first, or among the first five; MRR is 1 "
+        "where all find it first; CIDEr-D how much is said as you say it; NLL how unexpected your own captions "
+        "are to the model; rep-2 how much of a caption repeats itself.</p>"
     )
     return _section("Side by side", table + _gains(data.gains) + _second(data))
 

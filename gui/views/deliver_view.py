@@ -263,6 +263,10 @@ class DeliverView(QWidget):
         renews = overview is not None and self.existing == "skip" and overview.outdated > 0
         return renews and self.bundles.in_use
 
+    def begin_if_any(self) -> None:
+        """Once it is known that photos wait for it; nothing where none does."""
+        self._session.after_overview(lambda: self.begin() if self.caption.isVisible() else None)
+
     def begin(self, *, only_failed: bool = False, resume: bool = False) -> None:
         service = self._session.service
         if service is None or self._job is not None:
@@ -350,9 +354,10 @@ class DeliverView(QWidget):
         text = self.tr("{photos} captioned in {time}.").format(photos=photos, time=words.duration(result.seconds))
         if result.done == 0 and not result.failed:
             text = self.tr("There was nothing to caption: every photo has a caption already.")
-            text = words.said_in_vain(result.nothing_new) or text
-        elif result.nothing_new:
-            text = f"{text} {words.said_in_vain(result.nothing_new)}"
+        if result.nothing_new:  # why, and what can be done, stands above
+            number = words.counted(result.nothing_new, self.tr("photo"), self.tr("photos", "", result.nothing_new))
+            none = self.tr("Nothing new came for {photos}.").format(photos=number)
+            text = f"{text} {none}" if result.done else none
         text = f"{text} {result.remark}".rstrip()
         if result.failed:
             failed = words.counted(len(result.failed), self.tr("photo"), self.tr("photos", "", len(result.failed)))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from PySide6.QtCore import QTimer
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QFrame, QHeaderView, QStackedWidget, QTableWidget, QTableWidgetItem, QWidget
 
@@ -34,7 +35,7 @@ from gui.widgets.basics import (
     plain_table,
     relabel,
 )
-from gui.widgets.flow import Flow
+from gui.widgets.flow import Flow, bring_into_sight
 from gui.worker import Failure
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class ExportPanel(QFrame):
         self._target: Path | None = None
         self._folder: Path | None = None  # that was chosen, whatever the format
         self._exported_to: Path | None = None
+        self._to_show = False  # the line that tells of an export that has just been made
         self._build()
         session.data_changed.connect(self._preview)
         session.opened.connect(self._new_library)
@@ -274,6 +276,7 @@ class ExportPanel(QFrame):
         if result.kept:
             text += " " + self.tr("{n} say something else and were kept.").format(n=words.count(len(result.kept)))
         self._tell(text, self.tr("could not be written"), result.failed)
+        self._to_show = True
 
     def _tell(self, text: str, trouble: str, files: Sequence[tuple[str, str]]) -> None:
         """Good news; or what went wrong with how many ``files``, and with the first of them."""
@@ -315,6 +318,9 @@ class ExportPanel(QFrame):
                 date=words.moment(last.made), what=what
             )
         )
+        if self._to_show:
+            self._to_show = False
+            QTimer.singleShot(0, self.undo_line, lambda: bring_into_sight(self.undo_line))
 
     def undo_last(self) -> None:
         service = self._session.service

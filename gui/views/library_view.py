@@ -41,6 +41,7 @@ from gui.widgets.basics import (
 from gui.widgets.filter_box import FilterBox
 from gui.widgets.flow import Flow, side_width
 from gui.widgets.folder_panel import FolderPanel
+from gui.widgets.library_count import LibraryCount
 from gui.widgets.photo_grid import PhotoGrid
 from gui.widgets.trouble_links import TroubleLinks
 
@@ -84,17 +85,17 @@ class LibraryView(QWidget):
 
     def _build(self) -> None:
         self.title = label(self.tr("Library"), "title")
-        self.subtitle = ElidedLabel("", "muted")
+        self.subtitle = LibraryCount()
         self.trouble = TroubleLinks()
         self.trouble.failed_wanted.connect(lambda: self.show_failed(True))
         self.trouble.missing_wanted.connect(lambda: self.filter_box.setText("state:missing"))
         add = action_button(self._actions["add_folder"], icon_name="folder-add", text=self.tr("Add folder"))
         rescan = action_button(self._actions["rescan"], icon_name="refresh", text=self.tr("Look for changes"))
         self.search_box = search_box(
-            self.tr("What the photos show, e.g. a dog on a beach"), self.tr("Find photos by what they show")
+            self.tr("What photos show, e.g. a red car"), self.tr("Find photos by what they show")
         )
         self.filter_box = FilterBox(
-            self.tr("Words in captions or file names"),
+            self.tr("Words in captions, names"),
             self.tr("Find photos by words in captions or file names, or by fields"),
         )
         self.filter_menu = tool_button("filter", self.tr("Show only…"))
@@ -121,8 +122,8 @@ class LibraryView(QWidget):
         buttons = Flow().put(self.trouble, self.selected.link, rescan, add)
         header = Flow().put(of_title, least=theme.letters(36), stretch=1).put(buttons)
         folders = action_tool_button(self._actions["folders"], named=True)
-        tools = Flow().put(folders).put(self.search_box, least=theme.letters(18), stretch=3)
-        tools.put(self.filter_box, least=theme.letters(14), stretch=2).put(self.filter_menu, self.sort)
+        tools = Flow().put(folders).put(self.search_box, least=theme.letters(34), stretch=3)
+        tools.put(self.filter_box, least=theme.letters(26), stretch=2).put(self.filter_menu, self.sort)
         self._tools = QWidget()
         boxes = column(tools, self._filter_problem, self._like_bar, self.selected.bar)
         boxes.setContentsMargins(0, 0, theme.L, 0)
@@ -211,7 +212,13 @@ class LibraryView(QWidget):
         self.reload()
 
     def reload(self) -> None:
-        self._session.read_ids(self._query, self.grid.photos.set_ids, key="library-ids")
+        query = self._query
+
+        def show(ids: np.ndarray) -> None:
+            self.grid.photos.set_ids(ids)
+            self.subtitle.show_found(query, len(ids))
+
+        self._session.read_ids(query, show, key="library-ids")
 
     def _new_library(self) -> None:
         self._offer_match_order(False)
@@ -230,19 +237,13 @@ class LibraryView(QWidget):
     def _apply_overview(self, overview: Overview | None) -> None:
         for one in self._of_folders:
             one.setVisible(overview is not None)
+        self.subtitle.tell(overview)
         if overview is None:
-            self.subtitle.set_text(self.tr("No photos yet"))
             self.trouble.tell(None)
             self.selected.say(0)
             self._choose_page()
             return
         counts = overview.counts
-        parts = [words.counted(counts.photos, self.tr("photo"), self.tr("photos", "", counts.photos))]
-        if len(overview.folders) == 1:
-            parts.append(self.tr("in {folder}").format(folder=words.place(overview.folders[0])))
-        elif overview.folders:
-            parts.append(self.tr("in {n} folders").format(n=len(overview.folders)))
-        self.subtitle.set_text(" ".join(parts))
         self.trouble.tell(counts)
         self.selected.say(counts.removed)
         if self.folders.is_open:
@@ -338,7 +339,10 @@ class LibraryView(QWidget):
         menu.addAction(self.tr("All photos"), lambda: self.filter_box.setText(""))
         menu.addSeparator()
         for state in STATES:
-            menu.addAction(texts[state], lambda state=state: self.filter_box.setText(f"state:{state}"))
+            asked = f"state:{state}"
+            only = menu.addAction(texts[state], lambda asked=asked: self.filter_box.setText(asked))
+            only.setCheckable(True)
+            only.setChecked(self.filter_box.text().strip() == asked)
         _open(menu, self.filter_menu.mapToGlobal(self.filter_menu.rect().bottomLeft()))
 
     def _apply_sort(self) -> None:
@@ -470,6 +474,8 @@ class LibraryView(QWidget):
         menu.addAction(self._actions["open_photo"])
         review = menu.addAction(self.tr("Review its suggestions"), lambda: self.review_photo.emit(image_id))
         review.setShortcut(QKeySequence())
+        photo = self._current()
+        review.setEnabled(photo is not None and bool(photo.candidates))
         menu.addAction(self._actions["similar"])
         menu.addSeparator()
         menu.addAction(self._actions["accept_selected"])
@@ -477,7 +483,6 @@ class LibraryView(QWidget):
         menu.addAction(self._actions["rewrite"])
         menu.addSeparator()
         menu.addAction(self._actions["reveal"])
-        photo = self._current()
         out = photo is not None and photo.image.removed
         menu.addAction(self._actions["put_back" if out else "remove_photos"])
         menu.addAction(self._actions["trash_photos"])

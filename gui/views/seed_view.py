@@ -11,7 +11,7 @@ from gui.actions import Actions
 from gui.commands import Draft
 from gui.filters import Filter
 from gui.seed_words import ENOUGH, NEEDED, enough
-from gui.services import Overview, Photo, Query
+from gui.services import LibraryService, Overview, Photo, Query
 from gui.session import Session
 from gui.tasks import Suggestion, SuggestOrder, suggest_photos
 from gui.versions import Earlier
@@ -52,6 +52,7 @@ class SeedView(QWidget):
         self._shown: int | None = None  # the photo in the place, from the moment it is chosen
         self._photo: Photo | None = None  # what is known of it, once that has been read
         self._draft: Draft | None = None
+        self._chosen_in: LibraryService | None = None  # whose chosen photos have been read
         self._slow = QTimer(self, singleShot=True, interval=SLOW_MS)
         self._build()
         self.setFocusProxy(self.editor)
@@ -80,10 +81,12 @@ class SeedView(QWidget):
         following = tool_button("next", self.tr("Next photo"), self._actions["seed_next"].trigger)
         another = action_button(self._actions["another"], text=self.tr("Another caption"), icon_name="plus")
         save = action_button(self._actions["save_next"], role="primary", text=self.tr("Save and next"))
+        save.setMinimumWidth(save.sizeHint().width())  # the other thing it says is shorter
+        self.save = save
         self.earlier = EarlierTexts(self._session, self._actions["seed_earlier"])
         head = row(previous, following, self.name, self.saved, self.earlier.toggle, spacing=theme.XS)
         head.setStretch(2, 1)
-        self.keys = ElidedLabel("", "small")
+        self.keys = label("", "small", wrap=True)
         self._actions.keys_changed.connect(self._tell_keys)
         self._tell_keys()
         foot = Flow().put(self.keys, least=theme.letters(18), stretch=1).put(Flow().put(another, save))
@@ -116,7 +119,7 @@ class SeedView(QWidget):
     def _tell_keys(self) -> None:
         others = self.tr("{} {} other photos"), "seed_previous", "seed_next"
         every = self.tr("{} all keys"), "shortcuts"
-        self.keys.set_text(self._actions.key_line(self.tr("Enter saves and goes on"), others, every))
+        self.keys.setText(self._actions.key_line(self.tr("Enter saves and goes on"), others, every))
 
     def _side_panel(self) -> QWidget:
         self.count = label("", "heading", wrap=True)
@@ -205,6 +208,9 @@ class SeedView(QWidget):
 
     def reload(self) -> None:
         """Captions or photos have changed elsewhere (undo, a scan): read the order and this photo again."""
+        if self._session.service is not self._chosen_in:
+            self._chosen_in = self._session.service
+            self._session.read(lambda service: service.chosen(), self._show_chosen, key="seed-chosen")
         self._session.read_ids(Query(), self._set_order, key="seed-order")
         self._read_captioned()
         if self.current_id is not None:
@@ -350,6 +356,7 @@ class SeedView(QWidget):
             widget.setVisible(shown)
         self._suggested_text.setText(suggested.text if suggested else "")
         self._actions["use_suggestion"].setEnabled(shown)
+        relabel(self.save, self.tr("Save and next") if self.editor.text else self.tr("Skip this one"))
         self._actions["another"].setEnabled(bool(self.editor.text))
 
     # -- typing -----------------------------------------------------------------------------------------------------
@@ -419,9 +426,14 @@ class SeedView(QWidget):
         if job is not None:
             job.finished.connect(chosen)
 
-    def show_suggested(self, result: Suggestion) -> None:
-        self.strip.photos.set_ids(np.array(result.image_ids, dtype=np.int64))
+    def _show_chosen(self, image_ids: tuple[int, ...]) -> None:
+        self.strip.photos.set_ids(np.array(image_ids, dtype=np.int64))
         self._show_strip()
+        self.strip.frame(self.current_id or 0)
+
+    def show_suggested(self, result: Suggestion) -> None:
+        self._session.write(lambda service: service.keep_chosen(result.image_ids), lambda _: None)
+        self._show_chosen(result.image_ids)
         if result.image_ids:
             self.show_id(result.image_ids[0])
             self.strip.frame(result.image_ids[0])  # also where it was there already

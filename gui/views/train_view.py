@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
+from PySide6.QtWidgets import QPushButton, QWidget
 
 from core import machine
 from core.power import LONG_S, battery_percent
 from core.training.messages import StageStarted, TimeLeft, TrainReport, TrainRequest
-from gui import theme, train_words, verdict
+from gui import theme, train_words
 from gui.actions import Actions
 from gui.bridge import RunningJob
 from gui.history import RunLine, took
@@ -24,7 +24,6 @@ from gui.services import Overview
 from gui.session import Session
 from gui.tasks import train
 from gui.widgets.basics import (
-    Disclosure,
     ElidedLabel,
     action_button,
     button,
@@ -33,7 +32,6 @@ from gui.widgets.basics import (
     label,
     measure_by_width,
     relabel,
-    row,
     set_role,
 )
 from gui.widgets.download_question import DownloadQuestion
@@ -42,6 +40,7 @@ from gui.widgets.history import History
 from gui.widgets.train_options import TrainOptions
 from gui.widgets.train_run import DONE, Learning, RunningCard, end_button
 from gui.widgets.training import explanation
+from gui.widgets.verdict_card import VerdictCard
 from gui.worker import Failure, Progress
 
 
@@ -77,7 +76,11 @@ class TrainView(QWidget):
         self.idle = self._idle_card()
         self.running = RunningCard()
         self.steps, self.stop, self.end = self.running.steps, self.running.pause_button, self.running.end_button
-        self.verdict = self._verdict_card()
+        self.verdict = VerdictCard()
+        self.kept, self.outcome, self.because = self.verdict.kept, self.verdict.outcome, self.verdict.because
+        self.evidence, self.details = self.verdict.evidence, self.verdict.details
+        self.choose_old, self.to_report = self.verdict.choose_old, self.verdict.to_report
+        self.deliver = self.verdict.to_deliver
         self.learning = Learning(self._session.thumbnails)
         self.loss, self.reward = self.learning.loss, self.learning.reward
         self.samples, self.checks = self.learning.samples, self.learning.checks
@@ -107,33 +110,18 @@ class TrainView(QWidget):
         self.go_on.setToolTip(self.tr("Go on with the training that was stopped, exactly where it stopped"))
         self.end_stopped = end_button(lambda: self.end_here())
         self.to_seed = button(self.tr("Write captions"), self.go_seed.emit, role="primary", icon_name="seed")
+        self.to_open = action_button(
+            self._actions["open"], role="primary", text=self.tr("Choose a folder…"), icon_name="folder"
+        )
         self.options = TrainOptions()
         self.question = DownloadQuestion(self._session)
         text = column(self.headline, self.estimate, spacing=theme.XS)
         self.last_report = button(self.tr("Last report"), self._open_last_report, role="link")
-        buttons = Flow(spacing=theme.M).put(self.last_report, self.to_seed, self.start, self.end_stopped, self.go_on)
+        buttons = Flow(spacing=theme.M).put(
+            self.last_report, self.to_open, self.to_seed, self.start, self.end_stopped, self.go_on
+        )
         top = Flow(spacing=theme.L).put(text, least=theme.letters(36), stretch=1).put(buttons)
         return card(column(top, self.question, self.options, spacing=theme.S))
-
-    def _verdict_card(self) -> QWidget:
-        self.kept = label("", "heading", wrap=True)
-        self.outcome = label("", "", wrap=True)
-        self.because = label("", "muted", wrap=True)
-        self.evidence = QGridLayout()
-        self.evidence.setHorizontalSpacing(theme.M)
-        self.evidence.setVerticalSpacing(theme.XS)
-        self.choose_old = button(self.tr("Keep the old model instead"), self._switch_model)
-        again = button(self.tr("Train again"), lambda: self._show_state("idle"))
-        seeds = button(self.tr("Write more captions"), self.go_seed.emit, icon_name="seed")
-        self.to_report = button(self.tr("Open the report"), self._open_report, icon_name="info")
-        self.deliver = button(self.tr("Caption the library"), self.go_deliver.emit, role="primary", icon_name="deliver")
-        self.details = Disclosure(self.tr("Details"), self.because)
-        table = row(self.evidence, None)
-        said = column(self.kept, self.outcome, spacing=theme.S)
-        top = Flow(spacing=theme.L).put(said, least=theme.letters(36), stretch=1).put(column(self.choose_old, None))
-        foot = Flow().put(again, seeds, self.to_report, None, self.deliver)
-        parts = (top, theme.XS, table, self.details, theme.S, foot)
-        return card(column(*parts, spacing=theme.S))
 
     def _connect(self) -> None:
         self._session.overview_changed.connect(self._apply_overview)
@@ -143,6 +131,11 @@ class TrainView(QWidget):
         self.options.changed.connect(lambda: self._apply_overview(self._session.overview))
         for choice in (self.options.encoder, self.options.lm):
             choice.changed.connect(self.question.forget)
+        self.verdict.switch.connect(self._switch_model)
+        self.verdict.again.connect(lambda: self._show_state("idle"))
+        self.verdict.seeds.connect(self.go_seed)
+        self.verdict.report.connect(self._open_report)
+        self.verdict.deliver.connect(self.go_deliver)
         self.history.use.connect(self._use_model)
         self.history.report.connect(self._show_page)
         self.running.pause.connect(self.cancel)
@@ -160,7 +153,9 @@ class TrainView(QWidget):
         stopped = ready and overview is not None and overview.stopped is not None
         self._hold_focus()
         self._actions["train"].setEnabled(ready)
-        self.to_seed.setVisible(seeds < NEEDED)
+        self.to_open.setVisible(overview is None)
+        self.options.setVisible(overview is not None)
+        self.to_seed.setVisible(overview is not None and seeds < NEEDED)
         self.start.setVisible(seeds >= NEEDED)
         self.go_on.setVisible(stopped)
         self.end_stopped.setVisible(stopped and overview is not None and bool(overview.trainings.so_far))
@@ -172,7 +167,10 @@ class TrainView(QWidget):
             one.setIcon(icon("play" if one is self.go_on else "train", _tint(one)))
         self.last_report.setVisible(overview is not None and overview.report is not None)
         self.options.waits.setVisible(stopped)
-        if overview is not None:
+        if overview is None:
+            self.headline.setText(self.tr("Open a folder of photos first"))
+            self.estimate.setText(self.tr("Then write captions for a handful of them: Seedcap learns from those."))
+        else:
             if not self._known and overview.stopped is not None:
                 self.options.take_up(overview.stopped)
             self._known = True
@@ -338,22 +336,7 @@ class TrainView(QWidget):
         for gate in report.gates:
             self.checks.set_gate(gate)
         self._tell_model(in_use=report.kept != "before")
-        self.because.setText(" ".join((report.reason, *report.notes)))
-        self.details.set_open(False)
-        while (item := self.evidence.takeAt(0)) is not None:
-            widget = item.widget()
-            if widget is not None:
-                widget.deleteLater()
-        columns, lines = verdict.evidence(report)
-        for place, text in enumerate(("", *(title for _, title in columns))):
-            self.evidence.addWidget(_aligned(label(text, "small"), place), 0, place)
-        for line_number, (name, values) in enumerate(lines, start=1):
-            self.evidence.addWidget(label(name, "muted"), line_number, 0)
-            for place, (value, (key, _)) in enumerate(zip(values, columns, strict=True), start=1):
-                made = label(value, "strong" if key == report.kept else "")
-                self.evidence.addWidget(_aligned(made, place), line_number, place)
-        self.choose_old.setVisible(report.kept != "before")
-        self.to_report.setVisible(report.page is not None)
+        self.verdict.show_report(report)
         self._show_state("done")
         self._give_focus()
 
@@ -361,11 +344,7 @@ class TrainView(QWidget):
         """``in_use``: the library uses the model of this run. It may not: an older one did better, or was chosen."""
         report = self._report
         if report is not None:
-            self.kept.setText(verdict.headline(report, in_use=in_use))
-            self.outcome.setText(verdict.summary(report, in_use=in_use))
-            self.choose_old.setText(
-                self.tr("Keep the old model instead") if in_use else self.tr("Use the new model after all")
-            )
+            self.verdict.tell_model(report, in_use=in_use)
 
     def _follow_model(self, overview: Overview) -> None:
         if self._report is not None:
@@ -470,12 +449,6 @@ class TrainView(QWidget):
         paused = state == "idle" and bool(self._drawn)
         self.learning.setVisible(state != "idle" or paused)
         self.explanation.setVisible(state == "idle" and not paused)
-
-
-def _aligned(text: QLabel, place: int) -> QLabel:
-    if place:
-        text.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-    return text
 
 
 def _tint(made: QPushButton) -> str:

@@ -207,3 +207,12 @@ class Beside(QWidget):
         wanted = max(least, min(round(0.4 * self.width()), most))
         needed = self._of_side.minimumSizeHint().width() + self._side.verticalScrollBar().sizeHint().width()
         self._side.setFixedWidth(max(needed, min(wanted, round(SIDE_SHARE * self.width()))))
+
+
+def bring_into_sight(part: QWidget) -> None:
+    """Scroll the page that a part of it lies on, so far that it is seen."""
+    page = part.parentWidget()
+    while page is not None and not isinstance(page, QScrollArea):
+        page = page.parentWidget()
+    if page is not None:
+        page.ensureWidgetVisible(part)

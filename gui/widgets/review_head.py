@@ -36,8 +36,8 @@ class ReviewHead(QWidget):
     def set_comparing(self, comparing: bool) -> None:
         self._comparing = comparing
         order = self.tr(
-            "Photos that their suggestions fit least come first. Your edits become seeds: the next training learns "
-            "from them."
+            "Photos that their suggestions fit least come first. The next training learns from what you edit, not from "
+            "what you accept as it is."
         )
         blind = self.tr("Which caption is better? The photos are drawn by lot; whose is whose is said at the end.")
         self.subtitle.set_text(blind if comparing else order)

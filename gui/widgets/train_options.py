@@ -17,7 +17,7 @@ from gui.device_list import DeviceList
 from gui.widgets.basics import MIDDLE, ComboBox, Disclosure, ElidedLabel, button, column, label, row, tool_button
 from gui.widgets.model_choice import ModelChoice
 
-LIMITS_MINUTES = (5, 15, 30, 60, 180, 480)
+LIMITS_MINUTES = (5, 10, 15, 30, 60, 180, 480)
 
 
 class DeviceChoice(QWidget):
@@ -80,8 +80,8 @@ class TrainOptions(QWidget):
             self.minutes.addItem(words.duration(limit * 60), float(limit))
         self.minutes.setAccessibleName(self.tr("End after"))
         told = self.tr(
-            "Both stages then fit into this time, and the training ends, as with End here. It counts from the first"
-            " step, and anew from each Go on."
+            "Both stages then fit into this time; when it is over, what was learned is compared with the model in use"
+            " and takes its place if it wins. The time begins with the first step, and again after each pause."
         )
         self.about_limit = label(told, "muted", wrap=True)
         self.minutes.setAccessibleDescription(told)

@@ -185,7 +185,10 @@ class Checks(QFrame):
         self._list.setSpacing(theme.S)
         waiting = self.tr("They begin with stage 2, when it practises on its own. Until then it only learns from you.")
         self._waiting = label(waiting, "muted", wrap=True)
-        self.setLayout(column(self._waiting, self._list, None, spacing=theme.S))
+        advice = self.tr("Nothing need be done: checks swing on the way, and a practice that ends red is not kept.")
+        self.advice = label(advice, "small", wrap=True)
+        self.advice.hide()
+        self.setLayout(column(self._waiting, self._list, self.advice, None, spacing=theme.S))
         theme.theme().changed.connect(self._tint)
 
     @property
@@ -199,6 +202,7 @@ class Checks(QFrame):
                 widget.deleteLater()
         self._rows.clear()
         self._states.clear()
+        self.advice.hide()
         self._waiting.show()
 
     def set_gate(self, gate: GateRow) -> None:
@@ -214,6 +218,7 @@ class Checks(QFrame):
             self._list.addWidget(holder)
             self._rows[gate.name] = (mark, text)
         self._states[gate.name] = gate.state
+        self.advice.setVisible(any(state != "green" for state in self._states.values()))
         words = {"green": self.tr("Good"), "amber": self.tr("Watch"), "red": self.tr("Bad")}[gate.state]
         sentence = verdict.check(gate)
         self._rows[gate.name][1].setText(sentence)

@@ -77,6 +77,10 @@ def test_a_training_ends_with_its_page(library):
     assert gain.value == pytest.approx(rows["stage2"].figures["mrr"].value - rows["stage1"].figures["mrr"].value)
     said = " ".join(page.words)
     assert report.reason in said
+    assert said.index("In short") < said.index("What came of it"), "first without a word of the trade"
+    assert "photos it never learned from" in said and (
+        "not better than what there was" in said or "Of 100 of its captions" in said
+    )
     assert all(gate.sentence in said for gate in report.gates)
     assert "stage2.steps" in said or "[preset.stage2]" in said
     assert sum(tag == "svg" for tag in page.tags) >= 6

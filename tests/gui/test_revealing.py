@@ -88,3 +88,16 @@ def test_what_opens_nowhere_is_told_by_its_place(qtbot, open_window, photos, ope
         next(one for one in found.findChildren(QPushButton) if one.text().strip() == "Show the folder").click()
         told = [one.text() for one in found.findChildren(QLabel)]
         assert any("No program opened the folder" in text and place in text for text in told), action
+
+
+def test_where_downloaded_models_lie_is_told_where_nothing_opens(qtbot, open_window, photos, opened):
+    window = open_window(photos)
+    said = []
+    window.session.said.connect(said.append)
+    opened.able = False
+    window.actions_table["settings"].trigger()
+    part = window.findChildren(SettingsDialog)[-1].models
+    part._show_folder()
+    assert opened and str(opened[0]) in said[0]
+    part.where.set_text("/somewhere/" + "far/" * 60 + "models")
+    assert part.where.text().endswith("models") and part.where.text().startswith("/some"), "a path is cut in the middle"

@@ -71,7 +71,7 @@ def test_the_photos_a_suggestion_fits_are_shown_when_asked_and_follow_the_choice
     assert [photo.id for photo in review.fits.plain_strip.photos] == [ids[3]]
     review.fits.take.click()
     settle(qtbot, window)
-    assert captions(window, ids[2])[0] == (PLAIN, "accepted", True) and review.current_id == ids[1]
+    assert captions(window, ids[0])[0] == (PLAIN, "accepted", True) and review.current_id == ids[1]
     qtbot.waitUntil(lambda: asked[-1] == "1 a" and review.fits.strip.isVisible(), timeout=WAIT)
     press(qtbot, window, Qt.Key.Key_I, CTRL)
     review.step(1)

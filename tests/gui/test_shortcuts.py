@@ -119,7 +119,7 @@ def test_whatever_names_keys_names_the_chosen_ones(open_window):
     window = open_window()
     actions, seed, review = window.actions_table, window.view("seed"), window.view("review")
     assert window.rail.buttons["seed"].toolTip().endswith("(Ctrl+2)")
-    assert seed.keys.full_text() == "Enter saves and goes on · Ctrl+↑ Ctrl+↓ other photos · F1 all keys"
+    assert seed.keys.text() == "Enter saves and goes on · Ctrl+↑ Ctrl+↓ other photos · F1 all keys"
     assert "1–9 choose · Enter edits · Ctrl+Enter accepts" in review.keys.text()
     assert review.blind.answers["blind_left"].text() == "1 · Left is better"
     for name, keys in (("go_seed", "Ctrl+9"), ("shortcuts", "F2"), ("accept", "Ctrl+M"), ("blind_left", "L")):
@@ -127,7 +127,7 @@ def test_whatever_names_keys_names_the_chosen_ones(open_window):
     actions.rebind("edit", [])
     actions.rebind("blind_back", [])
     assert window.rail.buttons["seed"].toolTip().endswith("(Ctrl+9)") and window.rail.keys.toolTip().endswith("(F2)")
-    assert seed.keys.full_text().endswith("F2 all keys")
+    assert seed.keys.text().endswith("F2 all keys")
     assert "1–9 choose · Ctrl+M accepts" in review.keys.text() and "edits" not in review.keys.text()
     assert review.blind.answers["blind_left"].text() == "L · Left is better"
     assert review.blind.keys.text() == "L left · 2 right · 0 no difference · Esc ends"

@@ -100,7 +100,7 @@ def test_the_measures_behind_a_verdict_are_shown_to_who_asks(train):
         train.show_result(replace(REPORT, kept="stage1", results=BOTH, reason=reason, notes=("A note.",)))
         assert train.outcome.isVisible() and not train.because.isVisible(), "closed, also after the next training"
         QTest.mouseClick(train.details.toggle, Qt.MouseButton.LeftButton)
-        assert train.because.isVisible() and train.because.text() == f"{reason} A note."
+        assert train.because.isVisible() and train.because.text() == f"{reason}\nA note."
     told = [text.text() for text in train.verdict.findChildren(QLabel) if text is not train.because]
     assert not [text for text in told if "nats" in text]
 
