@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -51,6 +52,7 @@ class Judge:
         self, data: TrainingData, encoder: Encoder, reference: Captioner, max_tokens: int, ctx: JobContext
     ) -> None:
         self._held_seeds = data.held_seeds
+        self._own = (data.held_seeds if len(data.held_seeds) else data.seeds).pairs()[1]
         judged = data.judged_images
         self.on_practice = len(judged) == 0  # nothing could be held out
         self._images = data.practice_images if self.on_practice else judged
@@ -65,6 +67,12 @@ class Judge:
     def images(self) -> np.ndarray:
         """The judged photos, unit rows ``[n, dim]``: the held-out seeds first."""
         return self._images
+
+    @cached_property
+    def seed_nll(self) -> float | None:
+        """How unusual the person's own captions are, as ``fluency_nll`` is of a model's; those held out where there are
+        any, ``None`` where there is no caption."""
+        return self._fluency(self._own) if self._own else None
 
     @property
     def options(self) -> DecodingOptions:

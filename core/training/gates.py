@@ -29,11 +29,17 @@ _SHARES = (
 
 
 def check_gates(
-    now: Mapping[str, float], before: Mapping[str, float], seed_length: float, kl: float, photos: int
+    now: Mapping[str, float],
+    before: Mapping[str, float],
+    seed_length: float,
+    kl: float,
+    photos: int,
+    seed_nll: float | None = None,
 ) -> tuple[GateRow, ...]:
     """The guards of a model with the figures ``now``, ``before`` being those of stage 1 on the same ``photos`` photos.
 
-    ``seed_length``: words of a seed caption on average. ``kl``: nats per caption to stage 1; long captions may move
+    ``seed_length``: words of a seed caption on average; ``seed_nll``: how unusual those captions are, in nats a word
+    piece (:attr:`core.training.evaluate.Judge.seed_nll`), ``None`` where there are none. ``kl``: nats per caption to stage 1; long captions may move
     further (:func:`room_to_move`). One odd caption among a few photos is no alarm: shares are allowed one photo.
     """
     one = 1.0 / max(photos, 1)
@@ -46,7 +52,7 @@ def check_gates(
     stutter = share("immediate_repeat", 0.01, 0.01)
     ending = share("bad_ending", 0.05, 0.02)
     unfinished = share("no_end", 0.02, 0.02)
-    fluency = Limit(before["fluency_nll"] + 0.25, before["fluency_nll"] + 0.5)
+    fluency = _unusual(before["fluency_nll"], seed_nll)
     room = room_to_move(seed_length)
     drift = Limit(6.0 * room, 8.0 * room)
     # Photos that are much alike may well share captions: only a loss against stage 1 counts.
@@ -62,7 +68,8 @@ def check_gates(
             "fluency",
             fluency.state(now["fluency_nll"]),
             f"The wording is {_compared(now['fluency_nll'] - before['fluency_nll'])} than before practice "
-            f"({now['fluency_nll']:.2f} nats a word piece; it was {before['fluency_nll']:.2f}).",
+            f"({now['fluency_nll']:.2f} nats a word piece; it was {before['fluency_nll']:.2f}"
+            f"{'' if seed_nll is None else f', and yours is {seed_nll:.2f}'}).",
         ),
         GateRow(
             "drift",
@@ -75,6 +82,14 @@ def check_gates(
             f"{_of_all(now['unique_ratio'])} captions differ from one another.",
         ),
     )
+
+
+def _unusual(before: float, seeds: float | None) -> Limit:
+    """How unusual wording may get, in nats a word piece: half a nat more than it was, or half the way to the person's
+    own captions where that is further. A stage 1 that says the same of many photos says what is likeliest of all, and
+    whatever tells them apart is less usual than that (record 0040)."""
+    red = max(before + 0.5, before if seeds is None else (before + seeds) / 2)
+    return Limit(red - 0.25, red)
 
 
 def _length(now: Mapping[str, float], before: Mapping[str, float], seed_length: float) -> GateRow:

@@ -125,7 +125,8 @@ class Stage2:
     def gates_of(self, evaluation: Evaluation, kl: float) -> tuple[GateRow, ...]:
         """The guards of a model, compared with the one this stage began with."""
         photos = len(evaluation.captions)
-        return check_gates(evaluation.values, self._before.values, self.length_mean, kl, photos)
+        judge = self._env.judge
+        return check_gates(evaluation.values, self._before.values, self.length_mean, kl, photos, judge.seed_nll)
 
     def draw_photos(self, step: int) -> np.ndarray:
         """Positions of this step's photos, all different: anchors in turn, neighbours of them, then any others."""

@@ -71,6 +71,17 @@ def test_guards_warn_before_they_are_red():
     assert states(length=11.5)["length"] == "amber"
 
 
+def test_wording_may_become_as_unusual_as_half_the_way_to_the_persons_own():
+    def fluency(now, own):
+        rows = {gate.name: gate for gate in check_gates({**GOOD, "fluency_nll": now}, GOOD, 9.0, 1.0, 200, own)}
+        return rows["fluency"]
+
+    assert [fluency(now, 4.0).state for now in (2.7, 2.9, 3.1)] == ["green", "amber", "red"]
+    assert "and yours is 4.00" in fluency(2.7, 4.0).sentence
+    for own in (None, 1.0, 2.9):  # nothing known, or nothing gained: half a nat, as ever
+        assert [fluency(now, own).state for now in (2.2, 2.3, 2.6)] == ["green", "amber", "red"]
+
+
 def test_a_share_of_nothing_and_of_all_is_said_without_a_number():
     def sentences(**changes):
         return {gate.name: gate.sentence for gate in check_gates({**GOOD, **changes}, GOOD, 9.0, 1.0, 200)}
