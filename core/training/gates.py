@@ -39,8 +39,9 @@ def check_gates(
     """The guards of a model with the figures ``now``, ``before`` being those of stage 1 on the same ``photos`` photos.
 
     ``seed_length``: words of a seed caption on average; ``seed_nll``: how unusual those captions are, in nats a word
-    piece (:attr:`core.training.evaluate.Judge.seed_nll`), ``None`` where there are none. ``kl``: nats per caption to stage 1; long captions may move
-    further (:func:`room_to_move`). One odd caption among a few photos is no alarm: shares are allowed one photo.
+    piece (:attr:`core.training.evaluate.Judge.seed_nll`), ``None`` where there are none. ``kl``: nats per caption to
+    stage 1; long captions may move further (:func:`room_to_move`). One odd caption among a few photos is no alarm:
+    shares are allowed one photo.
     """
     one = 1.0 / max(photos, 1)
 
