@@ -176,9 +176,9 @@ class Offers(QObject):
         text = text.format(moved=words.count(result.moved), kept=kept)
         if result.forgotten:
             gone = words.counted(result.forgotten, self.tr("photo"), self.tr("photos", "", result.forgotten))
-            text = f"{text} {self.tr('Gone with it: {photos} without a caption.').format(photos=gone)}"
+            text += " " + self.tr("Gone with it: {photos} without a caption.").format(photos=gone)
         if result.undoable:
-            text = f"{text} {self.tr('Undo brings them back.')}"
+            text += " " + self.tr("Undo brings them back.")
         self._session.said.emit(text)
 
     # -- sample scenes ----------------------------------------------------------------------------------------------

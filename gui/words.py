@@ -120,7 +120,7 @@ def said_in_vain(photos: int) -> str:
         return ""
     number = counted(photos, tr("photo"), tr("photos", "", photos))
     text = tr("For {photos} the model gave nothing that was not rejected already, or there.").format(photos=number)
-    return f"{text} {tr('Write a caption in Seed, or ask for more suggestions or another model below.')}"
+    return text + " " + tr("Write a caption in Seed, or ask for more suggestions or another model below.")
 
 
 def place(path: Path) -> str:

@@ -178,7 +178,7 @@ def _similarity_alone(
     before = evaluations.get("stage1" if warm.name == "stage1" else "before") or parts.judge(captioner)
     nobody = cast(Any, None)
     bf16 = use_bf16(parts.preset.precision, captioner.device)
-    env = Environment(captioner, nobody, nobody, parts.ctx, parts.seed, bf16)
+    env = Environment(captioner, parts.judge, nobody, parts.ctx, parts.seed, bf16)
     stage, progress = Stage2(parts.data, parts.encoder, settings, env, before), Progress()
     for step in range(stage.steps):
         parts.ctx.check_cancelled()
