@@ -67,6 +67,7 @@ class Flow(QLayout):
                 self.addChildLayout(part)
                 self.addItem(part)
             self._parts[-1].least, self._parts[-1].stretch = least, stretch
+        self.invalidate()
         return self
 
     # -- what Qt asks -----------------------------------------------------------------------------------------------
@@ -81,7 +82,10 @@ class Flow(QLayout):
         return self._parts[index].item if 0 <= index < len(self._parts) else None
 
     def takeAt(self, index: int) -> QLayoutItem | None:  # type: ignore[override]
-        return self._parts.pop(index).item if 0 <= index < len(self._parts) else None
+        if not 0 <= index < len(self._parts):
+            return None
+        self.invalidate()
+        return self._parts.pop(index).item
 
     def expandingDirections(self) -> Qt.Orientation:
         return Qt.Orientation.Horizontal
