@@ -11,6 +11,7 @@ from gui import words
 from gui.lane import Lane
 from gui.rewriting import RewriteOrder, RewritePreview
 from gui.services import LibraryService, Undone
+from gui.trashing import throw
 
 if TYPE_CHECKING:
     from core.library.records import CaptionRow
@@ -109,12 +110,12 @@ class Commands(QObject):
 
     def trash_photos(self, image_ids: Sequence[int]) -> None:
         def said(files: Trashed) -> str:
-            if not files.moved:
-                return self._with("", files.failed)
+            if not files.moved:  # its file stays; the photo is out of the library all the same
+                return self._with(self.tr("Taken out of the library"), files.failed)
             what = words.counted(files.moved, self.tr("photo"), self.tr("photos", "", files.moved))
             return self._with(self.tr("{photos} moved to the trash").format(photos=what), files.failed)
 
-        self._run(lambda service: service.trash_photos(image_ids), said)
+        self._run(lambda service: service.trash_photos(image_ids, throw), said)
 
     def _with(self, said: str, trouble: Sequence[str]) -> str:
         """What was done, and the first of what could not be."""
@@ -142,10 +143,10 @@ class Commands(QObject):
         self._run(write, say)
 
     def undo(self) -> None:
-        self._step(lambda service: service.undo(), self.tr("Undone: {step}"), self.tr("Nothing to undo."))
+        self._step(lambda service: service.undo(throw), self.tr("Undone: {step}"), self.tr("Nothing to undo."))
 
     def redo(self) -> None:
-        self._step(lambda service: service.redo(), self.tr("Done again: {step}"), self.tr("Nothing to redo."))
+        self._step(lambda service: service.redo(throw), self.tr("Done again: {step}"), self.tr("Nothing to redo."))
 
     def _run(
         self,

@@ -26,7 +26,6 @@ from gui.export_preview import ExportPreview, preview_export
 from gui.filters import Filter, quoted
 from gui.folders import FolderTree, folder_tree
 from gui.tasks import FIRST_CAPTIONS, ExportOrder
-from gui.trashing import throw
 from gui.versions import Earlier, earlier_texts
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from core.library.library import Library
     from core.library.records import CaptionRow, Counts, ImageRow, RunRow
     from core.library.steps import Switched
-    from core.library.trash import Trashed
+    from core.library.trash import Throw, Trashed
 
 _MARK = re.compile(r"-[0-9a-f]{8}$")  # what makes the name of a library for a folder unique
 
@@ -166,10 +165,12 @@ class LibraryService:
     def open(cls, folder: Path) -> LibraryService:
         """The library in ``folder``, or the one that holds these photos, made when there is none."""
         from core.library.library import Library
+        from core.library.trash import bring_back, stragglers
 
-        if folder.suffix == ".seedcap":
-            return cls(Library.open(folder, exclusive=True), folder)
-        return cls(Library.for_photos(folder, exclusive=True), folder)
+        of_photos = folder.suffix != ".seedcap"
+        library = Library.for_photos(folder, exclusive=True) if of_photos else Library.open(folder, exclusive=True)
+        bring_back(library, stragglers(library))  # an undo that was cut short
+        return cls(library, folder)
 
     def is_of(self, *folders: Path) -> bool:
         """Whether one of these is the library, or a folder of photos that it looks after."""
@@ -459,28 +460,28 @@ class LibraryService:
     def put_photos_back(self, image_ids: Sequence[int]) -> tuple[int, Trashed]:
         from core.library import removing, trash
 
-        return removing.put_photos_back(self._library, image_ids), trash.settle(self._library, throw)
+        return removing.put_photos_back(self._library, image_ids), trash.bring_back(self._library, image_ids)
 
-    def trash_photos(self, image_ids: Sequence[int]) -> Trashed:
+    def trash_photos(self, image_ids: Sequence[int], throw: Throw) -> Trashed:
         from core.library import trash
 
         return trash.trash_photos(self._library, image_ids, throw)
 
-    def undo(self) -> Undone | None:
+    def undo(self, throw: Throw) -> Undone | None:
         from core.library import edits
 
-        return self._named(edits.undo_step(self._library))
+        return self._named(edits.undo_step(self._library), throw)
 
-    def redo(self) -> Undone | None:
+    def redo(self, throw: Throw) -> Undone | None:
         from core.library import edits
 
-        return self._named(edits.redo_step(self._library))
+        return self._named(edits.redo_step(self._library), throw)
 
-    def _named(self, step: Switched | None) -> Undone | None:
+    def _named(self, step: Switched | None, throw: Throw) -> Undone | None:
         from core.library import queries, trash
 
         if step is None:
             return None
-        files = trash.settle(self._library, throw)
+        files = trash.follow(self._library, step, throw)
         rows = queries.image_rows(self._library, step.photos) if len(step.photos) == 1 else []
         return Undone(step.label, len(step.photos), rows[0] if rows else None, step.overtaken, files.failed)

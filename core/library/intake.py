@@ -31,6 +31,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
 
 from core.images.content import Stamp, hash_of
+from core.library import meta
 from core.library.columns import now, stored_path
 from core.library.examine import Examined
 from core.library.library import Library
@@ -215,6 +216,7 @@ class _Batch:
 
     def write(self, findings: Sequence[Finding], all_met: bool) -> list[Outcome]:
         self._all_met = all_met
+        self._in_trash = meta.in_trash(self._session)
         hashes = {finding.read.content_hash for finding in findings if finding.read and _is_other(finding)} - {""}
         query = select(Image.content_hash).where(Image.content_hash.in_(hashes)).distinct()
         self._elsewhere = set(self._session.scalars(query)) if hashes else set()
@@ -256,6 +258,10 @@ class _Batch:
             self._keep(item.relative, None, values)
             return "added"
         if _is_other(finding) and row.content_hash:
+            if row.id in self._in_trash:
+                self._displace(row, item.relative)  # its own file may come back; this is another photo
+                self._keep(item.relative, None, values)
+                return "added"
             if not self._all_met:
                 return "put off"
             content_changed(self._session, row.id, row.content_hash, read.content_hash)
@@ -406,15 +412,18 @@ def _is_there(old: Path, found: Path, content_hash: str, stamp: Stamp) -> bool:
     ``a.jpg``; only the list of its folder says what it is called.
     """
     try:
-        if not _holds(old, content_hash, stamp):
+        if not holds(old, content_hash, stamp):
             return False
         return _folded(old) != _folded(found) or any(one.name == old.name for one in old.parent.iterdir())
     except OSError:
         return False
 
 
-def _holds(path: Path, content_hash: str, stamp: Stamp) -> bool:
-    """Read only where size and time do not tell. Raises ``OSError``; what may not be looked into may still hold it."""
+def holds(path: Path, content_hash: str, stamp: Stamp) -> bool:
+    """Whether the file has this content, which had this stamp of size and time.
+
+    Read only where size and time do not tell. Raises ``OSError``; what may not be looked into may still hold it.
+    """
     try:
         status = path.stat()
         if (status.st_size, status.st_mtime_ns) == stamp:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
@@ -23,8 +25,8 @@ IN_VAIN = "in_vain"
 FIRST_CAPTIONS = "first_captions"
 """The starter has had its word about a new library: never again unasked."""
 
-TRASHED, TRASH_PLACES = "trashed", "trash_places"
-"""Photos whose files the person's steps have moved to the trash, and where those lie (:mod:`core.library.trash`)."""
+TRASH_PLACES = "trash_places"
+"""Where the files lie that a person has moved to the trash, by photo (:mod:`core.library.trash`)."""
 
 
 def get(session: Session, key: str) -> str | None:
@@ -38,6 +40,11 @@ def put(session: Session, key: str, value: str | None) -> None:
         return
     statement = insert(Meta).values(key=key, value=value)
     session.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": value}))
+
+
+def in_trash(session: Session) -> set[int]:
+    """Photos whose files a person has moved to the trash."""
+    return {int(image_id) for image_id in json.loads(get(session, TRASH_PLACES) or "{}")}
 
 
 def shown_gallery(session: Session) -> int:

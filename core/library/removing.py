@@ -13,7 +13,8 @@ from typing import ClassVar
 
 from core.library.library import Library
 from core.library.steps import Command, Step, perform
-from core.library.trash import keep_out_of_trash
+
+PUT_BACK = "put_photos_back"
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,11 @@ class RemovePhotos(Command[int]):
 class PutPhotosBack(Command[int]):
     """Photos that were taken out are in the library again, with all their captions. Says how many were out."""
 
-    kind: ClassVar[str] = "put_photos_back"
+    kind: ClassVar[str] = PUT_BACK
     image_ids: tuple[int, ...]
 
     def do(self, step: Step) -> int:
         number = step.remove_photos(self.image_ids, removed=False)
-        keep_out_of_trash(step, self.image_ids)
         what = "a photo" if number == 1 else f"{number:,} photos"
         step.label = f"Put {what} back into the library"
         return number

@@ -62,12 +62,14 @@ class StepRow:
 
 @dataclass(frozen=True)
 class Switched:
-    """A step that was undone or done again: its ``label``, and the ``photos`` that it is about, by their ids.
+    """A step that was ``undone`` or done again: its ``label`` and ``kind``, and the ids of the ``photos`` it is about.
     ``overtaken``: it was about a single value that something else has changed since, so that nothing has changed."""
 
     label: str
     photos: tuple[int, ...] = ()
     overtaken: bool = False
+    kind: str = ""
+    undone: bool = False
 
 
 class Command(Generic[Result]):
@@ -282,7 +284,8 @@ def _switch(session: Session, edit: Edit, *, undone: bool) -> Switched:
             changed += 1
     edit.undone = undone
     photos = _photos_of(session, edit.id)
-    return Switched(edit.label, photos, overtaken=bool(settings) and not changed and not photos)
+    overtaken = bool(settings) and not changed and not photos
+    return Switched(edit.label, photos, overtaken, edit.kind, undone)
 
 
 def _photos_of(session: Session, edit_id: int) -> tuple[int, ...]:

@@ -1,32 +1,40 @@
 """Photos whose files a person moves to the system's trash, and has back with undo.
 
-Such a photo is taken out of the library (:mod:`core.library.removing`), and its file lies in the trash. The library's
-steps say which photos that holds for (``meta.TRASHED``), so that undo, redo and putting back need nothing of their own;
-where a file lies now is kept apart (``meta.TRASH_PLACES``): each throw may give it another name. :func:`settle` makes
-the disk agree with the steps. A file is never written over, and one that was emptied from the trash is said to be gone.
+Such a photo is taken out of the library (:mod:`core.library.removing`) by a step; then its file goes to the trash, and
+where it lies is kept beside the steps (``meta.TRASH_PLACES``), for each throw may give it another name. To undo the
+step, or to put the photo back, brings the file back. Only files of the step at hand are moved, only while they are what
+the library knows, and never over another file: what is not done is said, and a file whose place is known stays so.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from core.library import meta, queries
+from core.library import meta
+from core.library.columns import now
+from core.library.intake import holds
 from core.library.library import Library
 from core.library.queries import among
-from core.library.steps import Command, Step, perform
-from core.library.tables import Image
+from core.library.removing import PUT_BACK
+from core.library.steps import Command, Step, Switched, perform
+from core.library.tables import Folder, Image
 
 Throw = Callable[[Path], Path | None]
 """Moves a file to the system's trash; where it lies now, or ``None`` where it could not be moved."""
+
+_AT_ONCE = 32
+"""Files between two notes of where they lie: a power cut leaves no more than these to the desktop's own trash."""
 
 
 @dataclass(frozen=True)
@@ -39,114 +47,167 @@ class Trashed:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a file was, and where it lies in the trash; ``size``, ``mtime_ns`` and ``content_hash`` are its own."""
+
+    origin: str
+    place: str
+    size: int
+    mtime_ns: int
+    content_hash: str
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A photo as the library knows its file."""
+
+    id: int
+    path: Path
+    size: int
+    mtime_ns: int
+    content_hash: str
+
+
+@dataclass(frozen=True)
 class TrashPhotos(Command[int]):
-    """Photos are out of the library, and their files in the trash. Says how many."""
+    """Photos are taken out of the library for their files to go to the trash. Says how many were in it."""
 
     kind: ClassVar[str] = "trash_photos"
-    places: Mapping[int, Path]
-    """Where the file of each lies now."""
+    image_ids: tuple[int, ...]
 
     def do(self, step: Step) -> int:
-        step.remove_photos(self.places, removed=True)
-        number = len(self.places)
-        step.set(meta.TRASHED, _listed(wanted(step.session) | set(self.places)))
-        _keep_places(step.session, self.places, ())
+        number = step.remove_photos(self.image_ids, removed=True)
         step.label = "Move a photo to the trash" if number == 1 else f"Move {number:,} photos to the trash"
         return number
 
 
-def wanted(session: Session) -> set[int]:
-    """The photos whose files are to lie in the trash, by the steps that were done and not undone."""
-    return set(json.loads(meta.get(session, meta.TRASHED) or "[]"))
-
-
-def keep_out_of_trash(step: Step, image_ids: Iterable[int]) -> None:
-    """Part of a step: the files of these photos are to be where they were."""
-    step.set(meta.TRASHED, _listed(wanted(step.session) - {int(one) for one in image_ids}))
-
-
 def trash_photos(library: Library, image_ids: Iterable[int], throw: Throw) -> Trashed:
-    """Move the files of these photos to the trash; one step, for those that could be moved."""
-    places, failed = _throw(library, image_ids, throw)
-    if not places:
-        return Trashed(failed=tuple(failed))
-    try:
-        perform(library, TrashPhotos(places))
-    except BaseException:
-        paths = _paths(library, places)
-        for image_id, place in places.items():
-            _bring_back(place, paths[image_id])
-        raise
-    return Trashed(moved=len(places), failed=tuple(failed))
+    """Take photos out of the library as one step, and move their files to the trash. A file that cannot be moved stays
+    where it is; its photo is out of the library all the same."""
+    ids = sorted(int(one) for one in image_ids)
+    perform(library, TrashPhotos(tuple(ids)))
+    return _throw(library, ids, throw)
 
 
-def settle(library: Library, throw: Throw) -> Trashed:
-    """After an undo, a redo, or photos put back: files go to the trash or return, as the steps say now."""
-    with library.session() as session:
-        known, should = _places(session), wanted(session)
-    if known.keys() == should:
-        return Trashed()
-    thrown, failed = _throw(library, should - known.keys(), throw)
-    returning = {image_id: place for image_id, place in known.items() if image_id not in should}
-    paths, back = _paths(library, returning), list[int]()
-    for image_id, place in ((one, returning[one]) for one in paths):
-        trouble = _bring_back(place, paths[image_id])
+def follow(library: Library, step: Switched, throw: Throw) -> Trashed:
+    """After an undo or a redo: the files of that step's photos go with it."""
+    if step.kind == TrashPhotos.kind:
+        return bring_back(library, step.photos) if step.undone else _throw(library, step.photos, throw)
+    if step.kind == PUT_BACK and not step.undone:
+        return bring_back(library, step.photos)
+    return Trashed()  # undoing a putting back takes photos out; nobody has asked for the trash again
+
+
+def bring_back(library: Library, image_ids: Iterable[int]) -> Trashed:
+    """Have the files of these photos back from the trash, where they are in it."""
+    known = places(library)
+    back, gone, failed = list[int](), list[int](), list[str]()
+    for image_id in (one for one in image_ids if one in known):
+        trouble = _back(known[image_id])
         if trouble is None:
             back.append(image_id)
         else:
             failed.append(trouble)
+            if not os.path.lexists(known[image_id].place):
+                gone.append(image_id)
     with library.writing() as session:
-        _keep_places(session, thrown, returning)
-        session.execute(update(Image).where(Image.id.in_(among(back))).values(missing_since=None))
-    return Trashed(len(thrown), len(back), tuple(failed))
+        _keep(session, {}, {*back, *gone})
+        here = [one for one in _rows(session, back) if str(one.path) == known[one.id].origin]
+        _mark(session, [one.id for one in here], missing=False)
+        _mark(session, gone, missing=True)
+    return Trashed(back=len(back), failed=tuple(failed))
 
 
-def _throw(library: Library, image_ids: Iterable[int], throw: Throw) -> tuple[dict[int, Path], list[str]]:
-    places: dict[int, Path] = {}
-    failed: list[str] = []
-    for image_id, path in _paths(library, image_ids).items():
-        place = throw(path) if path.is_file() else None
-        if place is not None:
-            places[image_id] = place
-        else:
-            why = "its folder has no trash, or may not be written to" if path.is_file() else "the file is not there"
-            failed.append(f"{path.name} could not be moved to the trash: {why}.")
-    return places, failed
+def stragglers(library: Library) -> list[int]:
+    """Photos that are in the library while their files lie in the trash: an undo was cut short."""
+    known = places(library)
+    if not known:
+        return []
+    with library.session() as session:
+        return list(session.scalars(select(Image.id).where(Image.id.in_(among(known)), Image.removed_at.is_(None))))
 
 
-def _bring_back(place: Path, path: Path) -> str | None:
-    """Have a file back from the trash; what stood in the way, if anything did."""
-    if not place.is_file():
-        return f"{path.name} is not in the trash any more, or cannot be found there."
-    if path.exists():
-        return f"{path.name} stays in the trash: there is another file of that name in {path.parent}."
+def places(library: Library) -> dict[int, Place]:
+    """Where the files lie that are in the trash, by photo."""
+    with library.session() as session:
+        return _places(session)
+
+
+def _throw(library: Library, image_ids: Iterable[int], throw: Throw) -> Trashed:
+    known, failed, moved = places(library), list[str](), 0
+    with library.session() as session:
+        rows = iter(_rows(session, image_ids))
+    while portion := list(islice(rows, _AT_ONCE)):
+        thrown: dict[int, Place] = {}
+        for row in portion:
+            before = known.get(row.id)
+            if before and before.content_hash == row.content_hash and os.path.lexists(before.place):
+                continue  # it is there already
+            found = _thrown(row, throw)
+            if isinstance(found, Place):
+                thrown[row.id] = found
+            else:
+                failed.append(f"{row.path.name} could not be moved to the trash: {found}.")
+        moved += len(thrown)
+        with library.writing() as session:
+            _keep(session, thrown, ())
+    return Trashed(moved=moved, failed=tuple(failed))
+
+
+def _thrown(row: _Row, throw: Throw) -> Place | str:
+    """Where the file lies now, or why it stays."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(place, path)
+        if not os.path.lexists(row.path):
+            return "the file is not there"
+        if row.content_hash and not holds(row.path, row.content_hash, (row.size, row.mtime_ns)):
+            return "another file has its name now"
+        place = throw(row.path)
     except OSError as error:
-        return f"{path.name} stays in the trash: {error.strerror or error}."
-    # What the desktops of freedesktop.org keep of a file in their trash.
-    with contextlib.suppress(OSError):
+        return error.strerror or str(error)
+    if place is None:
+        return "its folder has no trash, or may not be written to"
+    return Place(str(row.path), str(place), row.size, row.mtime_ns, row.content_hash)
+
+
+def _back(kept: Place) -> str | None:
+    """Move a file back; what stood in the way, if anything did. One that somebody else has restored is back."""
+    origin, place = Path(kept.origin), Path(kept.place)
+    try:
+        if os.path.lexists(origin):
+            if holds(origin, kept.content_hash, (kept.size, kept.mtime_ns)) and not os.path.lexists(place):
+                return None
+            return f"{origin.name} stays in the trash: there is another file of that name in {origin.parent}."
+        if not os.path.lexists(place):
+            return f"{origin.name} is not in the trash any more."
+        if not origin.parent.is_dir():
+            return f"{origin.name} stays in the trash: {origin.parent} is not there."
+        shutil.move(place, origin)
+    except OSError as error:
+        return f"{origin.name} stays in the trash: {error.strerror or error}."
+    with contextlib.suppress(OSError):  # what the desktops of freedesktop.org keep of a file in their trash
         (place.parent.parent / "info" / f"{place.name}.trashinfo").unlink(missing_ok=True)
     return None
 
 
-def _paths(library: Library, image_ids: Iterable[int]) -> dict[int, Path]:
-    return {row.id: row.path for row in queries.image_rows(library, sorted(int(one) for one in image_ids))}
+def _rows(session: Session, image_ids: Iterable[int]) -> list[_Row]:
+    columns = (Image.id, Folder.path, Image.relative_path, Image.size, Image.mtime_ns, Image.content_hash)
+    query = select(*columns).join(Folder).where(Image.id.in_(among(image_ids))).order_by(Image.id)
+    return [_Row(id, Path(f"{root}/{relative}"), *rest) for id, root, relative, *rest in session.execute(query)]
 
 
-def _places(session: Session) -> dict[int, Path]:
-    kept: dict[str, str] = json.loads(meta.get(session, meta.TRASH_PLACES) or "{}")
-    return {int(image_id): Path(place) for image_id, place in kept.items()}
+def _mark(session: Session, image_ids: list[int], *, missing: bool) -> None:
+    change = update(Image).where(Image.id.in_(among(image_ids)))
+    session.execute(change.values(missing_since=now() if missing else None))
 
 
-def _keep_places(session: Session, more: Mapping[int, Path], fewer: Iterable[int]) -> None:
-    places = {**_places(session), **more}
+def _places(session: Session) -> dict[int, Place]:
+    kept = json.loads(meta.get(session, meta.TRASH_PLACES) or "{}")
+    return {int(image_id): Place(**place) for image_id, place in kept.items()}
+
+
+def _keep(session: Session, more: dict[int, Place], fewer: Iterable[int]) -> None:
+    kept = {**_places(session), **more}
     for image_id in fewer:
-        places.pop(image_id, None)
-    kept = json.dumps({str(image_id): str(place) for image_id, place in places.items()})
-    meta.put(session, meta.TRASH_PLACES, kept if places else None)
-
-
-def _listed(image_ids: set[int]) -> str | None:
-    return json.dumps(sorted(image_ids)) if image_ids else None
+        kept.pop(image_id, None)
+    text = json.dumps({str(image_id): asdict(place) for image_id, place in kept.items()})
+    meta.put(session, meta.TRASH_PLACES, text if kept else None)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from core.library import edits, queries
+from core.library import edits, queries, trash
 from core.library.library import Library
 from core.library.removing import put_photos_back, remove_photos
-from core.library.trash import Trashed, settle, trash_photos
+from core.library.steps import redo_step, undo_step
+from core.library.trash import Trashed, bring_back, follow, places, stragglers, trash_photos
 from tests.core.photos import library_with, look, write_photo
 
 
@@ -54,6 +55,14 @@ def shown(library) -> list[int]:
     return queries.image_ids(library).tolist()
 
 
+def undo(library, bin) -> Trashed:
+    return follow(library, undo_step(library), bin)
+
+
+def redo(library, bin) -> Trashed:
+    return follow(library, redo_step(library), bin)
+
+
 def test_undo_and_redo_take_the_files_along_also_after_a_restart(library, tmp_path, bin):
     bytes_before = (tmp_path / "photos" / "00.png").read_bytes()
     assert trash_photos(library, [1, 3], bin) == Trashed(moved=2)
@@ -63,75 +72,126 @@ def test_undo_and_redo_take_the_files_along_also_after_a_restart(library, tmp_pa
     path = library.path
     library.close()
     with Library.open(path) as again:
+        assert edits.can_undo(again) == "Move 2 photos to the trash"
         for _ in range(2):  # each throw gives other names
-            assert edits.undo(again) == "Move 2 photos to the trash"
-            assert settle(again, bin) == Trashed(back=2)
+            assert undo(again, bin) == Trashed(back=2)
             assert bin.holds() == 0 and len(here(tmp_path)) == 4
             assert shown(again) == [1, 2, 3, 4], "at once: nobody need look for changes"
             assert [seed.texts for seed in queries.seeds(again)] == [("a red kite",)]
-            assert edits.redo(again) == "Move 2 photos to the trash"
-            assert settle(again, bin) == Trashed(moved=2)
+            assert redo(again, bin) == Trashed(moved=2)
             assert bin.holds() == 2 and shown(again) == [2, 4]
-        assert settle(again, bin) == Trashed(), "all is as the steps say"
-        edits.undo(again)
-        settle(again, bin)
+        undo(again, bin)
+        assert places(again) == {}
     assert (tmp_path / "photos" / "00.png").read_bytes() == bytes_before
 
 
-def test_each_step_has_its_own_files(library, tmp_path, bin):
+def test_each_step_has_its_own_files_and_others_touch_none(library, tmp_path, bin):
     trash_photos(library, [1], bin)
     trash_photos(library, [2], bin)
-    edits.undo(library)
-    assert settle(library, bin) == Trashed(back=1) and here(tmp_path) == ["01.png", "02.png", "03.png"]
-    edits.undo(library)
-    assert settle(library, bin) == Trashed(back=1) and len(here(tmp_path)) == 4
+    edits.add_seed(library, 4, "a boat")
+    assert undo(library, bin) == Trashed() and bin.holds() == 2
+    assert undo(library, bin) == Trashed(back=1) and here(tmp_path) == ["01.png", "02.png", "03.png"]
+    assert undo(library, bin) == Trashed(back=1) and len(here(tmp_path)) == 4
 
 
-def test_putting_back_has_the_file_back(library, tmp_path, bin):
+def test_putting_back_has_the_file_back_and_undoing_that_leaves_it_there(library, tmp_path, bin):
     trash_photos(library, [1, 2], bin)
     remove_photos(library, [3])
     put_photos_back(library, [2, 3])
-    assert settle(library, bin) == Trashed(back=1)
+    assert bring_back(library, [2, 3]) == Trashed(back=1)
     assert here(tmp_path) == ["01.png", "02.png", "03.png"] and bin.holds() == 1
-    edits.undo(library)
-    assert settle(library, bin) == Trashed(moved=1) and bin.holds() == 2
-    assert here(tmp_path) == ["02.png", "03.png"], "the one that was only taken out keeps its file"
+    assert undo(library, bin) == Trashed(), "nobody has asked for the trash again"
+    assert shown(library) == [4] and len(here(tmp_path)) == 3
+    assert redo(library, bin) == Trashed() and shown(library) == [2, 3, 4]
 
 
-def test_what_cannot_be_moved_stays_in_the_library_and_is_named(library, tmp_path, bin):
+def test_what_cannot_be_moved_stays_and_is_named(library, tmp_path, bin):
     bin.refused = {"00.png"}
     (tmp_path / "photos" / "02.png").unlink()
-    done = trash_photos(library, [1, 2, 3], bin)
-    assert done.moved == 1 and len(done.failed) == 2
-    assert "00.png" in done.failed[0] and "has no trash" in done.failed[0]
-    assert "02.png" in done.failed[1] and "not there" in done.failed[1]
-    assert 1 in shown(library) and 2 not in shown(library)
-    bin.refused = {"03.png"}
-    before = edits.can_undo(library)
-    assert trash_photos(library, [4], bin).moved == 0 and edits.can_undo(library) == before, "no step of nothing"
+    write_photo(tmp_path / "photos" / "03.png", seed=77)  # not what the library knows
+    done = trash_photos(library, [1, 2, 3, 4], bin)
+    assert done.moved == 1 and here(tmp_path) == ["00.png", "03.png"]
+    assert [why.split(": ")[1] for why in done.failed] == [
+        "its folder has no trash, or may not be written to.",
+        "the file is not there.",
+        "another file has its name now.",
+    ]
+    assert shown(library) == [], "out of the library all the same"
+    assert undo(library, bin) == Trashed(back=1)
+    assert {1, 2, 4} <= set(shown(library))
 
 
-def test_nothing_is_written_over_and_an_emptied_trash_is_told(library, tmp_path, bin):
-    trash_photos(library, [1, 2], bin)
+@pytest.mark.parametrize("scan", [False, True])
+def test_another_file_of_the_name_is_never_touched_and_is_a_photo_of_its_own(library, tmp_path, bin, scan):
+    trash_photos(library, [1], bin)
     write_photo(tmp_path / "photos" / "00.png", seed=5)
     other = (tmp_path / "photos" / "00.png").read_bytes()
-    next(bin.files.glob("01*")).unlink()
-    edits.undo(library)
-    done = settle(library, bin)
-    assert done.back == 0
-    assert "00.png stays in the trash: there is another file of that name" in done.failed[0]
-    assert done.failed[1] == "01.png is not in the trash any more, or cannot be found there."
+    if scan:
+        assert look(library, tmp_path / "photos").added == 1
+        assert sorted(shown(library)) == [2, 3, 4, 5] and queries.captions_of(library, [5]).get(5, []) == []
+    (said,) = undo(library, bin).failed
+    assert said.startswith("00.png stays in the trash: there is another file of that name in ")
+    assert bin.holds() == 1 and 1 in places(library), "it can still be had back"
+    assert redo(library, bin) == Trashed() and bin.holds() == 1
     assert (tmp_path / "photos" / "00.png").read_bytes() == other
-    assert settle(library, bin) == Trashed(), "it is said once"
+    (tmp_path / "photos" / "00.png").unlink()
+    assert undo(library, bin) == Trashed(back=1) and len(here(tmp_path)) == 4
+    look(library, tmp_path / "photos")
+    assert 1 in shown(library) and not list((tmp_path / "photos").glob(".*"))
+    assert [seed.image_id for seed in queries.seeds(library)] == [1]
 
 
-def test_a_step_that_cannot_be_kept_moves_nothing(library, tmp_path, bin, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
+def test_an_emptied_trash_and_a_file_restored_by_hand(library, tmp_path, bin):
+    trash_photos(library, [1, 2, 3], bin)
+    next(bin.files.glob("01*")).unlink()
+    next(bin.files.glob("02*")).rename(tmp_path / "photos" / "02.png")
+    done = undo(library, bin)
+    assert done == Trashed(back=2, failed=("01.png is not in the trash any more.",))
+    assert queries.counts(library).missing == 1 and places(library) == {}
+    write_photo(tmp_path / "photos" / "01.png", seed=9)  # another one, and another step is undone
+    redo(library, bin)
+    assert (tmp_path / "photos" / "01.png").is_file()
+
+
+def test_trouble_with_one_file_does_not_keep_the_others(library, tmp_path, bin, monkeypatch):
+    def grumbling(path):
+        if path.name == "01.png":
+            raise PermissionError(13, "Permission denied")
+        return bin(path)
+
+    done = trash_photos(library, [1, 2, 3], grumbling)
+    assert done == Trashed(moved=2, failed=("01.png could not be moved to the trash: Permission denied.",))
+    real = trash.shutil.move
+
+    def stuck(place, origin):
+        if origin.name == "00.png":
+            raise OSError(5, "Input/output error")
+        return real(place, origin)
 
     with monkeypatch.context() as patch:
-        patch.setattr("core.library.trash.perform", full)
-        with pytest.raises(OSError, match="No space"):
-            trash_photos(library, [1, 2], bin)
-    assert len(here(tmp_path)) == 4 and bin.holds() == 0 and shown(library) == [1, 2, 3, 4]
-    assert settle(library, bin) == Trashed()
+        patch.setattr(trash.shutil, "move", stuck)
+        assert undo(library, bin) == Trashed(back=1, failed=("00.png stays in the trash: Input/output error.",))
+    assert stragglers(library) == [1]
+    assert bring_back(library, stragglers(library)) == Trashed(back=1) and stragglers(library) == []
+
+
+def test_a_folder_that_is_gone_is_not_made_again(library, tmp_path, bin):
+    trash_photos(library, [1, 2, 3, 4], bin)
+    (tmp_path / "photos").rmdir()
+    assert len(undo(library, bin).failed) == 4 and not (tmp_path / "photos").exists()
+    (tmp_path / "photos").mkdir()
+    assert bring_back(library, stragglers(library)) == Trashed(back=4)
+
+
+def test_where_each_file_lies_is_noted_on_the_way(library, tmp_path, bin, monkeypatch):
+    monkeypatch.setattr(trash, "_AT_ONCE", 1)
+
+    def dying(path):
+        if path.name == "02.png":
+            raise KeyboardInterrupt
+        return bin(path)
+
+    with pytest.raises(KeyboardInterrupt):
+        trash_photos(library, [1, 2, 3], dying)
+    assert set(places(library)) == {1, 2} and shown(library) == [4]
+    assert undo(library, bin) == Trashed(back=2) and len(here(tmp_path)) == 4

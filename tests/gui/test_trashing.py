@@ -6,7 +6,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
-from gui import services
+from gui import commands
 from tests.gui.conftest import settle
 
 SHIFT, CTRL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
@@ -49,9 +49,11 @@ def test_what_stands_in_the_way_is_said(qtbot, grid, photos, trash, monkeypatch)
     press(qtbot, grid, Qt.Key.Key_Z, CTRL)
     said = grid.window().toast.message
     assert "photo0.png is not in the trash any more" in said and said.startswith("Undone")
-    monkeypatch.setattr(services, "throw", lambda _path: None)
+    monkeypatch.setattr(commands, "throw", lambda _path: None)
     assert grid.select_id(grid.photos.id_at(0)) and grid.select_id(grid.photos.id_at(1))
     shown = grid.photos.rowCount()
     press(qtbot, grid, Qt.Key.Key_Delete, SHIFT)
-    assert "could not be moved to the trash: its folder has no trash" in grid.window().toast.message
-    assert grid.photos.rowCount() == shown
+    said = grid.window().toast.message
+    assert said.startswith("Taken out of the library. photo")
+    assert "could not be moved to the trash: its folder has no trash" in said
+    assert grid.photos.rowCount() == shown - 1
