@@ -24,7 +24,7 @@ from core.training.presets import Preset, gentler
 from core.training.runfolder import STARTER, RunFolder, StageOutcome
 from core.training.seed_trials import FEW_SEEDS, FoldJudgement, Trainer, judge_by_folds, photo_losses
 from core.training.sentences import give_sentences
-from core.training.stage1 import Stage1
+from core.training.stage1 import Stage1, has_large_lm
 from core.training.stage2 import Stage2
 from core.training.state import Weights, restore, trained_weights
 from core.training.steps import Environment, Stage, run_stage
@@ -182,7 +182,9 @@ class _Training:
             return
         if self._best.name == "before" and len(self._judged) > 1:
             # Stage 1 has just shown that to learn these seeds is to learn them by heart.
-            settings, self._learned_wording = gentler(settings), False
+            # A large language model takes as long for a hundred steps as a small one for many more.
+            photos = 0 if has_large_lm(self._captioner) else len(self._data.practice_images)
+            settings, self._learned_wording = gentler(settings, photos), False
         had = self._captioner.mapper.towards
         env = self._with_deadline(1.0)
         if settings.sentences and not (env.resume and env.run.outcome(2)):  # what has ended has them in its checkpoint

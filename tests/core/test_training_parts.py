@@ -99,6 +99,11 @@ def test_where_no_wording_was_learned_stage_2_goes_gently_but_a_published_one_as
     assert after.lr < 0.5 * recommended.lr and after.kl_target < 0.5 * recommended.kl_target
     assert after.seed_weight == 0 and after.steps == recommended.steps
     assert gentler(replace(recommended, lr=1e-5)).lr == 1e-5, "slow already"
+    each = recommended.photos
+    steps = [gentler(recommended, photos).steps for photos in (0, 50 * each, 100 * each, 10_000 * each)]
+    assert steps == [100, 100, 200, 300] and recommended.steps == 100
+    assert gentler(replace(recommended, steps=40), 10_000).steps == 40, "as it was asked for"
+    assert gentler(published, 10_000).steps == published.steps
     assert gentler(published) == replace(published, seed_weight=0)
 
 

@@ -67,7 +67,7 @@ def run_task(task: Task, material: Material, pool: Photos, start: Path, seeds: S
         add(STAGE1, one.checkpoint)
         add(STAGE1 + RERANKED, one.checkpoint, rerank=True)
         for row, preset in ((SIMILARITY, _similarity(recommended)), (RECOMMENDED, recommended)):
-            two = train(row, data, _after(preset, one), "2", one.checkpoint, seed)
+            two = train(row, data, _after(preset, one, len(data.practice_images)), "2", one.checkpoint, seed)
             add(row, two.checkpoint)
         add(RECOMMENDED + RERANKED, two.checkpoint, rerank=True)
         if task.full:
@@ -83,11 +83,11 @@ def _similarity(preset: Preset) -> Preset:
     return replace(preset, stage2=preset.stage2 and similarity_alone(preset.stage2))
 
 
-def _after(preset: Preset, stage1: Trained) -> Preset:
-    """Stage 2 as it follows on stage 1 within one training."""
+def _after(preset: Preset, stage1: Trained, photos: int) -> Preset:
+    """Stage 2 as it follows on stage 1 within one training, with so many photos to practise on."""
     if stage1.kept != "before" or preset.stage2 is None:
         return preset
-    return replace(preset, stage2=gentler(preset.stage2))
+    return replace(preset, stage2=gentler(preset.stage2, photos))
 
 
 def _whole(preset: Preset, pairs: int, epochs: float) -> Preset:
