@@ -109,7 +109,7 @@ def in_portions(
 
     Raises ``none_fits`` where not even one goes alone.
     """
-    waiting = [batch]
+    waiting = [batch] if len(batch) else []
     while waiting:
         now = waiting.pop()
         if len(now) > portion():

@@ -94,7 +94,10 @@ def check(gate: GateRow) -> str:
 def judged(report: TrainReport) -> str:
     """On what the figures rest."""
     photos = words.counted(report.held_out, tr("photo"), tr("photos", "", report.held_out))
-    text = tr("Judged on {photos} that it did not learn from; “like your captions” on those that you captioned.")
+    text = tr(
+        "Judged on {photos} that it did not learn from; “like your captions” on those that you captioned, from 0 for "
+        "nothing in common, without an upper limit."
+    )
     text = text.format(photos=photos)
     watch = [check(gate) for gate in report.gates if gate.state != "green"] if report.kept == "stage2" else []
     if not watch:
@@ -107,7 +110,7 @@ def compared(change: float) -> tuple[str, str]:
     """What a change is to a person, and the role of the text that says it."""
     if change == 0:
         return "", "small"
-    return (tr("better than before"), "good") if change > 0 else (tr("worse than before"), "bad")
+    return (tr("better"), "good") if change > 0 else (tr("worse"), "bad")
 
 
 def evidence(report: TrainReport) -> tuple[list[tuple[str, str]], list[Line]]:
@@ -115,9 +118,9 @@ def evidence(report: TrainReport) -> tuple[list[tuple[str, str]], list[Line]]:
     titles = (("before", tr("Before")), ("stage1", tr("After stage 1")), ("stage2", tr("After stage 2")))
     columns = [(key, title) for key, title in titles if key in report.results]
     measures = (
-        ("r1", tr("Captions that find their own photo first"), "{:.0f}%"),
+        ("r1", tr("Find their own photo first"), "{:.0f}%"),
         ("clip_s", tr("Fit to the photo"), "{:.3f}"),
-        ("cider", tr("Like your captions (no upper limit, no percent)"), "{:.1f}"),
+        ("cider", tr("Like your captions"), "{:.1f}"),
         ("unique_ratio", tr("Different captions"), "{:.0%}"),
         ("length", tr("Words in a caption"), "{:.1f}"),
     )

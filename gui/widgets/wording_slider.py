@@ -60,7 +60,7 @@ class WordingSlider(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.chosen = CheckBox(self.tr("Choose how captions are: nearer to your wording, or telling photos apart"))
+        self.chosen = CheckBox(self.tr("Choose how near captions stay to your wording"))
         self.scale = WordingScale()
         about = label(self.tr("Takes a few times as long: the best of at least five captions is used."), "muted")
         self.details = QWidget()

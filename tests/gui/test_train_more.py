@@ -163,7 +163,7 @@ def test_what_is_chosen_behind_more_is_what_is_trained(qtbot, train, tmp_path):
     options.lm.box.setCurrentIndex(options.lm.box.count() - 1)
     assert options.lm.other.isVisible() and options.lm.value == "starter", "not named yet"
     QTest.keyClicks(options.lm.other, " dir:/models/lm ")
-    options.minutes.setCurrentIndex(2)
+    options.minutes.setCurrentIndex(options.minutes.findData(15.0))
     file = tmp_path / "words.txt"
     options.choose_text.click()
     train.findChild(QFileDialog).fileSelected.emit(str(file))

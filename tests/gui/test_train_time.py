@@ -111,7 +111,7 @@ def toy_context():
 def test_a_limit_that_is_shorter_is_said(train):
     train.options.minutes.setCurrentIndex(train.options.minutes.findData(5.0))
     machine_is_slow = train.estimate.text()
-    assert "End here" in train.options.about_limit.text() and "Go on" in train.options.about_limit.text()
+    assert "begins with the first step, and again after each pause" in train.options.about_limit.text()
     assert "5 minutes of learning" in machine_is_slow
 
 
