@@ -213,10 +213,11 @@ class LibraryView(QWidget):
         self.reload()
 
     def reload(self) -> None:
-        query = self._query
+        query, wanted = self._query, self.selected.wanted
 
         def show(ids: np.ndarray) -> None:
             self.grid.photos.set_ids(ids)
+            self.selected.give_up(wanted)
             self.subtitle.show_found(query, len(ids))
 
         self._session.read_ids(query, show, key="library-ids")
@@ -384,7 +385,7 @@ class LibraryView(QWidget):
         self.grid.select_id(image_id)
 
     def lead_to(self, image_id: int) -> None:
-        """Show a photo that was changed from elsewhere, if it is among these, or when it is."""
+        """Show a photo that was changed from elsewhere, if it is among these, or will be when they are read again."""
         self.selected.want(image_id)
 
     def _end_likeness(self) -> None:
