@@ -54,15 +54,19 @@ def add_in_vain(library: Library, asked: str, photos: Iterable[int], since: date
         meta.put(session, meta.IN_VAIN, json.dumps([asked, since.isoformat(), kept.tolist()]))
 
 
-def in_vain(library: Library) -> InVain:
-    """What was asked last without anything new coming, and for how many photos that still matters."""
+def in_vain(library: Library, waiting: np.ndarray | None = None) -> InVain:
+    """What was asked last without anything new coming, and for how many photos that still matters.
+
+    ``waiting``: ids of all photos that wait with suggestions of another model (:func:`outdated`), where they are known.
+    """
     known = _remembered(library)
     if not len(known.photos):
         return InVain()
     uncaptioned = image_ids(library, has_caption=False, ids=known.photos)
     others = np.setdiff1d(known.photos, uncaptioned)
-    waiting = int(is_among(others, outdated(library)).sum()) if len(others) else 0
-    return InVain(known.asked, len(uncaptioned), waiting)
+    if waiting is None and len(others):
+        waiting = outdated(library)
+    return InVain(known.asked, len(uncaptioned), 0 if waiting is None else int(is_among(others, waiting).sum()))
 
 
 @dataclass(frozen=True)
