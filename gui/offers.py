@@ -178,7 +178,10 @@ class Offers(QObject):
             gone = words.counted(result.forgotten, self.tr("photo"), self.tr("photos", "", result.forgotten))
             text += " " + self.tr("Gone with it: {photos} without a caption.").format(photos=gone)
         if result.undoable:
-            text += " " + self.tr("Undo brings them back.")
+            back = self.tr("Undo brings {n} of them back, as missing.", "", result.undoable)
+            if result.forgotten == 1:
+                back = self.tr("Undo brings it back, as missing.")
+            text += " " + back.format(n=words.count(result.undoable))
         self._session.said.emit(text)
 
     # -- sample scenes ----------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ class Selected(QObject):
         self._session = session
         self._grid = grid
         self._to_select: int | None = None
+        self._wanted: int | None = None  # the same, where it may not be among the photos shown
         self.link = button("", role="link")
         text = self.tr("Taken out of the library. Their captions are kept, and their files, here or in the trash.")
         back = action_button(actions["put_back"], icon_name="undo")
@@ -35,6 +36,7 @@ class Selected(QObject):
         self.bar: QFrame = card(layout, margin=theme.S)
         self.bar.hide()
         grid.photos.count_changed.connect(lambda _count: self._select())
+        grid.selection_changed.connect(self._forget)  # whoever selects something goes on from there
         for name, handler in (
             ("accept_selected", self.accept),
             ("reject_selected", self.reject),
@@ -98,9 +100,22 @@ class Selected(QObject):
             self._session.commands.put_photos_back(chosen)
 
     def want(self, image_id: int) -> None:
-        """Select this photo: now, or when it is among those shown again."""
-        self._to_select = image_id
+        """Select this photo: now, or when the photos shown have been read again, if it is among them then."""
+        self._to_select = self._wanted = image_id
         self._select()
+
+    @property
+    def wanted(self) -> int | None:
+        """The photo of :meth:`want` that is waited for."""
+        return self._wanted
+
+    def give_up(self, image_id: int | None) -> None:
+        """The photos shown have been read since this one was wanted: where it is not among them, it stays so."""
+        if image_id is not None and image_id == self._wanted:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._to_select = self._wanted = None
 
     def _after(self, chosen: set[int]) -> int | None:
         """The nearest photo that is not among these: below the first of them, else above."""
@@ -111,4 +126,4 @@ class Selected(QObject):
 
     def _select(self) -> None:
         if self._to_select is not None and self._grid.select_id(self._to_select):
-            self._to_select = None
+            self._forget()

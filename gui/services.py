@@ -214,7 +214,7 @@ class LibraryService:
         counts = queries.counts(self._library)
         folders = tuple(queries.folders(self._library))
         run, runs = queries.current_run(self._library), queries.runs(self._library)
-        unfinished = unfinished_job(self._library, "caption")
+        unfinished, outdated = unfinished_job(self._library, "caption"), queries.outdated(self._library)
         return Overview(
             # A library made for one folder goes by that folder's name; its own carries a mark to be unique.
             folders[0].name if len(folders) == 1 else _MARK.sub("", self.name),
@@ -229,12 +229,12 @@ class LibraryService:
             trainings.stopped(self.path, runs),
             trainings.here(runs),
             unfinished.todo if unfinished is not None else 0,
-            len(queries.outdated(self._library)),
+            len(outdated),
             trainings.newest_report(runs),
             run is None or (self._library.bundles_dir / run.id / "manifest.json").is_file(),
             queries.candidate_order(self._library),
             queries.score_sharpness(self._library),
-            in_vain(self._library),
+            in_vain(self._library, outdated),
         )
 
     def _number_to_review(self) -> int:

@@ -119,7 +119,9 @@ def said_in_vain(photos: int) -> str:
     if not photos:
         return ""
     number = counted(photos, tr("photo"), tr("photos", "", photos))
-    text = tr("For {photos} the model gave nothing that was not rejected already, or there.").format(photos=number)
+    text = tr("For {photos} the model has nothing new: all it says is there already, or was rejected.").format(
+        photos=number
+    )
     return text + " " + tr("Write a caption in Seed, or ask for more suggestions or another model below.")
 
 

@@ -25,6 +25,7 @@ from core.errors import UserError
 from core.jobs import Cancelled, JobContext
 from core.library import ledger
 from core.library.candidates import add_candidates
+from core.library.columns import now
 from core.library.in_vain import add_in_vain, asked
 from core.library.library import Library
 from core.library.queries import current_run, image_ids, image_rows
@@ -206,19 +207,27 @@ class _LibraryRun:
         self._run_id = RunOfBundle(library).find(manifest.source, manifest.model_hash)
         self._vectors = VectorStore(library, manifest.encoder.fingerprint, manifest.encoder.dim)
         self._asked = _asked(library, request)
-        self._nothing_new = 0
+        self._begun = now()
+        self._in_vain: list[int] = []
 
     def caption(self) -> CaptionReport:
         tally = Tally(self._ctx, self._job.todo, self._engine.bundle.encoder)
         earlier = ledger.failed_items(self._library, self._job.id)
         tally.list_failures((one.relative_path, one.error) for one in earlier)
+        try:
+            self._caption_all(tally)
+        finally:  # what was asked has been asked, also by a job that is cancelled
+            with suppress(UserError):  # worth less than whatever else goes wrong
+                add_in_vain(self._library, self._asked, self._in_vain, self._begun)
+        return replace(tally.report(self._engine), nothing_new=len(self._in_vain))
+
+    def _caption_all(self, tally: Tally) -> None:
         runner = make_runner(self._engine, self._request.options)
         # A runner is started once for all of them: it has threads, sessions or a cluster to keep busy.
         while ids := ledger.next_items(self._library, self._job.id, _NUMBERS_AT_ONCE, self._job.only):
             with closing(runner.run(library_items(self._library, self._vectors, ids), self._ctx)) as batches:
                 for batch in batches:
                     tally.add(self._write(batch))
-        return replace(tally.report(self._engine), nothing_new=self._nothing_new)
 
     def _write(self, batch: Sequence[Done]) -> list[PhotoRecord]:
         """Keep one batch; the items are marked done in the transaction that writes captions."""
@@ -230,9 +239,7 @@ class _LibraryRun:
         likely = {one.item.image_id: likelihoods(one.candidates) for one in batch if one.candidates}
         existing = self._job.existing
         ids = add_candidates(self._library, self._run_id, texts, existing, job_id=self._job.id, likelihoods=likely)
-        in_vain = [image_id for image_id, written in ids.items() if not written]
-        add_in_vain(self._library, self._asked, in_vain)
-        self._nothing_new += len(in_vain)
+        self._in_vain += [image_id for image_id, written in ids.items() if not written]
         errors = {one.item.image_id: one.error for one in batch if one.error is not None}
         if errors:
             ledger.finish_items(self._library, self._job.id, errors)

@@ -28,7 +28,8 @@ def add_candidates(
     job_id: int | None = None,
     likelihoods: Mapping[int, Mapping[str, float | None]] | None = None,
 ) -> dict[int, list[int]]:
-    """Write what a model says about photos, best text first; returns the ids of the new captions of each photo.
+    """Write what a model says about photos, best text first; returns the ids of the new captions of each photo: none
+    where all is there already, or was rejected. A photo that was left alone is not among them.
 
     ``existing`` decides about photos that have captions already. ``skip``: such a photo is left alone. ``add``: texts
     that it does not have yet come beside them. ``replace-model``: they take the place of the model's candidates, which
@@ -62,10 +63,12 @@ def _write_batch(
         present[caption.image_id].append(caption)
     rows: list[dict[str, Any]] = []
     replaced_ids: list[int] = []
+    written: dict[int, list[int]] = {}
     for image_id, lines in texts.items():
         have = present[image_id]
         if existing == "skip" and any(caption.state != "rejected" for caption in have):
             continue
+        written[image_id] = []
         _learn_likelihoods(have, run_id, likelihoods.get(image_id, {}))
         replaced = _model_candidates(have) if existing == "replace-model" else []
         kept = {caption.text for caption in have if caption not in replaced}
@@ -76,7 +79,6 @@ def _write_batch(
             rows += [_row(image_id, run_id, line, supersedes) | {"mean_log_prob": likely.get(line)} for line in fresh]
     if replaced_ids:
         session.execute(update(Caption).where(Caption.id.in_(among(replaced_ids))).values(live=False))
-    written: dict[int, list[int]] = {image_id: [] for image_id in texts}
     if rows:
         statement = insert(Caption).returning(Caption.id, sort_by_parameter_order=True)
         for row, caption_id in zip(rows, session.scalars(statement, rows), strict=True):

@@ -8,10 +8,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from sqlalchemy import select
 
 from core.library import meta
+from core.library.columns import now
 from core.library.library import Library
-from core.library.queries import image_ids, outdated
+from core.library.queries import fetch_ids, image_ids, is_among, outdated
+from core.library.tables import Image
 
 
 @dataclass(frozen=True)
@@ -30,27 +36,57 @@ def asked(model: str, candidates: int, distinctive: float | None, faster: bool) 
     return json.dumps([model, candidates, distinctive, faster])
 
 
-def add_in_vain(library: Library, asked: str, photos: Iterable[int]) -> None:
-    """Nothing new came for these photos. Only what was asked last is remembered."""
-    new = {int(one) for one in photos}
-    if not new:
+def add_in_vain(library: Library, asked: str, photos: Iterable[int], since: datetime | None = None) -> None:
+    """Nothing new came for these photos, whose files were read after ``since`` (``None``: just now).
+
+    Only what was asked last is remembered, and only of photos that are asked about again: those without a caption and
+    those of which another model alone has had its say. One write for a whole captioning: all of it is written anew.
+    """
+    since = since or now()
+    earlier = _remembered(library)
+    kept = _unchanged(library, np.fromiter(photos, np.int64), since)
+    if not len(kept):
         return
+    if earlier.asked == asked:
+        kept = np.union1d(kept, earlier.photos)
+    kept = kept[is_among(kept, np.concatenate([image_ids(library, has_caption=False), outdated(library)]))]
     with library.writing() as session:
-        known = _known(meta.get(session, meta.IN_VAIN))
-        ids = sorted(new | set(known[1]) if known[0] == asked else new)
-        meta.put(session, meta.IN_VAIN, json.dumps([asked, ids]))
+        meta.put(session, meta.IN_VAIN, json.dumps([asked, since.isoformat(), kept.tolist()]))
 
 
-def in_vain(library: Library) -> InVain:
-    """What was asked last without anything new coming, and for how many photos that still matters."""
-    with library.session() as session:
-        said, photos = _known(meta.get(session, meta.IN_VAIN))
-    if not photos:
+def in_vain(library: Library, waiting: np.ndarray | None = None) -> InVain:
+    """What was asked last without anything new coming, and for how many photos that still matters.
+
+    ``waiting``: ids of all photos that wait with suggestions of another model (:func:`outdated`), where they are known.
+    """
+    known = _remembered(library)
+    if not len(known.photos):
         return InVain()
-    waiting = len(image_ids(library, has_caption=False, ids=photos))
-    return InVain(said, waiting, len(set(photos) & set(outdated(library).tolist())))
+    uncaptioned = image_ids(library, has_caption=False, ids=known.photos)
+    others = np.setdiff1d(known.photos, uncaptioned)
+    if waiting is None and len(others):
+        waiting = outdated(library)
+    return InVain(known.asked, len(uncaptioned), 0 if waiting is None else int(is_among(others, waiting).sum()))
 
 
-def _known(value: str | None) -> tuple[str, list[int]]:
-    said, photos = json.loads(value) if value else ("", [])
-    return said, photos
+@dataclass(frozen=True)
+class _Remembered:
+    asked: str
+    photos: np.ndarray
+
+
+def _remembered(library: Library) -> _Remembered:
+    """What is known, without the photos whose content has changed since."""
+    with library.session() as session:
+        value = meta.get(session, meta.IN_VAIN)
+    known = json.loads(value) if value else []
+    if len(known) != 3:  # nothing, or written before it was kept since when
+        return _Remembered("", np.empty(0, np.int64))
+    asked, since, photos = known
+    return _Remembered(asked, _unchanged(library, np.array(photos, np.int64), datetime.fromisoformat(since)))
+
+
+def _unchanged(library: Library, photos: np.ndarray, since: datetime) -> np.ndarray:
+    with library.session() as session:
+        changed = fetch_ids(session, select(Image.id).where(Image.changed_at.is_not(None), Image.changed_at > since))
+    return photos[~is_among(photos, changed)]

@@ -274,7 +274,7 @@ class _Batch:
         self._moved.add(owner)
         self._displaced.discard(owner)
         place: dict[str, Any] = {"folder_id": self._place.root_id, "relative_path": relative}
-        if went_with_its_folder(self._session, owner):
+        if came_with_its_folder(self._session, owner):
             place["removed_at"] = None
         self._session.execute(update(Image).where(Image.id == owner).values(**values, **place))
 
@@ -366,11 +366,19 @@ def heir_of(session: Session, gone: Any, *, after: int | None, any_copy: bool) -
     return max(fitting, key=lambda row: _same_ending(row.relative_path, gone.relative_path)).id if fitting else None
 
 
-def went_with_its_folder(session: Session, image_id: int) -> bool:
-    """Whether it was a folder that was taken out of the library, and not this photo."""
-    steps = select(EditPhoto.image_id).join(Edit, Edit.id == EditPhoto.edit_id)
-    steps = steps.where(EditPhoto.image_id == image_id, Edit.kind == TAKE_OUT, ~Edit.undone)
-    return session.scalar(steps.limit(1)) is not None
+def came_with_its_folder(session: Session, image_id: int) -> bool:
+    """Of a photo that is met: whether it was its folder that was taken out of the library last, and not this photo.
+
+    That step lets go of it: undone and done again, it would take a photo out whose file is there.
+    """
+    steps = select(EditPhoto.edit_id, Edit.kind, Edit.undone).join(Edit, Edit.id == EditPhoto.edit_id)
+    steps = steps.where(EditPhoto.image_id == image_id).order_by(EditPhoto.edit_id.desc())
+    rows = session.execute(steps).all()
+    if rows and rows[0].kind == TAKE_OUT:
+        of_folder = delete(EditPhoto).where(EditPhoto.image_id == image_id, EditPhoto.edit_id == rows[0].edit_id)
+        session.execute(of_folder)
+    done = next((row for row in rows if not row.undone), None)
+    return done is not None and done.kind == TAKE_OUT
 
 
 def captioned_among(session: Session, image_ids: Iterable[int]) -> set[int]:

@@ -18,13 +18,14 @@ from sqlalchemy.orm import Session
 
 from core.errors import UserError
 from core.jobs import JobContext
+from core.library import meta
 from core.library.columns import now
 from core.library.intake import TAKE_OUT, captioned_among, content_changed, heir_of, take_over, waiting_path
 from core.library.library import Library, absolute
 from core.library.pace import Pace
 from core.library.roots import Place
-from core.library.steps import begin_step, log_removed
-from core.library.tables import Caption, Folder, Image
+from core.library.steps import go_on_with, log_removed
+from core.library.tables import Caption, Edit, EditPhoto, Folder, Image
 
 _COLUMNS = (Image.id, Image.relative_path, Image.content_hash, Image.error, Image.missing_since, Image.removed_at)
 
@@ -43,8 +44,9 @@ class Followed:
 @dataclass(frozen=True)
 class TakenOut:
     """What became of the photos of a folder: ``moved`` (a copy has their captions now), ``kept`` as missing for their
-    captions, ``forgotten``, as they had none; ``undoable``: those of them that undo brings back, for the others have a
-    copy here, were removed before, or were no photos."""
+    captions, ``forgotten``, as they had none; ``undoable``: those of them that one undo brings back, for the others
+    have a copy here, were removed before, were no photos, or belong to an earlier step, as the person did something
+    else meanwhile."""
 
     folder: Path
     moved: int
@@ -110,9 +112,16 @@ def take_out(library: Library, folder: Path, ctx: JobContext) -> TakenOut:
             f"{folder} still has photos of this library, {there} for one.",
             "Only a folder that is gone can be taken out.",
         )
-    total: Counter[str] = Counter(_emptied(library, folders[folder], _Part(others[0], folder), ctx))
-    forgotten, out = total["forgotten"], total["taken out"]
-    return TakenOut(folder, total["moved"], total["kept"], forgotten + out, out)
+    part = _Part(others[0], folder)
+    total: Counter[str] = Counter(_emptied(library, folders[folder], part, ctx))
+    forgotten = total["forgotten"] + total["taken out"]
+    return TakenOut(folder, total["moved"], total["kept"], forgotten, _undoable(library, part.edit))
+
+
+def _undoable(library: Library, edit_id: int | None) -> int:
+    done = select(func.count(EditPhoto.image_id)).join(Edit, Edit.id == EditPhoto.edit_id)
+    with library.session() as session:
+        return session.scalar(done.where(Edit.id == edit_id, Edit.kind == TAKE_OUT, ~Edit.undone)) or 0
 
 
 def _first_there(folder: Path, relatives: Iterable[str]) -> Path | None:
@@ -180,15 +189,19 @@ class _Follow:
 
 class _Part:
     """Lets go of a photo: its captions go to a copy, or wait in the folder ``waits_in``. One without any is taken out
-    of the library, all of them as one step of the person who takes out ``folder``."""
+    of the library, all of them as one step of the person who takes out ``folder``, and as another one from where that
+    person did or undid something meanwhile. ``edit``: the last one's id."""
 
     def __init__(self, waits_in: int, folder: Path) -> None:
         self.waits_in = waits_in
         self._folder = folder
-        self._edit: int | None = None
+        self.edit: int | None = None
+        self._in_trash: set[int] | None = None
 
     def __call__(self, session: Session, row: Any, captioned: bool) -> str:
-        if not captioned:
+        if self._in_trash is None:
+            self._in_trash = meta.in_trash(session)
+        if not captioned and row.id not in self._in_trash:  # whose file may come back still
             return self._take_out(session, row)
         heir = heir_of(session, row, after=None, any_copy=True) if row.removed_at is None else None
         if heir is not None:
@@ -202,11 +215,9 @@ class _Part:
         if gone or heir_of(session, row, after=None, any_copy=True) is not None:
             session.execute(delete(Image).where(Image.id == row.id))
             return "forgotten"
-        if self._edit is None:
-            label = f"Take out the folder {self._folder.name}"
-            self._edit = begin_step(session, TAKE_OUT, label)
+        self.edit = go_on_with(session, self.edit, TAKE_OUT, f"Take out the folder {self._folder.name}")
         _wait(session, row, self.waits_in, waiting_path(row.id, row.relative_path))
-        log_removed(session, self._edit, [row.id])
+        log_removed(session, self.edit, [row.id])
         return "taken out"
 
 

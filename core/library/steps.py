@@ -63,7 +63,8 @@ class StepRow:
 @dataclass(frozen=True)
 class Switched:
     """A step that was ``undone`` or done again: its ``label`` and ``kind``, and the ids of the ``photos`` it is about.
-    ``overtaken``: it was about a single value that something else has changed since, so that nothing has changed."""
+    ``overtaken``: nothing has changed, since something else has changed all of it meanwhile (a single value), or has
+    brought back all its photos (a folder that was added again)."""
 
     label: str
     photos: tuple[int, ...] = ()
@@ -157,7 +158,7 @@ class Step:
             session.execute(update(Caption).where(Caption.id.in_(among(ids))).values(values))
         for key, (_, value) in self._settings.items():
             meta.put(session, key, value)
-        edit_id = begin_step(session, self.kind, self.label, self._settings)
+        edit_id = _begin_step(session, self.kind, self.label, self._settings)
         changes = [
             {
                 "edit_id": edit_id, "caption_id": caption_id,
@@ -175,11 +176,22 @@ class Step:
             _place_photos(session, edit_id, undone=False)
 
 
-def begin_step(session: Session, kind: str, label: str, settings: dict[str, list[str | None]] | None = None) -> int:
+def _begin_step(session: Session, kind: str, label: str, settings: dict[str, list[str | None]] | None = None) -> int:
     """A new step in the log; what could have been redone is forgotten. Returns its id."""
     session.execute(delete(Edit).where(Edit.undone))
     values = {"kind": kind, "label": label, "settings": settings or None, "undone": False, "created_at": now()}
     return session.execute(insert(Edit).values(**values).returning(Edit.id)).scalar_one()
+
+
+def go_on_with(session: Session, edit_id: int | None, kind: str, label: str) -> int:
+    """The step that the next transaction of a job belongs to: ``edit_id`` while nothing was done or undone since, else
+    a new one. A person goes on meanwhile: what was undone takes no more, and its number may be another step's by now.
+    """
+    columns = (Edit.id, Edit.kind, Edit.undone)
+    newest = session.execute(select(*columns).order_by(Edit.id.desc()).limit(1)).one_or_none()
+    if edit_id is not None and newest is not None and tuple(newest) == (edit_id, kind, False):
+        return edit_id
+    return _begin_step(session, kind, label)
 
 
 def log_removed(session: Session, edit_id: int, image_ids: Iterable[int]) -> None:
@@ -284,8 +296,7 @@ def _switch(session: Session, edit: Edit, *, undone: bool) -> Switched:
             changed += 1
     edit.undone = undone
     photos = _photos_of(session, edit.id)
-    overtaken = bool(settings) and not changed and not photos
-    return Switched(edit.label, photos, overtaken, edit.kind, undone)
+    return Switched(edit.label, photos, not changed and not photos, edit.kind, undone)
 
 
 def _photos_of(session: Session, edit_id: int) -> tuple[int, ...]:

@@ -194,11 +194,10 @@ class DeliverView(QWidget):
         self.pages.setCurrentIndex(0 if overview is not None and overview.counts.photos else 1)
         if overview is None:
             return
-        in_vain = self._in_vain(overview)
+        in_vain, renews = self._in_vain(overview), self._renews(overview)
         uncaptioned, outdated = overview.uncaptioned - in_vain.uncaptioned, overview.outdated - in_vain.outdated
-        todo = uncaptioned + outdated if self.existing == "skip" else overview.counts.photos
+        todo = uncaptioned + (outdated if renews else 0) if self.existing == "skip" else overview.counts.photos
         photos = words.counted(todo, self.tr("photo"), self.tr("photos", "", todo))
-        renews = self._renews(overview) and outdated > 0
         self.left_to_do.setText(self._state_of(overview, photos, renews=renews, uncaptioned=uncaptioned))
         self.in_vain.setVisible(in_vain.uncaptioned + in_vain.outdated > 0)
         self.in_vain.setText(words.said_in_vain(in_vain.uncaptioned + in_vain.outdated))
@@ -259,9 +258,10 @@ class DeliverView(QWidget):
             )
 
     def _renews(self, overview: Overview | None) -> bool:
-        """Of some photos another model alone has had its say: it is the turn of the one in use."""
-        renews = overview is not None and self.existing == "skip" and overview.outdated > 0
-        return renews and self.bundles.in_use
+        """Of some photos another model alone has had its say, and the one in use has not been asked in vain."""
+        if overview is None or self.existing != "skip" or not self.bundles.in_use:
+            return False
+        return overview.outdated > self._in_vain(overview).outdated
 
     def begin_if_any(self) -> None:
         """Once it is known that photos wait for it; nothing where none does."""

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 from PySide6.QtCore import QPoint, QSignalBlocker, Qt, QTimer, Signal
-from PySide6.QtGui import QKeySequence, QResizeEvent
-from PySide6.QtWidgets import QMenu, QStackedWidget, QWidget
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QStackedWidget, QWidget
 
 from gui import theme, words
 from gui.actions import Actions
 from gui.bridge import RunningJob
-from gui.filters import STATES, FilterError, parse
+from gui.filters import FilterError, parse
 from gui.finding import Finding
+from gui.library_menus import filter_menu, open_menu, photo_menu
 from gui.models.image_list_model import WINDOW
 from gui.revealing import show_file
 from gui.scanning import Scanning
@@ -212,10 +213,11 @@ class LibraryView(QWidget):
         self.reload()
 
     def reload(self) -> None:
-        query = self._query
+        query, wanted = self._query, self.selected.wanted
 
         def show(ids: np.ndarray) -> None:
             self.grid.photos.set_ids(ids)
+            self.selected.give_up(wanted)
             self.subtitle.show_found(query, len(ids))
 
         self._session.read_ids(query, show, key="library-ids")
@@ -325,25 +327,8 @@ class LibraryView(QWidget):
             side.setFixedWidth(side_width(side.LETTERS, self.width()))
 
     def _show_filter_menu(self) -> None:
-        menu = QMenu(self)
-        texts = {
-            "none": self.tr("No caption yet"),
-            "seed": self.tr("Your captions"),
-            "candidate": self.tr("To review"),
-            "accepted": self.tr("Accepted"),
-            "rejected": self.tr("Rejected"),
-            "failed": self.tr("Could not be read"),
-            "missing": self.tr("Missing: the file is not where it was"),
-            "removed": self.tr("Removed from the library"),
-        }
-        menu.addAction(self.tr("All photos"), lambda: self.filter_box.setText(""))
-        menu.addSeparator()
-        for state in STATES:
-            asked = f"state:{state}"
-            only = menu.addAction(texts[state], lambda asked=asked: self.filter_box.setText(asked))
-            only.setCheckable(True)
-            only.setChecked(self.filter_box.text().strip() == asked)
-        _open(menu, self.filter_menu.mapToGlobal(self.filter_menu.rect().bottomLeft()))
+        menu = filter_menu(self, self.filter_box.text().strip(), self.filter_box.setText)
+        open_menu(menu, self.filter_menu.mapToGlobal(self.filter_menu.rect().bottomLeft()))
 
     def _apply_sort(self) -> None:
         sort = self.sort.currentData()
@@ -400,7 +385,7 @@ class LibraryView(QWidget):
         self.grid.select_id(image_id)
 
     def lead_to(self, image_id: int) -> None:
-        """Show a photo that was changed from elsewhere, if it is among these, or when it is."""
+        """Show a photo that was changed from elsewhere, if it is among these, or will be when they are read again."""
         self.selected.want(image_id)
 
     def _end_likeness(self) -> None:
@@ -468,28 +453,6 @@ class LibraryView(QWidget):
 
     def _menu(self, position: QPoint) -> None:
         image_id = self.grid.current_id()
-        if image_id is None:
-            return
-        menu = QMenu(self)
-        menu.addAction(self._actions["open_photo"])
-        review = menu.addAction(self.tr("Review its suggestions"), lambda: self.review_photo.emit(image_id))
-        review.setShortcut(QKeySequence())
-        photo = self._current()
-        review.setEnabled(photo is not None and bool(photo.candidates))
-        menu.addAction(self._actions["similar"])
-        menu.addSeparator()
-        menu.addAction(self._actions["accept_selected"])
-        menu.addAction(self._actions["reject_selected"])
-        menu.addAction(self._actions["rewrite"])
-        menu.addSeparator()
-        menu.addAction(self._actions["reveal"])
-        out = photo is not None and photo.image.removed
-        menu.addAction(self._actions["put_back" if out else "remove_photos"])
-        menu.addAction(self._actions["trash_photos"])
-        _open(menu, self.grid.viewport().mapToGlobal(position))
-
-
-def _open(menu: QMenu, at: QPoint) -> None:
-    """Beside the window's own work, which goes on meanwhile; it is gone once it is closed."""
-    menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    menu.popup(at)
+        if image_id is not None:
+            menu = photo_menu(self, self._actions, self._current(), lambda: self.review_photo.emit(image_id))
+            open_menu(menu, self.grid.viewport().mapToGlobal(position))

@@ -17,7 +17,7 @@ from core.library.leaving import take_out
 from core.library.library import Library
 from core.library.pace import Pace
 from core.library.records import ScoreRow
-from core.library.removing import remove_photos
+from core.library.removing import put_photos_back, remove_photos
 from core.library.scan import scan_all
 from core.library.scores import write_scores
 from core.library.tables import Image as ImageTable
@@ -215,6 +215,93 @@ def test_a_photo_that_was_removed_before_does_not_come_back_with_its_folder(libr
     take_out(library, photos, QuietContext())
     look(library, tmp_path / "found later")
     assert queries.counts(library).removed == 1
+
+
+class _Meanwhile(QuietContext):
+    """Between two transactions of the job, once a folder's photos have begun to go, the person does something."""
+
+    def __init__(self, library, *doings):
+        self.library, self.doings = library, list(doings)
+
+    def check_cancelled(self):
+        if self.doings and edits.can_undo(self.library) == "Take out the folder photos":
+            while self.doings:
+                self.doings.pop(0)(self.library)
+
+
+def _caption(library):
+    edits.add_seed(library, queries.image_ids(library)[-1], "said meanwhile")
+
+
+@pytest.fixture
+def many(library, photos, copied, tmp_path, monkeypatch):
+    """Five photos without a caption go with the folder, one a transaction."""
+    (tmp_path / "found later").rename(photos)
+    for n in range(61, 65):
+        write_photo(photos / f"plain {n}.png", seed=n)
+    look(library, photos)
+    photos.rename(tmp_path / "found later")
+    monkeypatch.setattr(leaving, "Pace", lambda: Pace(1))
+    monkeypatch.setattr(Pace, "took", lambda *_: None)
+    return photos
+
+
+def test_what_a_person_does_while_a_folder_goes_is_a_step_of_its_own(library, many):
+    """The undone step is forgotten by the next one, which gets its number."""
+    out = take_out(library, many, _Meanwhile(library, edits.undo, _caption))
+    assert (out.forgotten, out.undoable, queries.counts(library).removed) == (5, 4, 4)
+    assert edits.undo(library) == "Take out the folder photos" and queries.counts(library).removed == 0
+    step = edits.undo_step(library)
+    assert step is not None and step.label == "Write a caption" and len(step.photos) == 1
+    assert edits.redo(library) == step.label and queries.counts(library).removed == 0
+
+
+def test_a_folder_goes_on_after_an_undo_and_undo_brings_the_rest_back(library, many):
+    out = take_out(library, many, _Meanwhile(library, edits.undo))
+    assert (out.undoable, queries.counts(library).removed) == (4, 4)
+    assert edits.undo(library) == "Take out the folder photos" and queries.counts(library).removed == 0
+    edits.redo(library)
+    assert queries.counts(library).removed == 4 and edits.can_redo(library) is None
+
+
+def test_steps_are_undone_in_their_order_when_one_came_between(library, many):
+    take_out(library, many, _Meanwhile(library, _caption))
+    assert queries.counts(library).removed == 5
+    done = [(edits.undo(library), queries.counts(library).removed) for _ in range(3)]
+    assert done == [("Take out the folder photos", 1), ("Write a caption", 1), ("Take out the folder photos", 0)]
+
+
+def test_a_photo_that_came_with_its_folder_and_was_removed_then_stays_removed(library, many, tmp_path):
+    take_out(library, many, QuietContext())
+    later = tmp_path / "found later"
+    look(library, later)
+    assert queries.counts(library).removed == 0
+    (one,) = [row.id for row in queries.images_of(library) if row.relative_path == "plain.png"]
+    remove_photos(library, [one])
+    (later / "plain.png").rename(later / "renamed.png")
+    assert look(library, later).renamed == 1 and queries.counts(library).removed == 1
+
+
+def test_a_photo_put_back_and_removed_by_hand_does_not_come_with_its_folder(library, many, tmp_path):
+    take_out(library, many, QuietContext())
+    one = queries.image_ids(library, filter="state:removed")[:1].tolist()
+    put_photos_back(library, one)
+    remove_photos(library, one)
+    look(library, tmp_path / "found later")
+    assert queries.image_ids(library, filter="state:removed").tolist() == one
+
+
+@pytest.mark.parametrize("undone", [False, True])
+def test_a_folder_added_again_is_not_taken_out_by_undo_and_redo(library, many, tmp_path, undone):
+    take_out(library, many, QuietContext())
+    if undone:
+        edits.undo(library)
+    look(library, tmp_path / "found later")
+    there = queries.counts(library)
+    for switch in (edits.redo_step,) if undone else (edits.undo_step, edits.redo_step):
+        step = switch(library)
+        assert (step.label, step.photos, step.overtaken) == ("Take out the folder photos", (), True)
+        assert queries.counts(library) == there and there.removed == 0
 
 
 def test_what_cannot_be_taken_out_is_said(library, photos, tmp_path):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from core.jobs import QuietContext
 from core.library import edits, queries, trash
+from core.library.leaving import take_out
 from core.library.library import Library
 from core.library.removing import put_photos_back, remove_photos
 from core.library.steps import redo_step, undo_step
@@ -181,6 +183,24 @@ def test_a_folder_that_is_gone_is_not_made_again(library, tmp_path, bin):
     assert len(undo(library, bin).failed) == 4 and not (tmp_path / "photos").exists()
     (tmp_path / "photos").mkdir()
     assert bring_back(library, stragglers(library)) == Trashed(back=4)
+
+
+def test_a_folder_taken_out_leaves_what_is_in_the_trash_to_be_had_back(library, tmp_path, bin):
+    trash_photos(library, [2], bin)
+    kept = tmp_path / "photos"
+    write_photo(tmp_path / "other" / "x.png", seed=30)
+    look(library, tmp_path / "other")
+    (tmp_path / "gone").mkdir()
+    for path in kept.iterdir():
+        path.rename(tmp_path / "gone" / path.name)
+    kept.rmdir()
+    take_out(library, kept, QuietContext())
+    assert 2 in places(library) and queries.image_rows(library, [2])
+    while (step := undo_step(library)) is not None and step.kind != "trash_photos":
+        pass
+    assert step is not None and "is not there" in follow(library, step, bin).failed[0]
+    kept.mkdir()
+    assert bring_back(library, [2]) == Trashed(back=1) and here(tmp_path) == ["01.png"]
 
 
 def test_where_each_file_lies_is_noted_on_the_way(library, tmp_path, bin, monkeypatch):

@@ -42,9 +42,9 @@ def test_what_a_training_has_decided_since_stays(library):
     set_current_run(library, second)
     use_model(library, first)
     set_current_run(library, newest)
-    assert edits.undo_step(library) == Switched("Use another model", (), overtaken=True)
+    assert edits.undo_step(library) == Switched("Use another model", (), True, "use_model", undone=True)
     assert used(library) == newest
-    assert edits.redo_step(library) == Switched("Use another model", (), overtaken=True)
+    assert edits.redo_step(library) == Switched("Use another model", (), True, "use_model", undone=False)
     assert used(library) == newest
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from PySide6.QtWidgets import QFileDialog
 
 from core.encoders.encoder import TooLong
 from core.library import queries
-from core.library.in_vain import add_in_vain, asked
+from core.library.in_vain import InVain, add_in_vain, asked
 from core.library.library import Library
 from core.library.runs import set_current_run
 from gui import export_preview
@@ -304,10 +305,30 @@ def test_photos_that_nothing_new_came_for_are_told_and_not_offered_again_until_s
     assert view.left_to_do.text() == "1 photo without a caption or suggestion"
     assert (
         not view.caption.isVisible()
-        and "For 1 photo the model gave nothing that was not rejected" in view.in_vain.text()
+        and "For 1 photo the model has nothing new: all it says is there already, or was rejected."
+        in view.in_vain.text()
     )
     view.candidates.setCurrentIndex(view.candidates.currentIndex() + 1)
     assert view.caption.isVisible() and view.in_vain.isHidden()
+
+
+@pytest.mark.parametrize(("uncaptioned", "outdated", "in_vain", "said", "renews"), [
+    (3, 2, 2, "Caption 3 photos", False),
+    (3, 2, 1, "Caption 4 photos", True),
+    (0, 2, 0, "Suggest again for 2 photos", True),
+])  # fmt: skip
+def test_what_the_button_says_is_what_it_does_where_some_was_asked_in_vain(
+    qtbot, deliver, monkeypatch, uncaptioned, outdated, in_vain, said, renews
+):
+    window, _ = deliver()
+    view, session, orders = window.view("deliver"), window.session, []
+    monkeypatch.setattr(session, "start", lambda lane, job, order, **_: orders.append(order))
+    here = asked(view.bundles.paced, view.candidates.currentData(), None, False)
+    overview = replace(session.overview, uncaptioned=uncaptioned, outdated=outdated, in_vain=InVain(here, 0, in_vain))
+    session._set_overview(overview)
+    assert said in view.caption.text()
+    view.begin()
+    assert [(order.renew, order.existing) for order in orders] == [(renews, "replace-model" if renews else "skip")]
 
 
 def test_what_would_be_replaced_is_counted_and_listed_first_and_undoing_keeps_the_focus(qtbot, deliver, photos):

@@ -9,12 +9,13 @@ from PySide6.QtTest import QTest
 from core.batch import library_runner
 from core.batch.requests import CaptionReport
 from core.jobs import Cancelled, QuietContext
-from core.library import ledger, queries
+from core.library import in_vain, ledger, queries
 from core.library.library import Library
 from core.library.newness import claim_first_captions
 from core.library.runs import create_run, set_current_run
 from core.library.scan import scan
 from gui import offers
+from gui.services import LibraryService
 from gui.tasks import CaptionOrder, CaptionResult, FirstCaptionsOrder, caption_photos, first_captions
 from tests.gui import toy_jobs
 from tests.gui.conftest import WAIT, draw_photos, settle, suggest_captions
@@ -190,3 +191,17 @@ def test_a_new_model_captions_what_the_starter_alone_has_said_something_of(libra
     set_current_run(library, run.id)
     caption_photos(QuietContext(), CaptionOrder(library.path, "replace-model", renew=True))
     assert sorted(requests[0].image_ids) == ids
+
+
+def test_what_waits_with_older_suggestions_is_asked_once_for_all_its_numbers(library, monkeypatch):
+    """In a large library each time takes long, and the numbers are read after every change."""
+    ids = queries.image_ids(library).tolist()
+    suggest_captions(library.path, {one: ["a thing"] for one in ids[:3]}, {})
+    set_current_run(library, create_run(library, "recommended", {}).id)
+    in_vain.add_in_vain(library, "so", ids[2:])
+    times, outdated = [], queries.outdated
+    for module in (queries, in_vain):
+        monkeypatch.setattr(module, "outdated", lambda asked: times.append(1) or outdated(asked))
+    overview = LibraryService(library, library.path).overview()
+    assert overview.outdated == 3 and overview.in_vain == in_vain.InVain("so", len(ids) - 3, 1)
+    assert len(times) == 1

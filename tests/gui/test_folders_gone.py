@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QPushButton
 
 from core.library import edits, queries
 from core.library.library import Library
+from gui.tasks import TakenOut
 from tests.gui.conftest import WAIT, close, draw_photos, seed_texts, settle
 
 
@@ -85,3 +86,14 @@ def test_of_the_only_folder_it_is_said_what_can_be_done(qtbot, window, photos, t
     qtbot.waitUntil(lambda: window.session.light.current is None and bool(window.messages.message), timeout=WAIT)
     assert str(photos) in window.messages.message
     assert "if it was moved" in window.messages.message and words_kept(window)
+
+
+@pytest.mark.parametrize(("forgotten", "undoable", "said"), [
+    (5, 2, "5 photos without a caption. Undo brings 2 of them back, as missing."),
+    (3, 1, "3 photos without a caption. Undo brings 1 of them back, as missing."),
+    (1, 1, "1 photo without a caption. Undo brings it back, as missing."),
+    (4, 0, "4 photos without a caption."),
+])  # fmt: skip
+def test_of_those_gone_it_is_said_how_many_undo_brings_back(window, forgotten, undoable, said):
+    window._offers._taken_out(TakenOut(0, 0, forgotten, undoable))
+    assert window.texts[-1].endswith(said)

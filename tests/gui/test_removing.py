@@ -71,6 +71,48 @@ def test_the_photos_taken_out_are_listed_and_put_back(qtbot, open_window, photos
     assert not library.selected.bar.isVisible() and library.filter_box.text() == ""
 
 
+def test_a_photo_that_a_filter_hides_is_not_selected_when_it_is_shown_later(qtbot, open_window, photos):
+    """Else it would replace what the person has selected, and the next Delete would hit it."""
+    window = open_window(photos)
+    library = window.view("library")
+    hidden = library.grid.photos.id_at(2)
+    library.filter_box.setText("state:accepted")
+    library._apply_filter()
+    settle(qtbot, window)
+    assert library.grid.photos.rowCount() == 0
+    library.lead_to(hidden)
+    window.session.refresh()
+    settle(qtbot, window)
+    library.show_all()
+    settle(qtbot, window)
+    assert library.grid.photos.rowCount() == 8 and library.grid.selected_ids() == []
+
+
+def test_a_photo_that_undo_puts_back_is_selected_when_it_is_shown_again(qtbot, open_window, photos):
+    window = open_window(photos)
+    grid = window.view("library").grid
+    out = grid.photos.id_at(2)
+    select(grid, 2)
+    QTest.keyClick(grid, Qt.Key.Key_Delete)
+    settle(qtbot, window)
+    window.undo()
+    settle(qtbot, window)
+    assert grid.selected_ids() == [out]
+
+
+def test_a_photo_that_is_waited_for_gives_way_to_what_the_person_selects(qtbot, open_window, photos):
+    window = open_window(photos)
+    library = window.view("library")
+    hidden, mine = library.grid.photos.id_at(1), library.grid.photos.id_at(6)
+    library.grid.photos.set_ids(library.grid.photos.ids[2:])
+    library.lead_to(hidden)
+    assert library.selected.wanted == hidden
+    library.grid.select_id(mine)
+    library.reload()
+    settle(qtbot, window)
+    assert library.grid.photos.rowCount() == 8 and library.grid.current_id() != hidden
+
+
 def test_delete_in_a_box_edits_its_text(qtbot, open_window, photos):
     window = open_window(photos)
     library = window.view("library")
