@@ -342,7 +342,8 @@ def _train(
     notes = list(report.notes)
     if report.kept != "before":
         learned = Learned(captioner, encoder, data, from_starter=start == STARTER and not fresh)
-        notes.append(take_over(library, run, learned, ctx))
+        notes.append(taken_over := take_over(library, run, learned, ctx))
+        RunFolder(run.folder).add_to_report(taken_over=taken_over)
     checkpoint = kept_checkpoint(run.folder)
     update_run(
         library,

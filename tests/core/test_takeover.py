@@ -62,6 +62,7 @@ def test_other_models_than_the_starters_have_to_win_against_the_starter(
     asked = request(library, stages="1", overrides={"stage1.minimum_steps": 24}, **own[models]())
     report = train_job(QuietContext(), asked)
     assert report.kept == "stage1" and "The starter model stays." in report.notes
+    assert "after learning your wording. The starter model stays.<" in (report.folder / "report.html").read_text()
     [(old, new, _)] = compared
     starter = load_captioner(paths.starter_dir() / "captioner")
     with Library.open(library) as opened:

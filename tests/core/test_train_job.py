@@ -137,9 +137,14 @@ def test_a_stopped_training_goes_on(library):
     with pytest.raises(Cancelled):
         train_job(StopAfter("Stage 1", 5), request(library))
     with Library.open(library) as opened:
-        assert [run.status for run in runs(opened)] == ["cancelled"]
-        assert current_run(opened) is None
+        [run] = runs(opened)
+        assert run.status == "cancelled" and current_run(opened) is None
+    worked = run.folder / "work.json"
+    assert json.loads(worked.read_text())["seconds"] > 0
+    worked.write_text('{"seconds": 60000}')
     report = train_job(QuietContext(), request(library, resume=True, limit_minutes=60))
+    assert report.seconds > 60000, "the work before the pause counts, and the time limit begins anew"
+    assert report.results["stage1"].steps > 5
     with Library.open(library) as opened:
         assert [(run.id, run.status) for run in runs(opened)] == [(report.run_id, "done")]
 
