@@ -25,7 +25,7 @@ from core.commands.result import CommandResult, to_json
 from core.disk import replacing
 from core.errors import UserError
 from core.jobs import Cancelled, ConsoleContext, JobContext
-from core.running_out import in_words, is_out_of_memory
+from core.running_out import MAY_SAY_SO, in_words, is_out_of_memory
 from core.version import version
 
 STOPPED = 130  # what a shell expects of a program that ended by Ctrl-C
@@ -119,7 +119,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         ctx.clear_line()
         print(f"seedcap: {with_flags(error)}", file=sys.stderr)
         return 2
-    except (MemoryError, RuntimeError) as error:
+    except BrokenPipeError:  # `seedcap search ... | head`: the reader has gone, there is nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MAY_SAY_SO as error:
         if not is_out_of_memory(error):
             raise
         ctx.clear_line()
@@ -129,9 +132,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         ctx.clear_line()
         print("Stopped. What was finished is saved.", file=sys.stderr)
         return STOPPED
-    except BrokenPipeError:  # `seedcap search ... | head`: the reader has gone, there is nobody to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def parse(argv: Sequence[str]) -> tuple[CommandModule, argparse.Namespace]:

@@ -5,6 +5,7 @@ torch and onnxruntime are neither imported nor needed.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -20,8 +21,13 @@ _TYPES = ("OutOfMemoryError",)
 """torch's, by name: for graphics cards alone; of processors and Apple's chips it says so in words, as onnxruntime."""
 _WORDS = (
     "failed to allocate", "out of memory", "outofmemory", "not enough memory", "alloc_failed", "bad_alloc",
-    "bad allocation", "can't allocate memory",
+    "bad allocation", "can't allocate memory", "cannot allocate memory", "paging file",
 )  # fmt: skip
+_WINDOWS_COMMITMENT_LIMIT = 1455
+"""Windows' number for a paging file that is too small, as when weights are mapped into memory."""
+
+MAY_SAY_SO = (MemoryError, RuntimeError, OSError, UserError)
+"""What is to be caught before it is asked :func:`is_out_of_memory`."""
 
 
 class NoRoomError(UserError):
@@ -46,8 +52,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether it says that memory did not suffice, of the computer or of a card; its cause may say so instead."""
     if isinstance(error, MemoryError | NoRoomError) or any(one.__name__ in _TYPES for one in type(error).__mro__):
         return True
+    if any(_says_the_system(one) for one in (error, error.__cause__)):
+        return True
     words = f"{error} {error.__cause__ or ''}".lower()
     return isinstance(error, RuntimeError | UserError) and any(one in words for one in _WORDS)
+
+
+def _says_the_system(error: BaseException | None) -> bool:
+    """By number: its words are in the system's language."""
+    windows = getattr(error, "winerror", None) == _WINDOWS_COMMITMENT_LIMIT
+    return isinstance(error, OSError) and (error.errno == errno.ENOMEM or windows)
 
 
 @contextmanager
@@ -59,7 +73,7 @@ def room_for(what: str, device: object) -> Iterator[None]:
     """
     try:
         yield
-    except (RuntimeError, MemoryError, UserError) as error:
+    except MAY_SAY_SO as error:
         if not is_out_of_memory(error):
             raise
         raise no_room(what, device) from error
@@ -70,12 +84,11 @@ def no_room(what: str, device: object) -> NoRoomError:
     if str(device) == _CPU:
         return NoRoomError(
             f"{what} does not go into the memory of this computer.",
-            "Close other programs, or choose a smaller model.",
+            tr("Close other programs, or choose a smaller model."),
         )
     return NoRoomError(
         f"{what} does not go into the memory of {device}.",
-        "Free the models' memory (in the window's menu), close other programs that use the card, or choose a smaller "
-        "model, another device or the processor.",
+        tr("Close other programs that use the card, or choose a smaller model, another device or the processor."),
         topic="no room",
     )
 
@@ -117,7 +130,7 @@ def in_portions(
             continue
         try:
             done = work(now)
-        except (MemoryError, RuntimeError, UserError) as error:
+        except MAY_SAY_SO as error:
             if not is_out_of_memory(error):
                 raise
             if len(now) == 1:

@@ -25,6 +25,7 @@ from PySide6.QtCore import QObject, QThread, QTimer, Signal
 from core.bench.memory import resident_mb
 from core.errors import UserError
 from core.paths import log_dir
+from gui.next_steps import IN_WINDOW
 from gui.words import tr
 from gui.worker import (
     Failure,
@@ -126,8 +127,9 @@ class WorkerProcess:
 
 def _said(failure: Failure) -> Failure:
     """What a worker said in English, in the person's language where that is known."""
-    message, step = (text and tr(text) for text in (failure.message, failure.next_step))
-    return Failure(message, step, failure.details)
+    told = (failure.message, failure.next_step, IN_WINDOW.get(failure.topic, ""))
+    message, step, here = (text and tr(text) for text in told)
+    return Failure(message, f"{step} {here}".strip(), failure.details)
 
 
 def death_notice(exit_code: int | None, log: str) -> Failure:

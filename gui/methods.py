@@ -76,6 +76,20 @@ def method(preset: str) -> Told:
     }[preset]
 
 
+def short_title(preset: str) -> str:
+    """Of a preset, where there is room for a few words; of one that is not here any more, its name."""
+    return {
+        "recommended": tr("Recommended"),
+        "two-stage": tr("Two stages as published"),
+        "clip-reward": tr("CLIP reward"),
+        "clipcap-mlp": tr("ClipCap, MLP mapper"),
+        "clipcap-transformer": tr("ClipCap, transformer mapper"),
+        "capdec": tr("CapDec"),
+        "clip-reward-grammar": tr("CLIP reward with grammar"),
+        "cider-clip": tr("CIDEr and CLIP reward"),
+    }.get(preset, preset)
+
+
 def models(kind: Kind) -> dict[str, str]:
     """What people call the models that are offered, by name. Others can be named."""
     return {one.name: tr(one.title) for one in known_models() if one.kind == kind}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.training.gate_words import in_plain_words
 from core.training.messages import GateRow, StageResult, TrainReport
 from gui import words
 from gui.words import tr
@@ -75,30 +76,21 @@ def _finds(report: TrainReport, name: str = "stage2") -> float:
 
 
 def check(gate: GateRow) -> str:
-    """A guard in plain words. What two of them measure has no everyday unit; their own sentences have the figures."""
-    plain = {
-        "fluency": {
-            "green": tr("Its wording is as natural as after stage 1."),
-            "amber": tr("Its wording is becoming less natural."),
-            "red": tr("Its wording is no longer natural."),
-        },
-        "drift": {
-            "green": tr("It stays close to what it learned from you."),
-            "amber": tr("It is moving away from what it learned from you."),
-            "red": tr("It has moved too far from what it learned from you."),
-        },
-    }
-    return plain.get(gate.name, {}).get(gate.state, gate.sentence)
+    """A guard in plain words; its own sentence, among the details, has the figures."""
+    return tr(in_plain_words(gate.name, gate.state, gate.sentence))
 
 
 def judged(report: TrainReport) -> str:
     """On what the figures rest."""
-    photos = words.counted(report.held_out, tr("photo"), tr("photos", "", report.held_out))
-    text = tr(
-        "Judged on {photos} that it did not learn from; “like your captions” on those that you captioned, from 0 for "
-        "nothing in common, without an upper limit."
-    )
-    text = text.format(photos=photos)
+    if report.held_out:
+        photos = words.counted(report.held_out, tr("photo"), tr("photos", "", report.held_out))
+        text = tr(
+            "Judged on {photos} that it did not learn from; “like your captions” on those that you captioned, from 0 "
+            "for nothing in common, without an upper limit."
+        )
+        text = text.format(photos=photos)
+    else:
+        text = tr("Judged on photos that it learned from, as there were too few to hold some out: it flatters.")
     watch = [check(gate) for gate in report.gates if gate.state != "green"] if report.kept == "stage2" else []
     if not watch:
         return text

@@ -73,11 +73,13 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a job did not finish. ``details`` is empty for what a person can mend, else a traceback or a log."""
+    """Why a job did not finish. ``details`` is empty for what a person can mend, else a traceback or a log. ``topic``:
+    what the window has more to say about (``gui.next_steps``)."""
 
     message: str
     next_step: str = ""
     details: str = ""
+    topic: str = ""
 
 
 Message = Report | Started | Gpu | Finished | Stopped | Failure
@@ -159,7 +161,7 @@ def perform(job: Job, request: object, send: Callable[[Message], None], cancelle
     except Cancelled:
         return Stopped()
     except UserError as error:
-        return Failure(error.message, error.next_step)
+        return Failure(error.message, error.next_step, topic=error.topic)
     except Exception as error:  # noqa: BLE001 - the boundary: whatever a job raises is shown, and the app lives on
         if is_out_of_memory(error):
             return Failure(in_words().message, in_words().next_step)

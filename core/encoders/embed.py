@@ -82,7 +82,7 @@ def embed_library(
 
 def _vectors(encoder: Encoder, pixels: Sequence[np.ndarray], portion: Portion) -> np.ndarray:
     """Unit rows ``[n, dim]``, of as many photos at once as memory has room for."""
-    none_fits = no_room("Not even one photo at a time", getattr(encoder, "device", "cpu"))
+    none_fits = no_room("Even one photo at a time", getattr(encoder, "device", "cpu"))
     parts = in_portions(pixels, portion, lambda some: encoder.encode_images(np.stack(some)), none_fits)
     return np.concatenate(list(parts))
 

@@ -71,7 +71,7 @@ class OpenClipEncoder:
             return list(rows), self.text_embeddings(self.token_ids([full[i] for i in rows])).cpu().numpy()
 
         with torch.inference_mode():
-            none_fits = no_room("Not even one caption at a time", self.device)
+            none_fits = no_room("Even one caption at a time", self.device)
             for rows, vectors in in_portions(order, self._texts_at_once, embedded, none_fits):
                 result[rows] = vectors
         return result

@@ -16,6 +16,7 @@ from core.library.queries import image_rows
 from core.library.records import ImageRow
 from core.report.document import NO_JUDGE, PAGE, TITLES, Figure, Gain, PageData, PhotoCaptions, Row
 from core.report.plots import Series, line_plot
+from core.training.gate_words import in_plain_words
 from core.training.runfolder import CONFIG, METRICS, RunFolder, read_report, read_rows, write_text
 
 COLUMNS = (
@@ -65,7 +66,7 @@ def write_page(library: Library, run: Path) -> Path:
 
 def save_page_data(run: Path, data: PageData) -> None:
     """Keep it in the run's report, beside what is there."""
-    RunFolder(run).write_report({**read_report(run), "page": data.to_dict()})
+    RunFolder(run).add_to_report(page=data.to_dict())
 
 
 def render(
@@ -115,7 +116,8 @@ def _in_short(report: Mapping[str, Any], data: PageData) -> str:
         said = ["What was learned this time is not better than what there was, so nothing changes."]
     else:
         after = "after practising on photos without captions" if kept == "stage2" else "after learning your wording"
-        said = [f"A new model was kept, as it was {after}."]
+        told = f"The new model of this training is as it was {after}."
+        said = [f"{told} {report['taken_over']}" if report.get("taken_over") else told]
         if kept in rows and "before" in rows:
             said += _compared(rows[kept].figures, rows["before"].figures)
             firsts = [one for one in data.gains if (one.later, one.earlier, one.figure) == (kept, "before", "r1")]
@@ -126,7 +128,11 @@ def _in_short(report: Mapping[str, Any], data: PageData) -> str:
         learned = "that it learned from, as there were too few to hold some out"
         what = learned if data.on_practice else "it never learned from"
         said.append(f"All of it is judged on {photos} photos {what}.")
-    watch = [str(gate["sentence"]) for gate in report.get("gates") or () if gate["state"] != "green"]
+    watch = [
+        in_plain_words(*(str(gate[part]) for part in ("name", "state", "sentence")))
+        for gate in report.get("gates") or ()
+        if gate["state"] != "green"
+    ]
     if watch and kept == "stage2":
         said.append(f"Worth a look in its captions: {' '.join(watch)}")
     return _section("In short", "".join(f"<p>{escape(one)}</p>" for one in said))
@@ -139,8 +145,10 @@ def _compared(now: Mapping[str, Figure], before: Mapping[str, Figure]) -> list[s
         said.append(f"Of 100 of its captions {last:.0f} find their own photo before all others; it was {first:.0f}.")
     if "cider" in now and "cider" in before:
         first, last = before["cider"].value, now["cider"].value
-        more = "more" if last > first else "less"
-        said.append(f"It speaks {more} like you than before: {last:.1f} after {first:.1f}, by a measure without a top.")
+        by = f"{last:.1f} after {first:.1f}, by a measure without a top"
+        same = f"{last:.1f}" == f"{first:.1f}"  # as it is shown
+        than = "as much like you as" if same else f"{'more' if last > first else 'less'} like you than"
+        said.append(f"It speaks {than} before: {by}.")
     return said
 
 

@@ -98,8 +98,11 @@ def _others(library: Library, name: str) -> list[str]:
 
 
 def _bytes_in_folder(name: str) -> int:
-    folder = Path(name.partition(_FOLDER)[2]).expanduser()
-    return sum(file.stat().st_size for file in folder.glob("*.safetensors")) if name.startswith(_FOLDER) else 0
+    size = 0
+    for file in Path(name.removeprefix(_FOLDER)).expanduser().glob("*.safetensors") if name.startswith(_FOLDER) else ():
+        with suppress(OSError):  # a link whose file is gone: whether the folder can be loaded is seen later
+            size += file.stat().st_size
+    return size
 
 
 def _prepared(library: Library, encoder: Encoder, image_ids: np.ndarray, ctx: JobContext) -> SecondJudge | None:

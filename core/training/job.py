@@ -6,8 +6,8 @@ Light to import: the model libraries come in when a job runs.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,7 @@ from core.training.time_left import Material, Plan, Timed, plan_of
 
 if TYPE_CHECKING:
     from core.captioner.captioner import Captioner
+    from core.devices import Device
     from core.encoders.encoder import Encoder
     from core.encoders.open_clip_encoder import OpenClipEncoder
     from core.training.loop import StagesReport, TrainingConfig
@@ -91,31 +92,41 @@ def train_job(ctx: JobContext, request: TrainRequest) -> TrainReport:
             preset = read_preset(stopped.config["preset"])
         texts = read_sentences(request.text_file) if request.text_file and stopped is None else ()
         get_models(ctx, library, request, preset)
-        timed = Timed(ctx, request, _plan(library, request, preset, stopped))
+        plan = _planner(library, request, preset, stopped)
+        timed = Timed(ctx, request, plan(request.device))
         try:
-            return _learn(timed, library, request, preset, texts, stopped)
+            from core.devices import choose_device
+
+            device = choose_device(request.device)
+            timed.plan_anew(plan(device.name))
+            return _learn(timed, library, request, _Beginning(preset, texts, stopped), device)
         finally:
             timed.keep()
 
 
-def _plan(library: Library, request: TrainRequest, preset: Preset, stopped: RunRow | None) -> Plan:
-    """What is to do; the photos have been looked at where there was a training before."""
+@dataclass(frozen=True)
+class _Beginning:
+    """What a training begins with: its method, sentences of a file, and the run it goes on with, if it does."""
+
+    preset: Preset
+    texts: Sequence[str]
+    stopped: RunRow | None
+
+
+def _planner(library: Library, request: TrainRequest, preset: Preset, stopped: RunRow | None) -> Callable[[str], Plan]:
+    """What is to do on a device of a name; the photos have been looked at where there was a training before."""
     without = len(unlabelled(library))
     photos = 0 if stopped is not None or runs(library) else without
     material = Material(photos, sum(len(one.texts) for one in seeds(library)), without)
     done = None if stopped is None else steps_done(stopped.folder)
-    return plan_of(preset, request, material, done)
+    return lambda device: plan_of(preset, replace(request, device=device), material, done)
 
 
 def _learn(
-    ctx: JobContext,
-    library: Library,
-    request: TrainRequest,
-    preset: Preset,
-    texts: Sequence[str],
-    stopped: RunRow | None,
+    ctx: JobContext, library: Library, request: TrainRequest, beginning: _Beginning, device: Device
 ) -> TrainReport:
-    encoder, without_card = _load_encoder(ctx, library, request, preset)
+    preset, texts, stopped = beginning.preset, beginning.texts, beginning.stopped
+    encoder, without_card = _load_encoder(ctx, library, request, preset, device)
     from core.encoders.embed import embed_library
 
     if stopped is None:
@@ -142,15 +153,13 @@ def _learn(
 
 
 def _load_encoder(
-    ctx: JobContext, library: Library, request: TrainRequest, preset: Preset
+    ctx: JobContext, library: Library, request: TrainRequest, preset: Preset, device: Device
 ) -> tuple[OpenClipEncoder, str]:
     """The encoder on the device that trains, once it is clear and was said that the models fit there; and, where that
     is the processor because no card works, a sentence on it."""
-    from core.devices import choose_device
     from core.encoders.open_clip_encoder import load_encoder
     from core.training.room import said_room
 
-    device = choose_device(request.device)
     said = said_room(device, library, request, preset)
     without_card = f"{device.instead_of} The processor trains instead." if device.instead_of else ""
     told = " ".join(part for part in (without_card, said) if part)
@@ -342,7 +351,8 @@ def _train(
     notes = list(report.notes)
     if report.kept != "before":
         learned = Learned(captioner, encoder, data, from_starter=start == STARTER and not fresh)
-        notes.append(take_over(library, run, learned, ctx))
+        notes.append(taken_over := take_over(library, run, learned, ctx))
+        RunFolder(run.folder).add_to_report(taken_over=taken_over)
     checkpoint = kept_checkpoint(run.folder)
     update_run(
         library,

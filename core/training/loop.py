@@ -95,12 +95,14 @@ def train_stages(
         Cancelled: what was learned lies in ``run_dir``; with ``config.resume`` the same call goes on from there.
     """
     stages = _stages(config, data)
-    training = _Training(data, captioner, encoder, config, RunFolder(run_dir), ctx)
-    if 1 in stages:
-        training.stage1(last=2 not in stages)
-    if 2 in stages and not (training.ended and 1 in stages):
-        training.stage2()
-    return training.report()
+    run = RunFolder(run_dir)
+    with run.counting_work(going_on=config.resume) as worked:
+        training = _Training(data, captioner, encoder, config, run, ctx)
+        if 1 in stages:
+            training.stage1(last=2 not in stages)
+        if 2 in stages and not (training.ended and 1 in stages):
+            training.stage2()
+        return training.report(worked())
 
 
 class _Training:
@@ -204,11 +206,10 @@ class _Training:
         if self._best.name != "stage2":
             self._captioner.mapper.move_towards(*had)
 
-    def report(self) -> StagesReport:
-        """What came out; written to the run folder as well."""
+    def report(self, seconds: float) -> StagesReport:
+        """What came out after so many seconds of work; written to the run folder as well."""
         results = {one.name: one.result() for one in self._judged}
-        reason, seconds = " ".join(self._reasons), time.monotonic() - self._began
-        learned = self._learned_wording
+        reason, learned = " ".join(self._reasons), self._learned_wording
         report = StagesReport(self._best.name, reason, results, self._gates, seconds, self._notes(), learned)
         about = {"start": self._config.start, "preset": self._config.preset.name, "seed": self._config.seed}
         about |= {"lm_training": asdict(self._preset.lm), "trained_parameters": self._learning}

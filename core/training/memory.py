@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from core.captioner.lora import decoder_blocks
 from core.errors import UserError
-from core.running_out import is_out_of_memory
+from core.running_out import MAY_SAY_SO, is_out_of_memory
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class MicroBatches:
         while True:
             try:
                 return work(self.rows)
-            except (RuntimeError, MemoryError) as error:
+            except MAY_SAY_SO as error:
                 if not is_out_of_memory(error):
                     raise
             # Only here, where no error holds on to the tensors of the attempt any more, is their memory free.

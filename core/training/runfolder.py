@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from core.errors import UserError
 
 STARTER, BEFORE = "starter", "before"
 CONFIG, METRICS, SAMPLES, REPORT = "config.toml", "metrics.jsonl", "samples.jsonl", "report.json"
-OUTCOME, FOLDS, END = "outcome.json", "folds.json", "end-here"
+OUTCOME, FOLDS, WORK, END = "outcome.json", "folds.json", "work.json", "end-here"
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,30 @@ class RunFolder:
     def write_config(self, config: Mapping[str, Any]) -> None:
         write_text(self.path / CONFIG, to_toml(config))
 
+    @contextmanager
+    def counting_work(self, *, going_on: bool) -> Iterator[Callable[[], float]]:
+        """While a training works; gives its seconds of work so far, those before its pauses included.
+
+        They are kept when this ends, however it does but by a kill, for the training to go on counting from.
+        """
+        file, began = self.path / WORK, time.monotonic()
+        before = float(json.loads(file.read_text(encoding="utf-8"))["seconds"]) if going_on and file.is_file() else 0.0
+
+        def so_far() -> float:
+            return before + time.monotonic() - began
+
+        try:
+            yield so_far
+        finally:
+            with suppress(OSError):  # a full disk costs no more than the figure
+                write_text(file, json.dumps({"seconds": so_far()}))
+
     def write_report(self, report: Mapping[str, Any]) -> None:
         write_text(self.path / REPORT, json.dumps(report, indent=2, ensure_ascii=False))
+
+    def add_to_report(self, **values: Any) -> None:
+        """Write them beside what is in the report; raises as :func:`read_report`."""
+        self.write_report({**read_report(self.path), **values})
 
     def add_row(self, name: str, row: Mapping[str, Any]) -> None:
         with (self.path / name).open("a", encoding="utf-8") as file:

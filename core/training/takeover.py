@@ -20,12 +20,14 @@ from core.library.queries import image_rows
 from core.library.records import RunRow
 from core.library.runs import current_run, encoder_name, set_current_run
 from core.report.measure import judged_ids
-from core.running_out import NoRoomError, where_it_fits
+from core.running_out import MAY_SAY_SO, NoRoomError, is_out_of_memory, where_it_fits
 from core.training.data import TrainingData
 from core.training.evaluate import Judge
 from core.training.messages import COMPARING
 from core.training.runfolder import kept_checkpoint
 from core.training.verdict import IN_USE, Verdict, judge_against_current
+
+NO_ROOM = "The library keeps the model it has: there was no memory to compare the new one with it."
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,19 @@ def take_over(library: Library, run: RunRow, learned: Learned, ctx: JobContext) 
 
 
 def _compared(library: Library, current: RunRow | None, learned: Learned, ctx: JobContext) -> Verdict:
-    """The new model against that of ``current``, or against the starter's; each sees photos with its own encoder."""
+    """The new model against the one in use. The training has ended well by now: too little memory to compare does not
+    fail it."""
     ctx.progress(0, None, COMPARING)
+    try:
+        return _judged(library, current, learned, ctx)
+    except MAY_SAY_SO as error:
+        if not is_out_of_memory(error):
+            raise
+        return Verdict(False, NO_ROOM)
+
+
+def _judged(library: Library, current: RunRow | None, learned: Learned, ctx: JobContext) -> Verdict:
+    """The new model against that of ``current``, or against the starter's; each sees photos with its own encoder."""
     new = learned.captioner
     try:
         folder = paths.starter_dir() / "captioner" if current is None else kept_checkpoint(current.folder)
@@ -68,7 +81,7 @@ def _compared(library: Library, current: RunRow | None, learned: Learned, ctx: J
             ids = judged_ids(learned.data, judge)
             images = _seen(library, old, encoder_name(current), ids, Titled(ctx, COMPARING))
     except NoRoomError:
-        return Verdict(False, "The library keeps the model it has: there was no memory to compare the new one with it.")
+        raise
     except UserError:
         return Verdict(True, IN_USE)  # the old model's files are gone or damaged: it cannot be the better one
     if images is None:

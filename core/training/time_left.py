@@ -83,7 +83,7 @@ class Paces:
 
 def plan_of(preset: Preset, request: TrainRequest, material: Material, done: Mapping[int, int] | None = None) -> Plan:
     """The steps that ``request`` takes with ``preset``; on the processor, unless it or ``SEEDCAP_DEVICE`` names another
-    device. ``done``: steps of each stage that are behind."""
+    device: which one ``auto`` means only torch can say. ``done``: steps of each stage that are behind."""
     done = done or {}
     large = request.lm != TrainRequest.lm
     slowly = large and (asked_for() if request.device == AUTO else request.device) in (AUTO, CPU)
@@ -165,18 +165,22 @@ class Forecast:
     def __init__(
         self, pace: Pace, plan: Plan, limit_s: float | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._pace, self._plan, self._limit, self._clock = pace, plan, limit_s, clock
+        self._pace, self._limit, self._clock = pace, limit_s, clock
         self._began = self._at = clock()
         self._look_began: float | None = None
         self._looked = self._looked_s = 0.0
         self._stage = 0
         self._stages_began: float | None = None
-        self._todo = {1: plan.stage1, 2: plan.stage2}
-        self._photos, self._drawn = plan.photos, plan.drawn
+        self.plan_anew(plan)
         self._draw_began: float | None = None
         self._draw_s: float | None = None
         self._steps = {1: Steps(pace.stage1), 2: Steps(pace.stage2)}
         self._loaded: float | None = None
+
+    def plan_anew(self, plan: Plan) -> None:
+        """Before anything of it has begun."""
+        self._todo = {1: plan.stage1, 2: plan.stage2}
+        self._photos, self._drawn = plan.photos, plan.drawn
 
     def look(self, done: int, total: int) -> None:
         """So many of so many photos were looked at."""
@@ -274,6 +278,10 @@ class Timed:
         self._stage = 0
         self._told = float("-inf")
         self.check_cancelled = ctx.check_cancelled
+
+    def plan_anew(self, plan: Plan) -> None:
+        """For the device that trains, once it is known which that is; nothing has begun until then."""
+        self._forecast.plan_anew(plan)
 
     def progress(self, done: int, total: int | None, message: str = "") -> None:
         if message == LOOKING and total is not None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHeaderView, QTableWidgetItem
 
-from core.training.presets import PRESETS
-from gui import theme, words
+from gui import methods, theme, words
 from gui.history import RunLine
 from gui.widgets.basics import button, column, label, plain_table, row, set_role
 from gui.words import tr
@@ -109,10 +108,9 @@ def _texts(line: RunLine) -> tuple[str, ...]:
     if line.run_id is None:
         used = tr("In use") if line.in_use else ""
         return (tr("From the start"), tr("Starter model"), "", "", used, "", "")
-    preset = PRESETS.get(line.preset)
     return (
         "" if line.created_at is None else words.moment(line.created_at),
-        line.preset if preset is None else tr(preset.title).partition(":")[0],
+        methods.short_title(line.preset),
         "" if line.seeds is None else words.count(line.seeds),
         "" if line.seconds is None else words.duration(line.seconds),
         outcome(line),

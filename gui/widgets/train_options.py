@@ -74,18 +74,20 @@ class TrainOptions(QWidget):
         self.encoder = ModelChoice("encoder", self.tr("Encoder"), methods.encoder())
         self.lm = ModelChoice("language_model", self.tr("Language model"), methods.language_model())
         self.device = DeviceChoice()
-        self.minutes = ComboBox()
-        self.minutes.addItem(self.tr("No limit"), None)
-        for limit in LIMITS_MINUTES:
-            self.minutes.addItem(words.duration(limit * 60), float(limit))
-        self.minutes.setAccessibleName(self.tr("End after"))
-        told = self.tr(
-            "Both stages then fit into this time; when it is over, what was learned is compared with the model in use"
-            " and takes its place if it wins. The time begins with the first step, and again after each pause."
-        )
-        self.about_limit = label(told, "muted", wrap=True)
-        self.minutes.setAccessibleDescription(told)
-        self.minutes.currentIndexChanged.connect(lambda _index: self.changed.emit())
+        self.more = Disclosure(self.tr("More"), self._form())
+        self.more.setObjectName("train-more")
+        self.show_devices(())
+        self.device_list = DeviceList(self)
+        self.device_list.found.connect(self.show_devices)
+        self.more.toggle.clicked.connect(lambda _checked=False: self.device_list.ask())
+        self.setLayout(column(self.more))
+        self.preset.currentIndexChanged.connect(lambda _index: self._describe())
+        self.encoder.changed.connect(self.changed)
+        self.lm.changed.connect(self.changed)
+        self._describe()
+
+    def _form(self) -> QWidget:
+        """All choices, each beside its name, below what is said where a training waits."""
         waits = self.tr(
             "A training waits. Going on with it keeps its own method, models and sentences: what is chosen of these"
             " here is for one that begins anew. “End after” counts for both."
@@ -104,25 +106,30 @@ class TrainOptions(QWidget):
             (self.tr("Encoder"), self.encoder),
             (self.tr("Language model"), self.lm),
             (self.tr("Sentences"), self._sentences()),
-            (self.tr("End after"), self._under(self.minutes, self.about_limit)),
+            (self.tr("End after"), self._end_after()),
             (self.tr("Trains on"), self.device),
         )
         for at, (text, widget) in enumerate(lines):
             grid.addWidget(_beside(text), at, 0)
             grid.addWidget(widget, at, 1)
         self._device_line = grid, len(lines) - 1
-        self.show_devices(())
         grid.setColumnStretch(1, 1)
-        self.more = Disclosure(self.tr("More"), form)
-        self.more.setObjectName("train-more")
-        self.device_list = DeviceList(self)
-        self.device_list.found.connect(self.show_devices)
-        self.more.toggle.clicked.connect(lambda _checked=False: self.device_list.ask())
-        self.setLayout(column(self.more))
-        self.preset.currentIndexChanged.connect(lambda _index: self._describe())
-        self.encoder.changed.connect(self.changed)
-        self.lm.changed.connect(self.changed)
-        self._describe()
+        return form
+
+    def _end_after(self) -> QWidget:
+        self.minutes = ComboBox()
+        self.minutes.addItem(self.tr("No limit"), None)
+        for limit in LIMITS_MINUTES:
+            self.minutes.addItem(words.duration(limit * 60), float(limit))
+        self.minutes.setAccessibleName(self.tr("End after"))
+        told = self.tr(
+            "Both stages then fit into this time; when it is over, what was learned is compared with the model in use"
+            " and takes its place if it wins. The time begins with the first step, and again after each pause."
+        )
+        self.about_limit = label(told, "muted", wrap=True)
+        self.minutes.setAccessibleDescription(told)
+        self.minutes.currentIndexChanged.connect(lambda _index: self.changed.emit())
+        return self._under(self.minutes, self.about_limit)
 
     def request(self, library: Path, overrides: Mapping[str, object]) -> TrainRequest:
         """A training with what is chosen here."""

@@ -172,6 +172,27 @@ def test_what_strangers_wrote_stays_words(library):
     assert PageData.from_dict(json.loads(json.dumps(data.to_dict()))) == data
 
 
+def test_in_short_there_is_no_word_of_the_trade_and_what_looks_the_same_is_the_same():
+    def figures(cider):
+        return {"r1": Figure(40.0), "cider": Figure(cider)}
+
+    def told(cider, **more):
+        data = PageData(rows=(Row("before", 9, figures(50.0)), Row("stage2", 9, figures(cider))))
+        gates = [
+            {"name": "fluency", "state": "amber", "sentence": "2.85 nats a word piece."},
+            {"name": "length", "state": "amber", "sentence": "Captions have 9.0 words; yours have 11.9."},
+        ]
+        report = {"kept": "stage2", "reason": "", "gates": gates, **more}
+        said = " ".join(Page(pages.render(("run", "lib"), report, data, (), "", lambda _id: None)).words)
+        return said[said.index("In short") : said.index("What came of it")]
+
+    assert "Its wording is becoming less natural. Captions have 9.0 words" in told(50.0) and "nats" not in told(50.0)
+    assert "It speaks as much like you as before: 50.0 after 50.0" in told(50.04)
+    assert "more like you than" in told(51.0) and "less like you than" in told(49.0)
+    assert "The library keeps the model it has." in told(51.0, taken_over="The library keeps the model it has.")
+    assert "kept" not in told(51.0), "whether it is in use, the library says"
+
+
 def test_a_report_that_holds_nothing_to_show_is_refused_in_words(library, tmp_path):
     (tmp_path / "report.json").write_text('{"kept": "stage1", "start": "starter", "page": {"rows": 3}}')
     with Library.open(library) as opened, pytest.raises(pages.UserError, match="holds nothing to show"):

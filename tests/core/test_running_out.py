@@ -1,7 +1,8 @@
-"""Memory that does not suffice while models are loaded or photos are looked at; no card of this machine."""
+"""Memory that does not suffice while models are loaded or photos are looked at; the full graphics card is made up."""
 
 from __future__ import annotations
 
+import errno
 import threading
 
 import numpy as np
@@ -22,12 +23,33 @@ from core.library.queries import images_of
 from core.library.runs import DONE, current_run, runs
 from core.onnx.bundle import BundleError
 from core.report import second_judge as judges
-from core.running_out import NoRoomError, is_out_of_memory, no_room, where_it_fits
+from core.running_out import (
+    NoRoomError,
+    Portion,
+    in_portions,
+    in_words,
+    is_out_of_memory,
+    no_room,
+    room_for,
+    where_it_fits,
+)
 from core.training.job import train_job
 from gui.worker import Failure, perform
 from tests.core.test_train_job import library, request
 
 __all__ = ["library"]
+
+
+def _because(cause: BaseException, error: BaseException) -> BaseException:
+    error.__cause__ = cause
+    return error
+
+
+def _of_windows(number: int) -> OSError:
+    """As Windows has them, in whatever language it speaks."""
+    error = OSError("Die Auslagerungsdatei ist zu klein")
+    error.winerror = number  # pyright: ignore[reportAttributeAccessIssue]
+    return error
 
 
 @pytest.mark.parametrize(
@@ -39,6 +61,13 @@ __all__ = ["library"]
         (RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GB)"), True),
         (BundleError("Failed to allocate memory for requested buffer of size 9"), True),
         (no_room("It", "cuda:0"), True),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
+        (_because(OSError(errno.ENOMEM, "Kein Speicher"), UserError("It could not be loaded: Kein Speicher")), True),
+        (_of_windows(1455), True),
+        (RuntimeError("unable to mmap 9 bytes: Cannot allocate memory (12)"), True),
+        (RuntimeError("The paging file is too small for this operation to complete. (os error 1455)"), True),
+        (OSError(errno.ENOSPC, "No space left on device"), False),
+        (FileNotFoundError(errno.ENOENT, "No such file", "a tale of out of memory.txt"), False),
         (RuntimeError("MPS does not support this"), False),
         (ValueError("out of memory"), False),
     ],
@@ -64,7 +93,7 @@ def test_models_that_do_not_go_onto_the_card_say_what_to_do(tiny_starter, full_c
     with pytest.raises(NoRoomError, match="The encoder 'starter' does not go into the memory of cuda:0") as refused:
         load_encoder("starter", "cuda:0")
     assert "smaller model, another device or the processor" in refused.value.next_step
-    assert "--device cpu" in with_flags(refused.value)
+    assert "--device cpu" in with_flags(refused.value) and "window" not in with_flags(refused.value)
     with pytest.raises(NoRoomError, match=r"The language model .* memory of cuda:0"):
         load_captioner(paths.starter_dir() / "captioner", device="cuda:0")
 
@@ -113,8 +142,9 @@ class Small:
 
 def test_photos_are_looked_at_in_smaller_portions(library):
     with Library.open(library) as opened:
-        with pytest.raises(NoRoomError, match="Not even one photo at a time"):
+        with pytest.raises(NoRoomError) as refused:
             embed_library(opened, Small(0), QuietContext())
+        assert refused.value.message == "Even one photo at a time does not go into the memory of cuda:0."
         small = Small(3)
         report = embed_library(opened, small, QuietContext())
         assert report.embedded == 30 and {one.count for one in stored_encoders(opened)} == {30}
@@ -133,6 +163,10 @@ def test_captions_are_read_in_smaller_portions(tiny_starter, monkeypatch):
 
     monkeypatch.setattr(encoder, "text_embeddings", tight)
     np.testing.assert_allclose(encoder.encode_texts(texts), wanted, atol=1e-5)
+    monkeypatch.setattr(encoder, "text_embeddings", lambda _ids: tight(range(3)))
+    with pytest.raises(NoRoomError) as refused:
+        encoder.encode_texts(texts)
+    assert refused.value.message == "Even one caption at a time does not go into the memory of this computer."
 
 
 def test_the_second_judge_waits_for_the_processor(library, full_card, monkeypatch):
@@ -175,6 +209,21 @@ def test_what_nobody_foresaw_is_said_in_words_too(library, monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("seedcap: The memory did not suffice for this work.")
     told = perform(out_of_memory, None, lambda _message: None, threading.Event())
     assert isinstance(told, Failure) and not told.details and "Close other programs" in told.next_step
+
+
+def test_the_system_that_has_no_memory_left_for_a_file_is_no_fault(library, monkeypatch, capsys):
+    def mapped(*_args, **_named):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", mapped)
+    with pytest.raises(NoRoomError, match="does not go into the memory of this computer"):
+        load_captioner(paths.starter_dir() / "captioner")
+    monkeypatch.setattr("core.ranking.rank_job", mapped)
+    assert cli.main(["rank", str(library)]) == 2
+    assert capsys.readouterr().err.startswith("seedcap: The memory did not suffice for this work.")
+    with pytest.raises(NoRoomError), room_for("It", "cpu"):
+        mapped()
+    assert list(in_portions([1, 2, 3], Portion(3), lambda some: some if len(some) < 2 else mapped(), in_words()))
 
 
 class _Card:

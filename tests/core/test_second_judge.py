@@ -60,8 +60,11 @@ def test_the_starter_judges_what_another_encoder_rewarded(library, tmp_path):
 def test_an_encoder_of_an_earlier_training_judges_while_its_folder_is_there(library, tmp_path):
     folder = write_tiny_encoder(tmp_path / "other", seed=1)
     earlier, ids = f"open_clip:local-dir:{folder}", np.array([1, 2, 3])
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "open_clip_model.safetensors").symlink_to(tmp_path / "moved")
     with Library.open(library) as opened:
-        for name in (earlier, "starter", "open_clip:local-dir:/gone", "open_clip:ViT-B-32/never_downloaded"):
+        for name in (earlier, "starter", f"open_clip:local-dir:{linked}", "open_clip:ViT-B-32/never_downloaded"):
             config = {"request": {"encoder": name}}
             create_run(opened, "recommended", config, seed=0, data_hash="", encoder_fingerprint="")
         found = second_judge(opened, load_encoder("starter"), ids, QuietContext())

@@ -17,6 +17,7 @@ from core.jobs import QuietContext
 from core.library.library import Library
 from core.library.queries import image_rows
 from core.library.runs import current_run, encoder_name, runs
+from core.running_out import no_room
 from core.training import takeover
 from core.training.job import data_of_run, train_job
 from core.training.takeover import Learned, take_over
@@ -61,6 +62,7 @@ def test_other_models_than_the_starters_have_to_win_against_the_starter(
     asked = request(library, stages="1", overrides={"stage1.minimum_steps": 24}, **own[models]())
     report = train_job(QuietContext(), asked)
     assert report.kept == "stage1" and "The starter model stays." in report.notes
+    assert "after learning your wording. The starter model stays.<" in (report.folder / "report.html").read_text()
     [(old, new, _)] = compared
     starter = load_captioner(paths.starter_dir() / "captioner")
     with Library.open(library) as opened:
@@ -72,7 +74,7 @@ def test_other_models_than_the_starters_have_to_win_against_the_starter(
     assert len(new.captions) == len(ids) and {"word_nll", "clip_s"} <= set(old.values)
 
 
-def test_the_starter_has_been_compared_with_what_was_made_from_it(library, compared):
+def test_the_starter_has_been_compared_with_what_was_made_from_it(library, compared, monkeypatch):
     report = train_job(QuietContext(), request(library, stages="1"))
     assert report.kept == "stage1" and compared == []
     with Library.open(library) as opened:
@@ -86,3 +88,18 @@ def test_the_starter_has_been_compared_with_what_was_made_from_it(library, compa
         assert [whose for *_, whose in compared] == ["model it has"]
         [(old, new, _)] = compared
         assert old.captions == new.captions, "it is the same model"
+        # It has been learned by now: memory that runs out while the two are compared does not fail the training.
+        for error in (MemoryError(), RuntimeError("CUDA out of memory."), no_room("It", "cuda:0")):
+            monkeypatch.setattr(takeover.Judge, "__call__", _raising(error))
+            assert take_over(opened, replace(current, id="another"), learned, QuietContext()) == takeover.NO_ROOM
+        monkeypatch.setattr(takeover.Judge, "__call__", _raising(RuntimeError("a bug")))
+        with pytest.raises(RuntimeError, match="a bug"):
+            take_over(opened, replace(current, id="another"), learned, QuietContext())
+        assert current_run(opened) == current
+
+
+def _raising(error: Exception):
+    def judge(*_args):
+        raise error
+
+    return judge

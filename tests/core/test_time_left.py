@@ -86,6 +86,14 @@ def test_a_computer_that_is_busy_now_makes_the_rest_longer_too(clock):
     assert forecast.left == pytest.approx(90 * 5 + 100 * 2 * 5 + 20 * 5)
 
 
+def test_a_training_is_planned_anew_for_the_device_it_runs_on(seedcap_home, tmp_path, clock):
+    keep_measured("training-pace", {time_left.name_of(TrainRequest(tmp_path)): asdict(PACE)})
+    timed = Timed(told := Told(), TrainRequest(tmp_path), PLAN)
+    timed.plan_anew(Plan(0, 400, 100))
+    timed.progress(0, None, "Loading the models")
+    assert told.left[0].seconds == pytest.approx(30 + 400 + 200 + 20)
+
+
 def test_a_limit_bounds_what_is_told(clock):
     forecast = Forecast(PACE, PLAN, limit_s=60.0, clock=clock)
     forecast.begin(1, 100)

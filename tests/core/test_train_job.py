@@ -13,6 +13,7 @@ from PIL import Image
 
 from core import cli
 from core.captioner.checkpoint import read_info
+from core.devices import Device
 from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
 from core.library.edits import add_seed, reject
@@ -26,6 +27,7 @@ from core.training.job import TrainRequest, read_sentences, train_job
 from core.training.messages import MetricRow, Samples, StageStarted
 from core.training.runfolder import RunFolder, kept_checkpoint, read_rows
 from core.training.so_far import so_far
+from core.training.time_left import Plan, Timed
 from tests.tiny import SENTENCES, random_pixels
 
 FAST = {
@@ -137,11 +139,33 @@ def test_a_stopped_training_goes_on(library):
     with pytest.raises(Cancelled):
         train_job(StopAfter("Stage 1", 5), request(library))
     with Library.open(library) as opened:
-        assert [run.status for run in runs(opened)] == ["cancelled"]
-        assert current_run(opened) is None
+        [run] = runs(opened)
+        assert run.status == "cancelled" and current_run(opened) is None
+    worked = run.folder / "work.json"
+    assert json.loads(worked.read_text())["seconds"] > 0
+    worked.write_text('{"seconds": 60000}')
     report = train_job(QuietContext(), request(library, resume=True, limit_minutes=60))
+    assert report.seconds > 60000, "the work before the pause counts, and the time limit begins anew"
+    assert report.results["stage1"].steps > 5
     with Library.open(library) as opened:
         assert [(run.id, run.status) for run in runs(opened)] == [(report.run_id, "done")]
+
+
+def test_the_time_is_planned_for_the_card_that_auto_finds(library, tiny_starter, monkeypatch):
+    planned: list[Plan] = []
+
+    def stop(*_args):
+        raise Cancelled
+
+    monkeypatch.setattr("core.training.job._load_encoder", stop)
+    monkeypatch.setattr(Timed, "plan_anew", lambda _timed, plan: planned.append(plan))
+    asked = TrainRequest(library, lm=f"dir:{tiny_starter / 'lm'}")
+    for found in ("cuda:0", "cpu"):
+        monkeypatch.setattr("core.devices.choose_device", lambda _name, found=found: Device(found, "Some"))
+        with pytest.raises(Cancelled):
+            train_job(QuietContext(), asked)
+    on_card, on_processor = planned
+    assert on_card.stage1 > on_processor.stage1
 
 
 def test_going_on_with_something_else_is_refused(library):

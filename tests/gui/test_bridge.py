@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QThread
 
+from core.cli_flags import FLAGS
 from core.errors import UserError
 from gui import bridge
 from gui.bridge import JobRunner
 from gui.lane import Lane
+from gui.next_steps import IN_WINDOW
 from gui.worker import Failure, Progress
 from tests.gui import toy_jobs
 
@@ -141,6 +143,12 @@ def test_a_bug_arrives_with_its_traceback(qtbot, runner):
     assert name == "failed" and not rest
     assert "KeyError" in failure.message
     assert "break_down" in failure.details
+
+
+def test_where_a_card_is_full_the_window_names_its_own_action(qtbot, runner):
+    (_, failure), *_ = run(qtbot, runner, toy_jobs.card_full).endings
+    assert failure.next_step.endswith(f"the processor. {IN_WINDOW['no room']}") and not failure.details
+    assert IN_WINDOW.keys() <= FLAGS.keys()
 
 
 def test_a_full_disk_is_said_in_words(qtbot, runner):

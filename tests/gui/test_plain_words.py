@@ -16,6 +16,7 @@ from gui.tasks import Suggestion
 from gui.theme import LIGHT
 from gui.widgets.training import Checks
 from gui.widgets.verdict_card import VerdictCard
+from tests.gui import toy_jobs
 from tests.gui.conftest import close, settle, suggest_captions
 from tests.gui.test_train import BOTH, REPORT
 
@@ -55,6 +56,8 @@ def test_a_verdict_says_what_is_better_and_worse_and_on_what_it_rests(qtbot):
     assert "worse" in told and "better" in told
     assert "Judged on 24 photos that it did not learn from" in card.judged.text()
     assert "Its wording is becoming less natural." in card.judged.text() and "nats" not in card.judged.text()
+    few = verdict.judged(replace(report, held_out=0))
+    assert few.startswith("Judged on photos that it learned from") and "not learn" not in few
     _, lines = verdict.evidence(replace(REPORT, kept="before", results=BOTH))
     assert {line.change for line in lines} == {0.0}, "nothing changes, so nothing is better or worse"
 
@@ -139,11 +142,18 @@ def test_the_icon_of_the_window_is_seen_on_light_and_on_dark(qapp):
 
 def test_who_is_elsewhere_when_a_training_ends_is_told(qtbot, open_window, photos):
     window = open_window(photos)
-    window._waiting._tell_ended()
+
+    def end(kind: str) -> None:
+        assert window.session.start(window.session.heavy, toy_jobs.count, 1, title="A job", kind=kind) is not None
+        settle(qtbot, window)
+
+    end("doctor")
+    assert "training" not in window.messages.message
+    end("train")
     assert window.messages.message.startswith("The training has ended.")
     window.go("train")
     assert window.messages.message == ""
-    window._waiting._tell_ended()
+    end("train")
     assert window.messages.message == "", "Train itself shows the verdict"
 
 

@@ -21,7 +21,8 @@ from core.library.runs import CANCELLED, DONE, FAILED, INTERRUPTED, create_run, 
 from core.training.messages import TrainRequest
 from core.training.presets import PRESETS
 from core.training.runfolder import RunFolder
-from gui import device_list, methods, train_words
+from gui import device_list, methods, train_words, words
+from gui.history import RunLine
 from gui.widgets import history as history_widget
 from gui.widgets.model_choice import ModelChoice
 from tests.gui import toy_jobs
@@ -78,6 +79,19 @@ def test_trainings_are_shown_side_by_side_with_what_they_brought(qtbot, train):
     assert rows[1][4:] == ["No better", "20.0", "30%"]
     assert shown(train)[2][1] == "Starter model"
     assert "a few seconds" in train.options.about_preset.text(), "how long it took here"
+
+
+def test_each_method_has_a_short_title_that_is_translated_as_a_whole(monkeypatch):
+    """Colons are not the same in all languages, so none is cut at."""
+
+    def backwards(_context, text, *_):
+        return text[::-1]
+
+    monkeypatch.setattr(words, "QCoreApplication", SimpleNamespace(translate=backwards))
+    titles = {name: history_widget._texts(RunLine("1", name, created_at=None))[1] for name in PRESETS}
+    assert titles["recommended"] == "dednemmoceR"
+    assert len(set(titles.values())) == len(PRESETS) and not set(titles.values()) & set(PRESETS)
+    assert history_widget._texts(RunLine("1", "a-preset-of-old"))[1] == "a-preset-of-old"
 
 
 def test_any_model_that_is_there_can_be_taken_again_by_keyboard(qtbot, train):

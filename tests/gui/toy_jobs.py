@@ -11,6 +11,7 @@ from typing import Any
 
 from core.errors import UserError
 from core.jobs import JobContext
+from core.running_out import no_room
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,10 @@ def unpicklable(ctx: JobContext, request: Any) -> object:
 
 def process_id(ctx: JobContext, request: Any) -> tuple[int, int, bool]:
     return os.getpid(), os.nice(0), "PySide6" in sys.modules
+
+
+def card_full(ctx: JobContext, request: Any) -> None:
+    raise no_room("The encoder", "cuda:0")
 
 
 def disk_full(ctx: JobContext, request: Any) -> None:
