@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -201,7 +201,7 @@ def _mark(session: Session, image_ids: list[int], *, missing: bool) -> None:
 
 
 def _places(session: Session) -> dict[int, Place]:
-    kept = json.loads(meta.get(session, meta.TRASH_PLACES) or "{}")
+    kept: dict[str, dict[str, Any]] = json.loads(meta.get(session, meta.TRASH_PLACES) or "{}")
     return {int(image_id): Place(**place) for image_id, place in kept.items()}
 
 
