@@ -192,7 +192,10 @@ def _back(kept: Place) -> str | None:
 def _rows(session: Session, image_ids: Iterable[int]) -> list[_Row]:
     columns = (Image.id, Folder.path, Image.relative_path, Image.size, Image.mtime_ns, Image.content_hash)
     query = select(*columns).join(Folder).where(Image.id.in_(among(image_ids))).order_by(Image.id)
-    return [_Row(id, Path(f"{root}/{relative}"), *rest) for id, root, relative, *rest in session.execute(query)]
+    found = session.execute(query).all()
+    return [
+        _Row(one.id, Path(f"{one.path}/{one.relative_path}"), one.size, one.mtime_ns, one.content_hash) for one in found
+    ]
 
 
 def _mark(session: Session, image_ids: list[int], *, missing: bool) -> None:
