@@ -98,6 +98,8 @@ class Selected(QObject):
         if chosen:
             self._to_select = self._after(set(chosen))
             self._session.commands.put_photos_back(chosen)
+        else:
+            self._session.said.emit(self.tr("Select the photos first: Ctrl+A takes all that are shown."))
 
     def want(self, image_id: int) -> None:
         """Select this photo: now, or when the photos shown have been read again, if it is among them then."""

@@ -116,3 +116,10 @@ class ShortcutsDialog(Beside):
         for at in range(self.table.rowCount()):
             line = " ".join(self._item(at, place).text() for place in range(3))
             self.table.setRowHidden(at, not holds(line, text))
+        shown = [at for at in range(self.table.rowCount()) if not self.table.isRowHidden(at)]
+        if shown and self.table.isRowHidden(max(0, self.table.currentRow())):
+            self.table.setCurrentCell(shown[0], 0)
+        for one in (self.keys, self.use, self.none, self.usual):
+            one.setEnabled(bool(shown))  # never for an action that is not to be seen
+        if shown:
+            self._check()

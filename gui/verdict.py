@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from core.training.gate_words import in_plain_words
@@ -9,7 +10,10 @@ from core.training.messages import GateRow, StageResult, TrainReport
 from gui import words
 from gui.words import tr
 
-_MORE_IS_BETTER = ("r1", "clip_s", "cider")
+FEW_STEPS = 20
+"""Of stage 1, where it usually takes a hundred: the time given was over, or a person has ended it."""
+_MORE_IS_BETTER = ("r1", "clip_s")
+"""What is told to be better or worse. Likeness to captions is not: it is of the few held-out photos that have some."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,10 @@ def summary(report: TrainReport, *, in_use: bool) -> str:
         return tr("What was learned this time is not better than what there was, so nothing changes.")
     if not in_use:
         return tr("A new model was learned; the one you had before writes the captions.")
+    steps = report.results[report.kept].steps if report.kept in report.results else 0
+    if 0 < steps < FEW_STEPS and report.kept == "stage1":
+        text = tr("It had time for {steps} of learning alone, too little to learn your wording. Give it more time.")
+        return text.format(steps=words.counted(steps, tr("step"), tr("steps", "", steps)))
     if _fell_back(report):
         return tr("It has learned your wording; practising on photos without captions did not make it better.")
     if report.kept == "stage1":
@@ -129,7 +137,16 @@ def _change(report: TrainReport, name: str, form: str) -> float:
     shown = [_value(report.results[key], name, form) for key in ("before", report.kept) if key in report.results]
     if report.kept == "before" or len(shown) < 2 or "–" in shown or shown[0] == shown[1]:
         return 0.0
-    return report.results[report.kept].values[name] - report.results["before"].values[name]
+    before, now = (report.results[key].values[name] for key in ("before", report.kept))
+    if name == "r1" and abs(now - before) < _by_chance(before, now, report.held_out):
+        return 0.0
+    return now - before
+
+
+def _by_chance(before: float, now: float, photos: int) -> float:
+    """What two shares, percent, of so many photos may differ by where nothing has changed: two standard errors."""
+    share = (before + now) / 200
+    return 200 * math.sqrt(2 * share * (1 - share) / max(photos, 1))
 
 
 def _value(result: StageResult, name: str, form: str) -> str:

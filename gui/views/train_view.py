@@ -95,7 +95,7 @@ class TrainView(QWidget):
         content.setContentsMargins(0, 0, theme.L, theme.L)
         inner.setLayout(content)
         measure_by_width(inner)
-        page = scrolling(inner, cards=True)
+        self._page = page = scrolling(inner, cards=True)
         subtitle = self.tr("Teach Seedcap your wording, then let it practise on the photos that have no caption.")
         layout = column(label(self.tr("Train"), "title"), ElidedLabel(subtitle, "muted"), theme.S, page, spacing=2)
         layout.setStretch(3, 1)
@@ -132,7 +132,7 @@ class TrainView(QWidget):
         for choice in (self.options.encoder, self.options.lm):
             choice.changed.connect(self.question.forget)
         self.verdict.switch.connect(self._switch_model)
-        self.verdict.again.connect(lambda: self._show_state("idle"))
+        self.verdict.again.connect(self._begin_anew)
         self.verdict.seeds.connect(self.go_seed)
         self.verdict.report.connect(self._open_report)
         self.verdict.deliver.connect(self.go_deliver)
@@ -439,6 +439,10 @@ class TrainView(QWidget):
         self._drawn = ()
         self.history.set_lines(())
         self._show_state("idle")
+
+    def _begin_anew(self) -> None:
+        self._show_state("idle")
+        self._page.verticalScrollBar().setValue(0)  # where the button is
 
     def _show_state(self, state: str) -> None:
         self._state = state

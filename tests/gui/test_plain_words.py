@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
 from PySide6.QtCore import QLocale, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel
@@ -34,6 +35,14 @@ def test_train_says_what_comes_first_where_no_folder_is_open(qtbot, open_window,
     assert train.to_seed.isVisible() and not train.to_open.isVisible() and train.options.isVisible()
 
 
+@pytest.mark.parametrize(("steps", "learned"), [(1, False), (19, False), (20, True), (0, True)])
+def test_a_training_without_time_is_not_said_to_have_learned(steps, learned):
+    results = {"before": StageResult({}), "stage1": StageResult({}, steps=steps)}
+    told = verdict.summary(replace(REPORT, kept="stage1", results=results), in_use=True)
+    assert ("learned your wording" in told) == learned
+    assert learned or (f"{steps} step" in told and "more time" in told)
+
+
 def test_checks_that_are_not_green_say_that_nothing_need_be_done(qtbot):
     checks = Checks()
     qtbot.addWidget(checks)
@@ -48,13 +57,15 @@ def test_checks_that_are_not_green_say_that_nothing_need_be_done(qtbot):
 def test_a_verdict_says_what_is_better_and_worse_and_on_what_it_rests(qtbot):
     card = VerdictCard()
     qtbot.addWidget(card)
-    results = {"before": StageResult({"r1": 61.0, "cider": 28.2}), "stage2": StageResult({"r1": 42.0, "cider": 153.9})}
+    results = {"before": StageResult({"r1": 61.0, "clip_s": 0.9}), "stage2": StageResult({"r1": 42.0, "clip_s": 1.1})}
     gate = GateRow("fluency", "amber", "2.85 nats a word piece")
-    report = replace(REPORT, kept="stage2", results=results, gates=(gate,), held_out=24)
+    report = replace(REPORT, kept="stage2", results=results, gates=(gate,), held_out=240)
     card.show_report(report)
     told = [text.text() for text in card.findChildren(QLabel)]
     assert "worse" in told and "better" in told
-    assert "Judged on 24 photos that it did not learn from" in card.judged.text()
+    _, (finds, fits) = verdict.evidence(replace(report, held_out=24))
+    assert finds.change == 0 and fits.change > 0, "a fifth of 24 photos may be chance"
+    assert "Judged on 240 photos that it did not learn from" in card.judged.text()
     assert "Its wording is becoming less natural." in card.judged.text() and "nats" not in card.judged.text()
     few = verdict.judged(replace(report, held_out=0))
     assert few.startswith("Judged on photos that it learned from") and "not learn" not in few

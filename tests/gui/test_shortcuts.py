@@ -40,6 +40,11 @@ def test_the_list_of_keys_is_searchable_and_complete(opened):
     QTest.keyClicks(dialog.box, "reject review")
     shown = [row for row in range(dialog.table.rowCount()) if not dialog.table.isRowHidden(row)]
     assert [dialog.table.item(row, 1).text() for row in shown] == ["Reject"]
+    assert dialog.name == "reject" and dialog.none.isEnabled(), "what the buttons change is what is shown"
+    QTest.keyClicks(dialog.box, " nothing like that")
+    assert not dialog.none.isEnabled() and not dialog.use.isEnabled()
+    dialog.box.clear()
+    assert dialog.none.isEnabled()
 
 
 def test_no_two_actions_of_a_place_share_a_key():
