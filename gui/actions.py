@@ -194,6 +194,8 @@ SPECS: tuple[Spec, ...] = (
     Spec("blind_same", tr("No difference"), ("0", "Space"), "", "Blind round", on_shown=True),
     Spec("blind_back", tr("Take the last answer back"), ("Backspace",), "undo", "Blind round", on_shown=True),
     Spec("blind_leave", tr("End the round"), ("Escape",), "", "Blind round", on_shown=True),
+    Spec("caption", tr("Caption the photos"), ("Ctrl+Return",), "play", "Deliver"),
+    Spec("export", tr("Write the captions to files"), ("Ctrl+S",), "deliver", "Deliver"),
     Spec(
         "undo_export",
         tr("Undo last export"),

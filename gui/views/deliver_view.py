@@ -12,6 +12,7 @@ from PySide6.QtWidgets import (
     QButtonGroup,
     QListWidget,
     QProgressBar,
+    QPushButton,
     QRadioButton,
     QStackedWidget,
     QWidget,
@@ -74,7 +75,10 @@ class DeliverView(QWidget):
         self._apply_overview(session.overview)
         self._show_running(False)
         self.outcome.hide()
-        self.addAction(actions["undo_export"])
+        for name in ("caption", "export", "undo_export"):
+            self.addAction(actions[name])
+        actions["caption"].triggered.connect(lambda _checked=False: self._press(self.caption))
+        actions["export"].triggered.connect(lambda _checked=False: self._press(self.exporting.export))
 
     # -- building ---------------------------------------------------------------------------------------------------
 
@@ -144,6 +148,13 @@ class DeliverView(QWidget):
         text = column(self.left_to_do, self.in_vain, self.training, self.model, self.time, spacing=theme.XS)
         top = Flow(spacing=theme.L).put(text, least=theme.letters(36), stretch=1).put(self.go_on, self.caption)
         return card(column(top, self.running, self.outcome, self.more, spacing=theme.M))
+
+    def _press(self, what: QPushButton) -> None:
+        """For keys and the list of actions: as the button, where it can be pressed."""
+        if what.isVisible() and what.isEnabled():
+            what.click()
+        else:
+            self._session.said.emit(self.tr("There is nothing to do: what this is for is done, or is being done."))
 
     def _choices(self) -> Disclosure:
         self.policy = QButtonGroup(self)

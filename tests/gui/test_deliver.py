@@ -64,6 +64,24 @@ def table(panel: ExportPanel) -> list[tuple[str, str]]:
     return [(cells.item(at, 0).text(), cells.item(at, 1).text()) for at in range(cells.rowCount())]
 
 
+def test_captions_are_written_by_a_key_and_from_the_list_of_actions(qtbot, deliver, photos):
+    window, _ = deliver(2)
+    QTest.keyClick(window.view("deliver"), Qt.Key.Key_S, CTRL)
+    settle(qtbot, window)
+    assert len(list(photos.glob("*.txt"))) == 2
+    QTest.keyClick(window.view("deliver"), Qt.Key.Key_S, CTRL)
+    assert "nothing to do" in window.toast.message
+    for path in photos.glob("*.txt"):
+        path.unlink()
+    window.go("library")
+    window.palette_of_actions.open("library")
+    QTest.keyClicks(window.palette_of_actions.box, "captions to files")
+    assert window.palette_of_actions.names == ["export"]
+    QTest.keyClick(window.palette_of_actions.box, Qt.Key.Key_Return)
+    settle(qtbot, window)
+    assert window.place == "deliver"
+
+
 def test_captions_that_the_encoder_does_not_read_to_their_end_are_told(deliver):
     view = deliver()[0].view("deliver")
     view.show_result(CaptionResult(9, (), 3.0, remark=TooLong(2, 77).sentence()))
