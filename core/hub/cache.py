@@ -160,7 +160,10 @@ def _delete(part: PartPin) -> None:
 
     shutil.rmtree(_repository_folder(part) / _PARTIAL, ignore_errors=True)
     if folder_of(part).is_dir():
-        scan_cache_dir(paths.models_dir()).delete_revisions(part.commit).execute()
+        found = scan_cache_dir(paths.models_dir())
+        # A copy of a repository has its commits too: deleted is what lies in this one's folder.
+        ours = frozenset(one for one in found.repos if one.repo_path.resolve() == _repository_folder(part).resolve())
+        replace(found, repos=ours).delete_revisions(part.commit).execute()
     elif _repository_folder(part).is_dir() and not any(_repository_folder(part).iterdir()):
         _repository_folder(part).rmdir()
 
