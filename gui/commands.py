@@ -110,7 +110,7 @@ class Commands(QObject):
 
     def trash_photos(self, image_ids: Sequence[int]) -> None:
         def said(files: Trashed) -> str:
-            if not files.moved:  # its file stays; the photo is out of the library all the same
+            if not files.moved:  # the files stay; the photos are out of the library all the same
                 return self._with(self.tr("Taken out of the library"), files.failed)
             what = words.counted(files.moved, self.tr("photo"), self.tr("photos", "", files.moved))
             return self._with(self.tr("{photos} moved to the trash").format(photos=what), files.failed)

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -69,24 +69,31 @@ class _Row:
 
 
 @dataclass(frozen=True)
-class TrashPhotos(Command[int]):
-    """Photos are taken out of the library for their files to go to the trash. Says how many were in it."""
+class TrashPhotos(Command[tuple[int, ...]]):
+    """Photos are taken out of the library for their files to go to the trash. Says which of them were in it."""
 
     kind: ClassVar[str] = "trash_photos"
     image_ids: tuple[int, ...]
 
-    def do(self, step: Step) -> int:
-        number = step.remove_photos(self.image_ids, removed=True)
+    def do(self, step: Step) -> tuple[int, ...]:
+        inside = select(Image.id).where(Image.id.in_(among(self.image_ids)), Image.removed_at.is_(None))
+        ids = tuple(step.session.scalars(inside.order_by(Image.id)))
+        number = step.remove_photos(ids, removed=True)
         step.label = "Move a photo to the trash" if number == 1 else f"Move {number:,} photos to the trash"
-        return number
+        return ids
 
 
 def trash_photos(library: Library, image_ids: Iterable[int], throw: Throw) -> Trashed:
     """Take photos out of the library as one step, and move their files to the trash. A file that cannot be moved stays
-    where it is; its photo is out of the library all the same."""
-    ids = sorted(int(one) for one in image_ids)
-    perform(library, TrashPhotos(tuple(ids)))
-    return _throw(library, ids, throw)
+    where it is; its photo is out of the library all the same. One that was out before keeps its file: to undo the step
+    would not bring that back."""
+    wanted = {int(one) for one in image_ids}
+    ids = perform(library, TrashPhotos(tuple(wanted)))
+    done = _throw(library, ids, throw)
+    if left := len(wanted) - len(ids):
+        what = "A photo was" if left == 1 else f"{left:,} photos were"
+        done = replace(done, failed=(*done.failed, f"{what} out of the library already; put back first, then trash."))
+    return done
 
 
 def follow(library: Library, step: Switched, throw: Throw) -> Trashed:

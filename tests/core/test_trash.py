@@ -143,6 +143,16 @@ def test_another_file_of_the_name_is_never_touched_and_is_a_photo_of_its_own(lib
     assert [seed.image_id for seed in queries.seeds(library)] == [1]
 
 
+def test_a_photo_that_was_out_already_keeps_its_file(library, tmp_path, bin):
+    remove_photos(library, [1])
+    done = trash_photos(library, [1, 2], bin)
+    assert done.moved == 1 and "out of the library already" in done.failed[0]
+    assert here(tmp_path) == ["00.png", "02.png", "03.png"]
+    before = edits.can_undo(library)
+    assert trash_photos(library, [1], bin).moved == 0 and edits.can_undo(library) == before, "no step of nothing"
+    assert undo(library, bin) == Trashed(back=1) and sorted(shown(library)) == [2, 3, 4]
+
+
 def test_an_emptied_trash_and_a_file_restored_by_hand(library, tmp_path, bin):
     trash_photos(library, [1, 2, 3], bin)
     next(bin.files.glob("01*")).unlink()
