@@ -97,8 +97,10 @@ class RunFolder:
 
         They are kept when this ends, however it does but by a kill, for the training to go on counting from.
         """
-        file, began = self.path / WORK, time.monotonic()
-        before = float(json.loads(file.read_text(encoding="utf-8"))["seconds"]) if going_on and file.is_file() else 0.0
+        file, began, before = self.path / WORK, time.monotonic(), 0.0
+        if going_on:
+            with suppress(OSError, ValueError, KeyError, TypeError):  # none yet, or damaged: it is a figure, no more
+                before = float(json.loads(file.read_text(encoding="utf-8"))["seconds"])
 
         def so_far() -> float:
             return before + time.monotonic() - began

@@ -392,3 +392,19 @@ def test_settings_that_are_new_or_gone_do_not_keep_a_preset_from_being_read():
     read = read_preset(document)
     assert read.stage2 is not None
     assert (read.stage2.temperature, read.stage2.lr_floor) == (0.9, Stage2Settings().lr_floor)
+
+
+@pytest.mark.parametrize(
+    ("kept", "before"), [('{"seconds": 60.0}', 60), ("{torn", 0), ('{"seconds": null}', 0), (None, 0)]
+)
+def test_work_is_counted_over_pauses_and_a_damaged_count_begins_anew(tmp_path, kept, before):
+    run = RunFolder(tmp_path)
+    if kept is not None:
+        (tmp_path / "work.json").write_text(kept, "utf-8")
+    with pytest.raises(KeyboardInterrupt), run.counting_work(going_on=True) as worked:
+        assert before <= worked() < before + 30
+        raise KeyboardInterrupt
+    with run.counting_work(going_on=True) as worked:
+        assert before <= worked() < before + 60
+    with run.counting_work(going_on=False) as worked:
+        assert worked() < 30
