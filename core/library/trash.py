@@ -108,8 +108,11 @@ def follow(library: Library, step: Switched, throw: Throw) -> Trashed:
 def bring_back(library: Library, image_ids: Iterable[int]) -> Trashed:
     """Have the files of these photos back from the trash, where they are in it."""
     known = places(library)
+    wanted = [one for one in image_ids if one in known]
+    if not wanted:
+        return Trashed()
     back, gone, failed = list[int](), list[int](), list[str]()
-    for image_id in (one for one in image_ids if one in known):
+    for image_id in wanted:
         trouble = _back(known[image_id])
         if trouble is None:
             back.append(image_id)
