@@ -42,19 +42,22 @@ def summary(report: TrainReport, *, in_use: bool) -> str:
         return tr("What was learned this time is not better than what there was, so nothing changes.")
     if not in_use:
         return tr("A new model was learned; the one you had before writes the captions.")
-    steps = report.results[report.kept].steps if report.kept in report.results else 0
-    if 0 < steps < FEW_STEPS and report.kept == "stage1":
-        text = tr("It had time for {steps} of learning alone, too little to learn your wording. Give it more time.")
-        return text.format(steps=words.counted(steps, tr("step"), tr("steps", "", steps)))
-    if _fell_back(report):
-        return tr("It has learned your wording; practising on photos without captions did not make it better.")
+    learned = _learned(report) if "stage1" in report.results else ""
     if report.kept == "stage1":
-        return tr("It has learned your wording.")
-    sentences = [_practised(report)]
-    if "stage1" in report.results:
-        learned = tr("It has learned your wording.")
-        sentences.insert(0, learned if report.learned_wording else tr("Your wording is what it spoke already."))
-    return " ".join(sentences)
+        practised = tr("Practising on photos without captions did not make it better.") if _fell_back(report) else ""
+    else:
+        practised = _practised(report)
+    return " ".join(filter(None, (learned, practised)))
+
+
+def _learned(report: TrainReport) -> str:
+    """What stage 1 has brought."""
+    steps = report.results["stage1"].steps
+    if 0 < steps < FEW_STEPS:
+        text = tr("There was time for {steps} of stage 1, too few to learn your wording: give it more.")
+        return text.format(steps=words.counted(steps, tr("step"), tr("steps", "", steps)))
+    learned = report.kept == "stage1" or report.learned_wording
+    return tr("It has learned your wording.") if learned else tr("Your wording is what it spoke already.")
 
 
 def _practised(report: TrainReport) -> str:

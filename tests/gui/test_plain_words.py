@@ -37,10 +37,11 @@ def test_train_says_what_comes_first_where_no_folder_is_open(qtbot, open_window,
 
 @pytest.mark.parametrize(("steps", "learned"), [(1, False), (19, False), (20, True), (0, True)])
 def test_a_training_without_time_is_not_said_to_have_learned(steps, learned):
-    results = {"before": StageResult({}), "stage1": StageResult({}, steps=steps)}
-    told = verdict.summary(replace(REPORT, kept="stage1", results=results), in_use=True)
-    assert ("learned your wording" in told) == learned
-    assert learned or (f"{steps} step" in told and "more time" in told)
+    results = {name: StageResult({}, steps=steps) for name in ("before", "stage1", "stage2")}
+    for kept in ("stage1", "stage2"):
+        told = verdict.summary(replace(REPORT, kept=kept, results=results), in_use=True)
+        assert ("has learned your wording" in told) == learned and "Practi" in told
+        assert learned or (f"{steps} step" in told and "too few" in told)
 
 
 def test_checks_that_are_not_green_say_that_nothing_need_be_done(qtbot):
