@@ -35,10 +35,7 @@ class ReviewHead(QWidget):
 
     def set_comparing(self, comparing: bool) -> None:
         self._comparing = comparing
-        order = self.tr(
-            "Photos that their suggestions fit least come first. The next training learns from what you edit, not from "
-            "what you accept as it is."
-        )
+        order = self.tr("Weakest fit first. The next training learns from what you edit, not from what you accept.")
         blind = self.tr("Which caption is better? The photos are drawn by lot; whose is whose is said at the end.")
         self.subtitle.set_text(blind if comparing else order)
         self.blind_button.setVisible(not comparing and self._blind.isEnabled())

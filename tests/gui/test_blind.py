@@ -120,7 +120,7 @@ def test_it_goes_on_where_it_stopped_after_closing(qtbot, reviewing, said, open_
     settle(qtbot, again)
     review = again.view("review")
     assert "Go on comparing (1 of 4)" in review.blind_button.text()
-    assert "fit least come first" in review.head.subtitle.full_text()
+    assert "Weakest fit first" in review.head.subtitle.full_text()
     review.blind_button.click()
     assert "Which caption is better?" in review.head.subtitle.full_text()
     settle(qtbot, again)
