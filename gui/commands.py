@@ -41,22 +41,26 @@ class Commands(QObject):
     def use(self, service: LibraryService | None) -> None:
         self._service = service
 
-    def save_draft(self, draft: Draft, text: str, then: Callable[[], None] | None = None) -> None:
-        """Keep what has been typed so far; an emptied caption is taken back."""
+    def save_draft(self, draft: Draft, text: str, *, undone: bool = False) -> None:
+        """Keep what has been typed so far; an emptied caption is removed. ``undone``: by the editor's own undo, so
+        that what was kept of it meanwhile is undone too."""
         if text == draft.saved:
-            if then is not None:
-                then()
             return
         draft.saved = text
 
         def write(service: LibraryService) -> None:
+            if undone and draft.caption_id is not None:
+                done, stands = service.take_back(draft.caption_id, text)
+                if done:
+                    draft.caption_id = stands
+                    return
             if text:
                 draft.caption_id = service.write_seed(draft.image_id, draft.caption_id, text)
             elif draft.caption_id is not None:
                 service.remove(draft.caption_id)
                 draft.caption_id = None
 
-        self._run(write, "", then)
+        self._run(write, "")
 
     def accept(self, caption_ids: Sequence[int], then: Callable[[], None] | None = None) -> None:
         self._run(lambda service: service.accept(caption_ids), self.tr("Accepted"), then)

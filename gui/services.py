@@ -408,6 +408,11 @@ class LibraryService:
             written = edits.add_seed(self._library, image_id, text)
         return None if written in others else written
 
+    def take_back(self, caption_id: int, text: str) -> tuple[bool, int | None]:
+        from core.library import edits
+
+        return edits.take_back(self._library, caption_id, text)
+
     def accept(self, caption_ids: Sequence[int]) -> None:
         from core.library import edits
 

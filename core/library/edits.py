@@ -28,6 +28,7 @@ from core.library.steps import (
     redo,
     redo_step,
     standing,
+    take_back,
     undo,
     undo_step,
 )
@@ -37,7 +38,7 @@ __all__ = [
     "Accept", "AddCaptions", "AddSeed", "EditCaption", "OrderCandidates", "Reject", "RemoveCaptions", "ShareCaption",
     "UseAgain", "accept", "add_captions", "add_seed", "can_redo", "can_undo", "clean_text", "edit_caption", "log",
     "order_candidates", "perform", "redo", "redo_step", "reject", "remove_caption", "says_nothing", "share_caption",
-    "undo", "undo_step", "use_again",
+    "take_back", "undo", "undo_step", "use_again",
 ]  # fmt: skip
 
 MAX_LENGTH = 10_000

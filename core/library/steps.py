@@ -224,6 +224,39 @@ def redo_step(library: Library) -> Switched | None:
         return None if edit is None else _switch(session, edit, undone=False)
 
 
+def take_back(library: Library, caption_id: int, text: str) -> tuple[bool, int | None]:
+    """Undo the steps by which a caption that said ``text`` (empty: no caption) became this one, where they are the
+    last ones of all; the editor they were typed in has undone its own part. Says whether that is so, and then the id
+    of the caption that stands there again. Otherwise nothing changes."""
+    with library.writing() as session:
+        steps: list[Edit] = []
+        stands: int | None = caption_id
+        for edit in session.scalars(select(Edit).where(~Edit.undone).order_by(Edit.id.desc()).limit(_ROWS)):
+            before = _replaced_by(session, edit.id, stands)
+            if before is None:
+                return False, None
+            steps.append(edit)
+            stands, said = before
+            if said == text:
+                for one in steps:
+                    _switch(session, one, undone=True)
+                return True, stands
+            if stands is None:
+                break
+        return False, None
+
+
+def _replaced_by(session: Session, edit_id: int, caption_id: int | None) -> tuple[int | None, str] | None:
+    """What a person's caption said before a step wrote this one: its id and text, or nothing where there was none.
+    ``None`` where the step did not write it."""
+    changes = session.scalars(select(EditChange).where(EditChange.edit_id == edit_id)).all()
+    if not any(one.caption_id == caption_id and one.live_after and not one.live_before for one in changes):
+        return None
+    gone = among(one.caption_id for one in changes if one.live_before and not one.live_after)
+    mine = session.scalars(select(Caption).where(Caption.id.in_(gone), Caption.author == "human")).first()
+    return (None, "") if mine is None else (mine.id, mine.text)
+
+
 def undo(library: Library) -> str | None:
     """See :func:`undo_step`; returns the label of the step."""
     done = undo_step(library)

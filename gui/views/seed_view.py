@@ -368,7 +368,7 @@ class SeedView(QWidget):
         if draft is not None and self.editor.text != draft.saved:
             if self.editor.text:  # known at once, so that "next" need not wait for the database
                 self._captioned = np.append(self._captioned, draft.image_id)
-            self._session.commands.save_draft(draft, self.editor.text)
+            self._session.commands.save_draft(draft, self.editor.text, undone=self.editor.undone)
 
     def _kept(self) -> None:
         self.changed.hide()  # what is written now is of the photo as it is

@@ -28,12 +28,15 @@ class CaptionEdit(QPlainTextEdit):
         self.setFont(scaled_font(1.15))
         self._lines = lines
         self._given = self._shown = ""
+        self.undone = False  # whether the last change of the text was undoing one
+        self._undoable = 0
         height = QFontMetrics(self.font()).lineSpacing() * lines + 2 * theme.M
         self.setFixedHeight(height)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._pause = QTimer(self, singleShot=True, interval=PAUSE_MS)
         self._pause.timeout.connect(self.paused)
         self.textChanged.connect(self._pause.start)
+        self.textChanged.connect(self._note_undoing)
 
     @property
     def text(self) -> str:
@@ -53,10 +56,15 @@ class CaptionEdit(QPlainTextEdit):
         self.setPlainText(text)
         self._given, self._shown = text, self.toPlainText()
         self.blockSignals(False)
+        self._note_undoing()
         self._pause.stop()
         cursor = self.textCursor()
         cursor.movePosition(cursor.MoveOperation.End)
         self.setTextCursor(cursor)
+
+    def _note_undoing(self) -> None:
+        steps = self.document().availableUndoSteps()
+        self.undone, self._undoable = steps < self._undoable, steps
 
     def settle(self) -> None:
         """What is typed so far is being kept by the caller."""

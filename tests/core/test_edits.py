@@ -430,3 +430,19 @@ def test_earlier_versions_are_kept(library):
         ("three", False), ("two", False), ("one", False),
     ]  # fmt: skip
     assert history.caption_history(library, 999) == []
+
+
+def test_typing_is_taken_back_only_where_nothing_was_done_since(library):
+    suggested = _candidate(library)
+    first = edits.edit_caption(library, suggested, "a kite")
+    second = edits.edit_caption(library, first, "a red kite")
+    assert edits.take_back(library, second, "never said") == (False, None)
+    assert edits.take_back(library, second, "a kite") == (True, first)
+    second = edits.edit_caption(library, first, "a red kite")
+    edits.add_seed(library, 2, "another photo")
+    assert edits.take_back(library, second, "") == (False, None)
+    assert _shown(library)[0][0] == "a red kite" and edits.can_undo(library) == "Write a caption"
+    edits.undo(library)
+    assert edits.take_back(library, second, "") == (True, None)
+    assert _shown(library) == [("by the model", "run", "candidate", False)]
+    assert edits.can_undo(library) is None

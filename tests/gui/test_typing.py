@@ -162,6 +162,31 @@ def test_undo_key_belongs_to_the_text_first_then_to_the_library(qtbot, open_wind
     assert len(seed_texts(window.session.service.path)) == 1, "only the typing was undone"
 
 
+def test_what_the_text_box_undoes_is_no_step_of_its_own(qtbot, open_window, photos):
+    """Typing that was kept meanwhile is undone with it: the next undo is of the step before, not of the undoing."""
+    window, seed = in_seed(qtbot, open_window, photos)
+    type_caption(qtbot, window, "the step before")
+    path = window.session.service.path
+    for words in ("typed", " and kept twice"):
+        QTest.keyClicks(seed.editor, words)
+        seed.keep()
+        settle(qtbot, window)
+    assert sorted(seed_texts(path).values()) == [("the step before",), ("typed and kept twice",)]
+    while seed.editor.text:
+        QTest.keyClick(seed.editor, Qt.Key.Key_Z, CTRL)
+    seed.keep()
+    settle(qtbot, window)
+    assert list(seed_texts(path).values()) == [("the step before",)]
+    QTest.keyClick(seed.editor, Qt.Key.Key_Z, CTRL)
+    settle(qtbot, window)
+    assert seed_texts(path) == {} and seed.editor.text == ""
+    window.redo()
+    window.redo()
+    window.redo()
+    settle(qtbot, window)
+    assert sorted(seed_texts(path).values()) == [("the step before",), ("typed and kept twice",)]
+
+
 def test_undo_shows_in_the_editor(qtbot, open_window, photos):
     window, seed = in_seed(qtbot, open_window, photos)
     QTest.keyClicks(seed.editor, "short")
