@@ -139,7 +139,7 @@ class MainWindow(QMainWindow):
         from gui.views.deliver_view import DeliverView
 
         deliver = DeliverView(self.session, actions)
-        deliver.go_review.connect(lambda: self.go("review"))
+        deliver.go_review.connect(self.review_from_the_first)
         return deliver
 
     def _build_menus(self) -> None:
@@ -242,6 +242,14 @@ class MainWindow(QMainWindow):
         view = self.view("review")
         assert isinstance(view, ReviewView)
         view.show_id(image_id)
+
+    def review_from_the_first(self) -> None:
+        from gui.views.review_view import ReviewView
+
+        view = self.view("review")
+        assert isinstance(view, ReviewView)
+        view.from_the_first()
+        self.go("review")
 
     def caption_library(self) -> None:
         """Begin to caption in Deliver, where it says how far it is."""

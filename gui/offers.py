@@ -103,7 +103,7 @@ class Offers(QObject):
 
     def _tell_the_way(self, photos: int) -> None:
         """From here to delivered captions, while the starter's appear on the photos."""
-        way = self.tr("The way: 1 write 10 captions · 2 Train · 3 Deliver.")
+        way = self.tr("The way: 1 write 10 captions or more · 2 Train · 3 Deliver.")
         if self._painted:
             here = self.tr("These are painted scenes to try things on.")
             action = (self.tr("Write {n} for me").format(n=SAMPLE_SEEDS), self._write_samples)

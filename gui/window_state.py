@@ -5,12 +5,12 @@ from __future__ import annotations
 from PySide6.QtCore import QByteArray, QSettings
 from PySide6.QtWidgets import QMainWindow, QSplitter, QWidget
 
-from gui.widgets.basics import Disclosure
+from gui.widgets.basics import ComboBox, Disclosure
 from gui.widgets.folder_panel import FolderPanel
 from gui.widgets.photo_grid import SIDES, PhotoGrid
 
 _PARTS = "parts/"
-Part = QSplitter | Disclosure | FolderPanel | PhotoGrid
+Part = QSplitter | Disclosure | FolderPanel | PhotoGrid | ComboBox
 
 
 def keep_window(window: QMainWindow, place: str, settings: QSettings) -> None:
@@ -38,13 +38,18 @@ def restore_parts(view: QWidget, settings: QSettings) -> None:
                 part.restoreState(state)
         elif isinstance(part, Disclosure | FolderPanel):
             part.set_open(bool(settings.value(key, False, bool)))
+        elif isinstance(part, ComboBox):
+            said = str(settings.value(key))
+            part.setCurrentIndex(
+                next((n for n in range(part.count()) if str(part.itemData(n)) == said), part.currentIndex())
+            )
         elif (side := settings.value(key, 0, int)) in SIDES:
             part.set_side(side)
 
 
 def _named(within: QWidget) -> list[Part]:
     parts: list[Part] = []
-    for kind in (QSplitter, Disclosure, FolderPanel, PhotoGrid):
+    for kind in (QSplitter, Disclosure, FolderPanel, PhotoGrid, ComboBox):
         parts += [part for part in within.findChildren(kind) if part.objectName()]
     return parts
 
@@ -52,4 +57,6 @@ def _named(within: QWidget) -> list[Part]:
 def _state(part: Part) -> object:
     if isinstance(part, QSplitter):
         return part.saveState()
+    if isinstance(part, ComboBox):
+        return part.currentData()
     return part.side if isinstance(part, PhotoGrid) else part.is_open

@@ -125,7 +125,7 @@ class TileDelegate(QStyledItemDelegate):
         caption = photo.best
         state = words.state_of(caption)
         letters = self._type()
-        trouble = photo.image.error or (tr("The file is no longer there.") if photo.image.missing else "")
+        trouble = photo.image.error or (_missing(photo) if photo.image.missing else "")
         # What the model says looks different from what a person has said until it is accepted.
         painter.setPen(colour("text" if caption is not None and state in ("seed", "accepted") else "muted"))
         if trouble or caption is not None:
@@ -156,3 +156,9 @@ class TileDelegate(QStyledItemDelegate):
         said = tr("Removed") if photo.image.removed else words.state_word(state)
         label = metrics.elidedText(said, Qt.TextElideMode.ElideRight, space)
         painter.drawText(room.left() + DOT + theme.S, baseline, label)
+
+
+def _missing(photo: Photo) -> str:
+    if photo.image.removed:
+        return tr("Not in its folder: in the trash, or moved.")
+    return tr("The file is no longer there.")

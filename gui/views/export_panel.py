@@ -74,7 +74,9 @@ class ExportPanel(QFrame):
             ("metadata", self.tr("Inside the photos")),
         ):
             self.format.addItem(text, key)
+        self.format.setObjectName("export-format")  # what it is called among what the window keeps
         self.which = ComboBox()
+        self.which.setObjectName("export-which")
         self.which.setAccessibleName(self.tr("Which captions"))
         self.which.addItem(self.tr("Captions you wrote or accepted"), "accepted")
         self.which.addItem(self.tr("Those, else the best suggestion"), "best")

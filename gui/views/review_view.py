@@ -202,6 +202,13 @@ class ReviewView(QWidget):
         self._came = True
         self._load()
 
+    def from_the_first(self) -> None:
+        """The captions are new: begin where there is most to gain, wherever the person was before."""
+        self.keep()
+        self._leave_edit()
+        self._asked, self._at, self._came = None, 0, False
+        self.reload()
+
     def lead_to(self, image_id: int) -> None:
         """Show a photo about which a decision was taken back; one that is decided about is not shown here."""
 

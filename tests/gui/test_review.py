@@ -89,6 +89,17 @@ def test_what_was_captioned_meanwhile_begins_with_the_weakest(qtbot, open_window
     assert review.current_id == third, "where the person went"
 
 
+def test_from_a_new_captioning_one_comes_to_the_weakest_wherever_one_was(qtbot, reviewing):
+    window, review, ids = reviewing
+    press(qtbot, window, Qt.Key.Key_Right)
+    assert review.current_id != ids[2]
+    window.go("deliver")
+    settle(qtbot, window)
+    window.view("deliver").go_review.emit()
+    settle(qtbot, window)
+    assert window.place == "review" and review.current_id == ids[2]
+
+
 def test_pick_accept_and_go_on(qtbot, reviewing):
     window, review, ids = reviewing
     press(qtbot, window, Qt.Key.Key_2)

@@ -152,6 +152,9 @@ def test_the_window_comes_back_as_it_was_left(qtbot, open_window, photos):
     window.view("library").show_folders(True)
     window.go("train")
     window.view("train").options.more.set_open(True)
+    exporting = window.view("deliver").exporting
+    exporting.format.setCurrentIndex(exporting.format.findData("csv"))
+    exporting.which.setCurrentIndex(exporting.which.findData("best"))
     close(qtbot, window)
     again = open_window()
     assert again.view("library").grid.side == SIDES[1]
@@ -159,6 +162,8 @@ def test_the_window_comes_back_as_it_was_left(qtbot, open_window, photos):
     qtbot.waitUntil(lambda: again.place == "train", timeout=WAIT)
     settle(qtbot, again)
     assert again.view("train").options.more.is_open
+    exporting = again.view("deliver").exporting
+    assert (exporting.format.currentData(), exporting.which.currentData()) == ("csv", "best")
     again.go("library")
     folders = again.view("library").folders
     assert folders.isVisible() and again.actions_table["folders"].isChecked()
@@ -181,11 +186,12 @@ def test_a_person_who_goes_elsewhere_meanwhile_is_left_there(qtbot, open_window,
 
 def test_stored_nonsense_does_no_harm(open_window, seedcap_home):
     window = open_window()
-    for key in ("geometry", "place", "parts/library-grid", "parts/library-folders"):
+    for key in ("geometry", "place", "parts/library-grid", "parts/library-folders", "parts/export-format"):
         window._settings.setValue(key, "nonsense")
     window._settings.sync()
     again = open_window()
     assert again.place == "library" and again.view("library").grid.side in SIDES
+    assert again.view("deliver").exporting.format.currentData() == "txt"
 
 
 # -- faults and choosing ----------------------------------------------------------------------------------------------
