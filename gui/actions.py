@@ -153,7 +153,7 @@ SPECS: tuple[Spec, ...] = (
     Spec("use_suggestion", tr("Start from the suggestion"), ("Ctrl+E",), "edit", "Seed"),
     *_looking("seed", "Seed"),
     Spec("seed_earlier", tr("Earlier captions of this photo"), ("Ctrl+R",), "clock", "Seed"),
-    Spec("train", tr("Train"), ("Ctrl+Return",), "train", "Train"),
+    Spec("train", tr("Begin the training"), ("Ctrl+Return",), "train", "Train"),
     Spec("accept", tr("Accept and go on"), ("Ctrl+Return",), "check", "Review", on_shown=True),
     Spec(
         "accept_group", tr("Accept for all near-duplicates"), ("Ctrl+Shift+Return",), "check", "Review", on_shown=True

@@ -105,7 +105,7 @@ class TrainView(QWidget):
     def _idle_card(self) -> QWidget:
         self.headline = label("", "heading", wrap=True)
         self.estimate = label("", "muted", wrap=True)
-        self.start = action_button(self._actions["train"], role="big", icon_name="train")
+        self.start = action_button(self._actions["train"], role="big", text=self.tr("Train"), icon_name="train")
         self.go_on = button(self.tr("Go on"), lambda: self.begin(resume=True), icon_name="play")
         self.go_on.setToolTip(self.tr("Go on with the training that was stopped, exactly where it stopped"))
         self.end_stopped = end_button(lambda: self.end_here())
@@ -404,8 +404,9 @@ class TrainView(QWidget):
 
     def _show_page(self, page: Path) -> None:
         """In whatever shows web pages here; where nothing does, the place of the file is told."""
-        if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(page))):
-            self._session.said.emit(self.tr("The report is at {file}").format(file=page))
+        opened = QDesktopServices.openUrl(QUrl.fromLocalFile(str(page)))
+        told = self.tr("Opened in your web browser: {file}") if opened else self.tr("The report is at {file}")
+        self._session.said.emit(told.format(file=page))
 
     def _failed(self, failure: Failure) -> None:
         self._stopped()

@@ -295,7 +295,7 @@ def test_the_report_opens_with_one_click_now_and_later(qtbot, train, tmp_path, m
     settle(qtbot, train.window())
     train._show_state("idle")
     QTest.mouseClick(train.last_report, Qt.MouseButton.LeftButton)
-    assert opened == [str(page)] * 2 and not said
+    assert opened == [str(page)] * 2 and said == [f"Opened in your web browser: {page}"] * 2
     shows[0] = False
     QTest.mouseClick(train.last_report, Qt.MouseButton.LeftButton)
     assert str(page) in said[-1]

@@ -20,7 +20,7 @@ def test_a_bundle_comes_with_its_card_which_is_no_part_of_the_model(exported):
     manifest = load_manifest(folder)
     assert CARD not in manifest.files and is_own_card(folder / CARD)
     assert text.startswith("# Captioner the starter's\n") and f"`{report.model_hash}`" in text
-    assert "licence: resources/starter/LICENSE" in text and "seedcap caption PHOTOS --bundle" in text
+    assert "licence: for research; the terms are in resources/starter/LICENSE" in text and "seedcap caption PHOTOS --bundle" in text
     assert f"the same caption for {report.parity.identical} of {report.parity.photos} (rendered scenes)" in text
 
 
@@ -77,4 +77,4 @@ def test_what_cannot_be_read_is_left_out(own_bundle, run, monkeypatch):
     text = (own_bundle / CARD).read_text(encoding="utf-8")
     assert "the training 20261120-101112-abcd" in text and "learned from |" not in text
     assert is_own_card(own_bundle / CARD) and not is_own_card(own_bundle / "none")
-    assert model_card._licence("encoder", "starter").startswith("resources/starter/LICENSE")
+    assert model_card._licence("encoder", "starter").endswith("resources/starter/LICENSE")
