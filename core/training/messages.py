@@ -10,7 +10,9 @@ from typing import Literal
 from core.marking import tr
 
 LOADING, LOOKING = tr("Loading the models"), tr("Looking at the photos")
-BEFORE_PRACTICE = DRAWING, READING = tr("Captioning photos to practise with"), tr("Reading these captions")
+DRAWING, READING = tr("Captioning photos to practise with"), tr("Reading these captions")
+TRYING = tr("Trying whether these captions help")
+BEFORE_PRACTICE = DRAWING, READING, TRYING
 FINISHING = COMPARING, REPORTING = tr("Comparing with the model in use"), tr("Writing the report")
 """What a job says it does before the stages, between them, and after them."""
 

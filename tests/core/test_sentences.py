@@ -18,6 +18,7 @@ from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
 from core.onnx.source import checkpoint_sha256
 from core.training import loop, sentences
+from core.training.data import CaptionedVectors
 from core.training.evaluate import Judge
 from core.training.loop import train_stages
 from core.training.messages import MetricRow
@@ -25,6 +26,20 @@ from core.training.runfolder import RunFolder
 from core.training.steps import Environment
 from core.training.verdict import Verdict
 from tests.core.test_training import Recorder, captioner, config, data, encoder  # noqa: F401
+
+
+@pytest.fixture(autouse=True)
+def fits(monkeypatch):
+    """How captions with the sentences given do, against 0.5 of those without: models of nothing would draw lots."""
+    found = {"with": 1.0, "tried": 0}
+
+    def fit(images, _encoder, env):
+        assert len(images) > 1
+        found["tried"] += 1
+        return 0.5 if env.captioner.mapper.sentences is None else found["with"]
+
+    monkeypatch.setattr(sentences, "_fit", fit)
+    return found
 
 
 def test_a_vector_goes_half_the_way_to_where_its_sentences_are():
@@ -114,6 +129,27 @@ def test_they_go_when_stage_2_is_not_kept(data, captioner, encoder, tmp_path, mo
     monkeypatch.setattr(loop, "judge_stage2", lambda *_, **__: Verdict(False, "no better"))
     report = train_stages(data, captioner, encoder, config(), tmp_path, QuietContext())
     assert captioner.mapper.sentences is None and not any("sentences" in note for note in report.notes)
+
+
+def test_they_are_left_out_where_captions_fit_no_better_with_them(data, captioner, encoder, tmp_path, fits):  # noqa: F811
+    fits["with"] = 0.5
+    report = train_stages(data, captioner, encoder, config(), tmp_path, QuietContext())
+    assert load_captioner(tmp_path / "stage2").mapper.sentences is None
+    assert any("left out" in note for note in report.notes) and fits["tried"] == 2
+    train_stages(data, captioner, encoder, replace(config(), resume=True), tmp_path, QuietContext())
+    assert fits["tried"] == 2, "that was found out once"
+
+
+def test_their_fit_is_that_of_greedy_captions(data, captioner, encoder, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.undo()
+    judge = Judge(data, encoder, captioner, 24, QuietContext())
+    env = Environment(captioner, judge, RunFolder(tmp_path), QuietContext(), 0, False)
+    images = data.practice_images[:6]
+    alone = sentences._fit(images, encoder, env)
+    found = replace(data, gallery=images, held_seeds=CaptionedVectors(np.zeros(0, int), images[:0], ()))
+    judged = Judge(found, encoder, captioner, sentences._limit(captioner), QuietContext())(captioner)
+    expected = sharpness(encoder) * judged.fit.mean() + judged.reciprocal_rank.mean()
+    assert alone == pytest.approx(expected, abs=1e-5)
 
 
 def test_practice_that_was_stopped_goes_on_with_the_same(data, captioner, encoder, tmp_path, tiny_starter):  # noqa: F811

@@ -20,7 +20,10 @@ def test_a_bundle_comes_with_its_card_which_is_no_part_of_the_model(exported):
     manifest = load_manifest(folder)
     assert CARD not in manifest.files and is_own_card(folder / CARD)
     assert text.startswith("# Captioner the starter's\n") and f"`{report.model_hash}`" in text
-    assert "licence: for research; the terms are in resources/starter/LICENSE" in text and "seedcap caption PHOTOS --bundle" in text
+    assert (
+        "licence: for research; the terms are in resources/starter/LICENSE" in text
+        and "seedcap caption PHOTOS --bundle" in text
+    )
     assert f"the same caption for {report.parity.identical} of {report.parity.photos} (rendered scenes)" in text
 
 
