@@ -40,6 +40,10 @@ class Evaluation:
         """What is shown of :attr:`fit`, ``[n]``: 0 where that is negative."""
         return np.maximum(self.fit, 0.0)
 
+    def merit(self, sharpness: float) -> float:
+        """What stage 2 is to raise, as one number: the fit, by the starter's scale, and how photos are found."""
+        return sharpness * float(self.fit.mean()) + self.values["mrr"]
+
 
 class Judge:
     """Evaluates captioners on the same photos, with the same scorer and the same idea of plain English.

@@ -189,10 +189,12 @@ class _Training:
             settings, self._learned_wording = gentler(settings, photos), False
         had = self._captioner.mapper.towards
         env = self._with_deadline(1.0)
+        before = self._best.evaluation
         ended = env.resume and env.run.outcome(2)  # what it was given is in its checkpoint
-        if settings.sentences and not ended and not give_sentences(self._data, self._encoder, env, settings.sentences):
+        most = 0 if ended else settings.sentences
+        if most and not give_sentences(self._data, self._encoder, env, most, before):
             self._said.append("Sentences about the library brought its captions no nearer to the photos: left out.")
-        before, weights = self._best.evaluation, self._open(2)
+        weights = self._open(2)
         stage = Stage2(self._data, self._encoder, settings, env, before)
         if settings.method == "auto" and stage.method == "best-of-n":
             self._said.append("Stage 2 learned from the best of several captions a photo: the model is large.")

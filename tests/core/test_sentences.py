@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,8 +19,7 @@ from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
 from core.onnx.source import checkpoint_sha256
 from core.training import loop, sentences
-from core.training.data import CaptionedVectors
-from core.training.evaluate import Judge
+from core.training.evaluate import Evaluation, Judge
 from core.training.loop import train_stages
 from core.training.messages import MetricRow
 from core.training.runfolder import RunFolder
@@ -29,17 +29,16 @@ from tests.core.test_training import Recorder, captioner, config, data, encoder 
 
 
 @pytest.fixture(autouse=True)
-def fits(monkeypatch):
-    """How captions with the sentences given do, against 0.5 of those without: models of nothing would draw lots."""
-    found = {"with": 1.0, "tried": 0}
+def tried(monkeypatch):
+    """Sentences always help: of models of nothing that would be a lottery. Says with how many they were tried."""
+    numbers: list[int] = []
 
-    def fit(images, _encoder, env):
-        assert len(images) > 1
-        found["tried"] += 1
-        return 0.5 if env.captioner.mapper.sentences is None else found["with"]
+    def is_better(env, _without, _sharpness):
+        numbers.append(len(env.captioner.mapper.sentences))
+        return True
 
-    monkeypatch.setattr(sentences, "_fit", fit)
-    return found
+    monkeypatch.setattr(sentences, "_is_better", is_better)
+    return numbers
 
 
 def test_a_vector_goes_half_the_way_to_where_its_sentences_are():
@@ -131,28 +130,28 @@ def test_they_go_when_stage_2_is_not_kept(data, captioner, encoder, tmp_path, mo
     assert captioner.mapper.sentences is None and not any("sentences" in note for note in report.notes)
 
 
-def test_they_are_left_out_where_captions_fit_no_better_with_them(data, captioner, encoder, tmp_path, fits):  # noqa: F811
-    fits["with"] = 0.5
+def test_they_are_left_out_where_it_is_no_better_with_them(data, captioner, encoder, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(sentences, "_is_better", lambda *_: False)
     report = train_stages(data, captioner, encoder, config(), tmp_path, QuietContext())
-    assert load_captioner(tmp_path / "stage2").mapper.sentences is None
-    assert any("left out" in note for note in report.notes) and fits["tried"] == 2
-    train_stages(data, captioner, encoder, replace(config(), resume=True), tmp_path, QuietContext())
-    assert fits["tried"] == 2, "that was found out once"
+    assert load_captioner(tmp_path / "stage2").mapper.sentences is None and captioner.mapper.sentences is None
+    assert any("left out" in note for note in report.notes)
 
 
-def test_their_fit_is_that_of_greedy_captions(data, captioner, encoder, tmp_path, monkeypatch):  # noqa: F811
+def test_better_is_what_fits_and_finds_photos_better(monkeypatch):
     monkeypatch.undo()
-    judge = Judge(data, encoder, captioner, 24, QuietContext())
-    env = Environment(captioner, judge, RunFolder(tmp_path), QuietContext(), 0, False)
-    images = data.practice_images[:6]
-    alone = sentences._fit(images, encoder, env)
-    found = replace(data, gallery=images, held_seeds=CaptionedVectors(np.zeros(0, int), images[:0], ()))
-    judged = Judge(found, encoder, captioner, sentences._limit(captioner), QuietContext())(captioner)
-    expected = sharpness(encoder) * judged.fit.mean() + judged.reciprocal_rank.mean()
-    assert alone == pytest.approx(expected, abs=1e-5)
+
+    def judged(fit: float, mrr: float) -> Evaluation:
+        return Evaluation(("a", "b"), np.array([fit, fit]), np.ones(2), np.ones(2), np.zeros(0), {"mrr": mrr})
+
+    def is_better(fit: float, mrr: float) -> bool:
+        env = SimpleNamespace(judge=lambda _: judged(fit, mrr), captioner=None, ctx=QuietContext())
+        return sentences._is_better(env, judged(1.0, 0.5), 2.0)
+
+    assert is_better(1.1, 0.5) and is_better(1.0, 0.6) and is_better(0.95, 0.7)
+    assert not is_better(1.0, 0.5) and not is_better(0.9, 0.6) and not is_better(1.05, 0.3)
 
 
-def test_practice_that_was_stopped_goes_on_with_the_same(data, captioner, encoder, tmp_path, tiny_starter):  # noqa: F811
+def test_practice_that_was_stopped_goes_on_with_the_same(data, captioner, encoder, tmp_path, tiny_starter, tried):  # noqa: F811
     class InPractice(Recorder):
         def check_cancelled(self):
             if any(row.stage == 2 and row.step == 3 for row in self.of(MetricRow)):
@@ -167,6 +166,7 @@ def test_practice_that_was_stopped_goes_on_with_the_same(data, captioner, encode
     again = load_captioner(tiny_starter / "captioner")
     train_stages(data, again, encoder, replace(config(), resume=True), tmp_path / "parts", QuietContext())
     assert len(load_captioner(tmp_path / "parts" / "stage2").mapper.sentences) == len(drawn) - 1
+    assert tried == [len(drawn)], "that they help was found out once"
 
 
 @pytest.mark.parametrize("content", [b"", b"not an array", np.zeros((2, 3), np.float16), np.full((2, 32), np.nan)])
@@ -186,5 +186,5 @@ def test_drawing_them_keeps_to_the_time(data, captioner, encoder, tmp_path, monk
     drawn: list[int] = []
     sample = sentences.Sampler.sample
     monkeypatch.setattr(sentences.Sampler, "sample", lambda *given: drawn.append(1) or sample(*given))
-    sentences.give_sentences(data, encoder, env, 6000)
+    sentences.give_sentences(data, encoder, env, 6000, judge(captioner))
     assert len(drawn) == 5, "a quarter of the twenty seconds, at a second a photo"
