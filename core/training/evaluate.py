@@ -40,9 +40,9 @@ class Evaluation:
         """What is shown of :attr:`fit`, ``[n]``: 0 where that is negative."""
         return np.maximum(self.fit, 0.0)
 
-    def merit(self, sharpness: float) -> float:
-        """What stage 2 is to raise, as one number: the fit, by the starter's scale, and how photos are found."""
-        return sharpness * float(self.fit.mean()) + self.values["mrr"]
+    def merit(self, sharpness: float) -> np.ndarray:
+        """What stage 2 is to raise, ``[n]``: the fit, by the starter's scale, and how the photo is found."""
+        return sharpness * self.fit + self.reciprocal_rank
 
 
 class Judge:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from core.captioner.captioner import Captioner
 from core.captioner.checkpoint import load_captioner
-from core.encoders.encoder import Encoder, said_too_long
+from core.encoders.encoder import Encoder, said_too_long, sharpness
 from core.errors import UserError
 from core.jobs import JobContext
 from core.training.adaptation import decided
@@ -202,7 +202,8 @@ class _Training:
         def verdict(later: _Judged) -> Verdict:
             self._gates = stage.gates_of(later.evaluation, later.outcome.values.get("kl_at_best", 0.0))
             changed = later.outcome.best_step > 0 or self._captioner.mapper.sentences is not had[0]
-            return judge_stage2(before, later.evaluation, self._gates, changed=changed)
+            scale = sharpness(self._encoder)
+            return judge_stage2(before, later.evaluation, self._gates, changed=changed, sharpness=scale)
 
         self._run(stage, env, weights, verdict)
         env.run.sentences.unlink(missing_ok=True)

@@ -48,29 +48,34 @@ def give_sentences(data: TrainingData, encoder: Encoder, env: Environment, most:
     file = env.run.sentences
     # As a place among sentences: what a difference of cosines means to the encoder decides how near is near.
     near = round(SHARPNESS * sharpness(encoder), 1)
-
-    def give(vectors: np.ndarray) -> None:
-        env.captioner.mapper.move_towards(torch.from_numpy(vectors).to(env.captioner.device), near)
-
     if not (env.resume and file.is_file()):
-        vectors, had = library_sentences(data, encoder, env, most), env.captioner.mapper.towards
-        if len(vectors):
-            give(vectors.astype(np.float32))
-            try:
-                vectors = vectors if _is_better(env, without, sharpness(encoder)) else vectors[:0]
-            finally:
-                env.captioner.mapper.move_towards(*had)
-        with replacing(file) as stream:
-            np.save(stream, vectors)
+        _write(file, library_sentences(data, encoder, env, most))
     vectors = _read(file, encoder.dim)
-    if len(vectors):
-        give(vectors)
-    return len(vectors) > 0
+    if not len(vectors):
+        return False
+    mapper = env.captioner.mapper
+    had, better = mapper.towards, env.resume and env.run.state(2).exists()  # practice with them had begun
+    mapper.move_towards(torch.from_numpy(vectors).to(env.captioner.device), near)
+    if better:
+        return True
+    try:
+        better = _is_better(env, without, sharpness(encoder))
+    finally:
+        if not better:
+            mapper.move_towards(*had)
+    if not better:
+        _write(file, vectors[:0])
+    return better
+
+
+def _write(file: Path, vectors: np.ndarray) -> None:
+    with replacing(file) as stream:
+        np.save(stream, vectors.astype(np.float16))
 
 
 def _is_better(env: Environment, without: Evaluation, sharpness: float) -> bool:
     env.ctx.progress(0, None, TRYING)
-    return env.judge(env.captioner).merit(sharpness) > without.merit(sharpness)
+    return bool(env.judge(env.captioner).merit(sharpness).mean() > without.merit(sharpness).mean())
 
 
 def _read(file: Path, dim: int) -> np.ndarray:

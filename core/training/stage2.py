@@ -103,12 +103,12 @@ class Stage2:
         return min(1.0, rise, max(settings.lr_floor, 1 - step / self.steps))
 
     def consider(self, evaluation: Evaluation, progress: Progress) -> float:
-        """Its merit on held-out photos, for models whose guards are not red; what began counts as green."""
+        """Mean merit on held-out photos, for models whose guards are not red; what began counts as green."""
         kl = progress.values.get("kl", 0.0)
         gates = self.gates_of(evaluation, kl)
         for gate in gates:
             self._env.ctx.partial(gate)
-        score = evaluation.merit(self._scorer.sharpness)
+        score = float(evaluation.merit(self._scorer.sharpness).mean())
         red = [gate.name for gate in gates if gate.state == "red"]
         if not self._settings.gated:
             score = float(progress.step)

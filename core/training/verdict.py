@@ -52,8 +52,11 @@ def judge_folds(folds: FoldJudgement) -> Verdict:
     return Verdict(folds.change.value < 0, folds.sentence)
 
 
-def judge_stage2(before: Evaluation, after: Evaluation, gates: Sequence[GateRow], *, changed: bool) -> Verdict:
-    """Stage 2 must fit photos better beyond doubt, find them no worse, and turn no guard red.
+def judge_stage2(
+    before: Evaluation, after: Evaluation, gates: Sequence[GateRow], *, changed: bool, sharpness: float = 1.0
+) -> Verdict:
+    """Stage 2 must have more merit beyond doubt (:meth:`Evaluation.merit`, by which its best step was picked), neither
+    fit photos worse nor find them worse, and turn no guard red.
 
     Where enough captions are held out, it must not agree less with them beyond doubt either; of fewer, the guards of
     wording, length and drift alone speak for the seeds. ``changed``: whether it is another model at all.
@@ -63,15 +66,18 @@ def judge_stage2(before: Evaluation, after: Evaluation, gates: Sequence[GateRow]
     red = [gate for gate in gates if gate.state == "red"]
     if red:
         return Verdict(False, f"Stage 2 is not kept, a guard is red: {' '.join(gate.sentence for gate in red)}")
-    fit = paired_bootstrap(before.fit, after.fit)
-    found = paired_bootstrap(before.reciprocal_rank, after.reciprocal_rank)
+    merit = paired_bootstrap(before.merit(sharpness), after.merit(sharpness))
+    worse = any(
+        now.mean() < was.mean()
+        for was, now in ((before.fit, after.fit), (before.reciprocal_rank, after.reciprocal_rank))
+    )
     evidence = (
         f"on {_count(len(before.captions), 'photo')} it never learned from, the fit of caption and photo went from "
         f"{before.fit.mean():.3f} to {after.fit.mean():.3f}, and a caption finds its photo first "
         f"{after.values['r1']:.0f}% of the time ({before.values['r1']:.0f}% before; mean reciprocal rank "
         f"{before.values['mrr']:.2f} to {after.values['mrr']:.2f})."
     )
-    if fit.low <= 0 or found.value < 0:
+    if merit.low <= 0 or worse:
         return Verdict(False, f"Stage 2 is not clearly better, so it is not kept: {evidence}")
     if len(before.cider) >= _FEWEST_FOR_CIDER and paired_bootstrap(before.cider, after.cider).high < 0:
         return Verdict(

@@ -141,7 +141,7 @@ def test_better_is_what_fits_and_finds_photos_better(monkeypatch):
     monkeypatch.undo()
 
     def judged(fit: float, mrr: float) -> Evaluation:
-        return Evaluation(("a", "b"), np.array([fit, fit]), np.ones(2), np.ones(2), np.zeros(0), {"mrr": mrr})
+        return Evaluation(("a", "b"), np.full(2, fit), np.full(2, mrr), np.ones(2), np.zeros(0), {})
 
     def is_better(fit: float, mrr: float) -> bool:
         env = SimpleNamespace(judge=lambda _: judged(fit, mrr), captioner=None, ctx=QuietContext())
