@@ -89,8 +89,8 @@ SPECS: tuple[Spec, ...] = (
     Spec("shortcuts", tr("&Keyboard shortcuts"), ("F1",), "keyboard"),
     Spec("log", tr("&Log"), (), "info", tip=tr("What the program has noted down, for a report")),
     Spec("about", tr("&About Seedcap"), (), "app"),
-    Spec("filter", tr("Filter"), ("Ctrl+F",), "filter", "Library"),
-    Spec("find", tr("Find by words"), ("Ctrl+K",), "search", "Library", tr("Find photos by what they show")),
+    Spec("filter", tr("Filter"), ("Ctrl+F",), "filter", tip=tr("Words in captions, names, and more, in Library")),
+    Spec("find", tr("Find by words"), ("Ctrl+K",), "search", tip=tr("Find photos by what they show, in Library")),
     Spec(
         "similar",
         tr("Similar photos"),

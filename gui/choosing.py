@@ -55,4 +55,5 @@ def _begin_at() -> Path:
     """Where somebody chose last, else where the system keeps pictures; never where the program happens to run."""
     if _chosen and _chosen[0].is_dir():
         return _chosen[0]
-    return Path(QStandardPaths.writableLocation(QStandardPaths.StandardLocation.PicturesLocation) or Path.home())
+    pictures = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.PicturesLocation)
+    return Path(pictures) if pictures and Path(pictures).is_dir() else Path.home()

@@ -117,7 +117,9 @@ class Commands(QObject):
             if not files.moved:  # the files stay; the photos are out of the library all the same
                 return self._with(self.tr("Taken out of the library"), files.failed)
             what = words.counted(files.moved, self.tr("photo"), self.tr("photos", "", files.moved))
-            return self._with(self.tr("{photos} moved to the trash").format(photos=what), files.failed)
+            return self._with(
+                self.tr("{photos} moved to the trash; undo has them back").format(photos=what), files.failed
+            )
 
         self._run(lambda service: service.trash_photos(image_ids, throw), said)
 

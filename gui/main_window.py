@@ -186,6 +186,8 @@ class MainWindow(QMainWindow):
             "undo": self.undo,
             "redo": self.redo,
             "rewrite": self.rewrite,
+            "filter": lambda: self._type_into(self._library().filter_box),
+            "find": lambda: self._type_into(self._library().search_box),
             "next_theme": self._next_theme,
             "cancel_job": self.session.cancel_all,
             "palette": lambda: self.palette_of_actions.open(self.place.capitalize()),
@@ -226,6 +228,11 @@ class MainWindow(QMainWindow):
         focus = self.focusWidget()
         if not view.isAncestorOf(focus or self) or isinstance(focus, QAbstractButton):
             view.setFocus(Qt.FocusReason.OtherFocusReason)  # its keys work from now on
+
+    def _type_into(self, box: QWidget) -> None:
+        """What is looked for is shown in Library, wherever a person thought of it."""
+        self.go("library")
+        box.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def write_for(self, image_id: int) -> None:
         from gui.views.seed_view import SeedView

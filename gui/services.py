@@ -72,6 +72,11 @@ class Photo:
         return tuple(sorted(mine, key=lambda caption: caption.id))
 
     @property
+    def kept(self) -> tuple[CaptionRow, ...]:
+        """What is exported of it: what the person has written, then what was accepted of the model's."""
+        return *self.own, *(one for one in self.captions if one.state == "accepted" and not one.is_seed)
+
+    @property
     def suggestion(self) -> CaptionRow | None:
         """The best that the model has said."""
         return next((caption for caption in self.live if not caption.is_seed), None)

@@ -12,6 +12,8 @@ from gui.words import tr
 
 FEW_STEPS = 20
 """Of stage 1, where it usually takes a hundred: the time given was over, or a person has ended it."""
+FEW = 20
+"""Of fewer held-out captions, likeness to them is mostly luck."""
 _MORE_IS_BETTER = ("r1", "clip_s")
 """What is told to be better or worse. Likeness to captions is not: it is of the few held-out photos that have some."""
 
@@ -100,6 +102,8 @@ def judged(report: TrainReport) -> str:
             "for nothing in common, without an upper limit."
         )
         text = text.format(photos=photos)
+        if 0 < report.held_seeds < FEW:
+            text += " " + tr("Those are {n}, too few to say much.").format(n=words.count(report.held_seeds))
     else:
         text = tr("Judged on photos that it learned from, as there were too few to hold some out: it flatters.")
     watch = [check(gate) for gate in report.gates if gate.state != "green"] if report.kept == "stage2" else []

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 from PySide6.QtCore import QByteArray, QSettings
-from PySide6.QtWidgets import QMainWindow, QSplitter, QWidget
+from PySide6.QtWidgets import QFrame, QMainWindow, QSplitter, QWidget
 
 from gui.widgets.basics import ComboBox, Disclosure
 from gui.widgets.folder_panel import FolderPanel
 from gui.widgets.photo_grid import SIDES, PhotoGrid
 
 _PARTS = "parts/"
-Part = QSplitter | Disclosure | FolderPanel | PhotoGrid | ComboBox
+
+
+@runtime_checkable
+class Kept(Protocol):
+    """A part that says itself what is to be kept of it."""
+
+    def objectName(self) -> str: ...
+
+    def to_keep(self) -> str: ...
+
+    def put_back(self, kept: str) -> None: ...
+
+
+Part = Kept | QSplitter | Disclosure | FolderPanel | PhotoGrid | ComboBox
 
 
 def keep_window(window: QMainWindow, place: str, settings: QSettings) -> None:
@@ -32,7 +47,9 @@ def restore_parts(view: QWidget, settings: QSettings) -> None:
         key = _PARTS + part.objectName()
         if not settings.contains(key):
             continue
-        if isinstance(part, QSplitter):
+        if isinstance(part, Kept):
+            part.put_back(str(settings.value(key)))
+        elif isinstance(part, QSplitter):
             state = settings.value(key)
             if isinstance(state, QByteArray):
                 part.restoreState(state)
@@ -51,10 +68,13 @@ def _named(within: QWidget) -> list[Part]:
     parts: list[Part] = []
     for kind in (QSplitter, Disclosure, FolderPanel, PhotoGrid, ComboBox):
         parts += [part for part in within.findChildren(kind) if part.objectName()]
+    parts += [part for part in within.findChildren(QFrame) if isinstance(part, Kept)]
     return parts
 
 
 def _state(part: Part) -> object:
+    if isinstance(part, Kept):
+        return part.to_keep()
     if isinstance(part, QSplitter):
         return part.saveState()
     if isinstance(part, ComboBox):

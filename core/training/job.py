@@ -454,6 +454,7 @@ def _finished(run: RunRow, report: StagesReport, data: TrainingData, notes: list
         seconds=report.seconds,
         notes=tuple(notes),
         learned_wording=report.learned_wording,
+        held_seeds=len(data.held_seeds),
     )
 
 

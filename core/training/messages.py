@@ -105,8 +105,8 @@ class StageResult:
 class TrainReport:
     """How a training ended: which model is kept, why, and what was measured on photos that it never learned from.
 
-    ``learned_wording``: whether stage 1, where it ran, told held-out captions better than before. ``page``: an HTML
-    file about the run, where it could be written.
+    ``held_seeds``: those of the held-out photos that have captions. ``learned_wording``: whether stage 1, where it ran,
+    told held-out captions better than before. ``page``: an HTML file about the run, where it could be written.
     """
 
     run_id: str
@@ -122,3 +122,4 @@ class TrainReport:
     notes: tuple[str, ...] = ()
     learned_wording: bool = True
     page: Path | None = None
+    held_seeds: int = 0

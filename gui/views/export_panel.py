@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,8 @@ class ExportPanel(QFrame):
         self._target: Path | None = None
         self._folder: Path | None = None  # that was chosen, whatever the format
         self._exported_to: Path | None = None
+        self._kept = ""  # what :meth:`to_keep` said when the window was closed
+        self.setObjectName("export-folder")
         self._to_show = False  # the line that tells of an export that has just been made
         self._build()
         session.data_changed.connect(self._preview)
@@ -135,8 +138,30 @@ class ExportPanel(QFrame):
     def _new_library(self) -> None:
         self.show_target.hide()
         self._target = self._folder = None
+        self._take_up()
         self.show_last(None)
         self._preview()
+
+    def to_keep(self) -> str:
+        """The library and the folder chosen for its captions, for the next time it is open."""
+        service = self._session.service
+        return json.dumps([str(service.path), str(self._folder)]) if service and self._folder else self._kept
+
+    def put_back(self, kept: str) -> None:
+        self._kept = kept
+        self._take_up()
+
+    def _take_up(self) -> None:
+        """The folder that was chosen for this library before, if it is there."""
+        service = self._session.service
+        try:
+            library, folder = json.loads(self._kept)
+            there = service is not None and library == str(service.path) and Path(folder).is_dir()
+        except (ValueError, TypeError):
+            return  # nothing, or something else, was kept
+        if there and self._folder is None:
+            self._folder = Path(folder)
+            self._format_changed()
 
     def _format_changed(self) -> None:
         """Another format goes into the folder that was chosen, a table under its usual name."""

@@ -184,8 +184,6 @@ class LibraryView(QWidget):
         self.search_box.textChanged.connect(lambda text: None if text.strip() else self._end_search())
         self.sort.currentIndexChanged.connect(self._apply_sort)
         for name, handler in (
-            ("filter", lambda: self.filter_box.setFocus(Qt.FocusReason.ShortcutFocusReason)),
-            ("find", lambda: self.search_box.setFocus(Qt.FocusReason.ShortcutFocusReason)),
             ("zoom_in", lambda: self.grid.zoom(1)),
             ("zoom_out", lambda: self.grid.zoom(-1)),
             ("reveal", self._reveal),

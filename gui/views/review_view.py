@@ -113,7 +113,7 @@ class ReviewView(QWidget):
         self.model = CandidateModel(self)
         self.list = CandidateList(self.model, CandidateDelegate(self))
         self.list.setAccessibleName(self.tr("Suggestions, the best first"))
-        self.editor = CaptionEdit(self.tr("Write the caption as it should be"))
+        self.editor = CaptionEdit(self.tr("Write the caption as it should be"), alone=True)
         self.editor.setAccessibleName(self.tr("Edit the caption"))
         SpellMarks(self.editor, self._session.spelling)
         self.change = DiffLabel()
@@ -391,10 +391,12 @@ class ReviewView(QWidget):
         focus.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def reject(self) -> None:
-        """Reject every suggestion for this photo and show the next one; undo brings them back."""
+        """Reject every suggestion for this photo and show the next one; undo brings them back. Where all is decided,
+        what was accepted of the model's is rejected after all."""
         if self._photo is None or self._editing is not None:
             return
-        ids = [caption.id for caption in self._photo.candidates]
+        accepted = [caption for caption in self._photo.kept if not caption.is_seed]
+        ids = [caption.id for caption in self._photo.candidates or accepted]
         if ids:
             self._session.commands.reject(ids)
         self._go_on()

@@ -211,7 +211,10 @@ class SeedView(QWidget):
         if self._session.service is not self._chosen_in:
             self._chosen_in = self._session.service
             self._session.read(lambda service: service.chosen(), self._show_chosen, key="seed-chosen")
-        self._session.read_ids(Query(), self._set_order, key="seed-order")
+        both = Query(), Query(Filter("seed"))
+        self._session.read(
+            lambda service: [service.ids(one) for one in both], lambda ids: self._set_order(*ids), key="seed-order"
+        )
         self._read_captioned()
         if self.current_id is not None:
             self._load(self.current_id)
@@ -260,7 +263,7 @@ class SeedView(QWidget):
         chosen = self.strip.photos.ids
         return chosen if len(chosen) and self.current_id in set(chosen.tolist()) else self._order
 
-    def _set_order(self, order: np.ndarray) -> None:
+    def _set_order(self, order: np.ndarray, captioned: np.ndarray) -> None:
         self._order = order
         appeared = len(order) > 0 and self.pages.currentIndex() != 0
         self.pages.setCurrentIndex(0 if len(order) else 1)
@@ -270,8 +273,10 @@ class SeedView(QWidget):
             self._shown = self._photo = self._draft = None
             self.picture.clear()
             self.earlier.show_for(None)
-        elif self._shown is None:
-            self.show_id(int(order[0]))
+        elif self._shown is None:  # where there is something to do: of the chosen ones first
+            nexts = np.concatenate([self.strip.photos.ids, order])
+            waiting = nexts[~np.isin(nexts, captioned)]
+            self.show_id(int((waiting if len(waiting) else order)[0]))
 
     def _new_library(self) -> None:
         self._shown = self._photo = self._draft = None
@@ -298,8 +303,8 @@ class SeedView(QWidget):
         self.name.set_text(str(photo.image.relative_path))
         typing = self.editor.text != draft.saved  # what is in the box is newer than what was read
         if not typing and (first or not draft.adding):
-            active = next((caption for caption in photo.own if caption.id == draft.caption_id), None)
-            active = active or (photo.own[0] if photo.own else None)
+            active = next((caption for caption in photo.kept if caption.id == draft.caption_id), None)
+            active = active or (photo.kept[0] if photo.kept else None)
             self._edit(active.id if active else None, active.text if active else "")
         self._show_others(self._draft.caption_id if self._draft else None)
         self._show_suggestion()
@@ -330,7 +335,7 @@ class SeedView(QWidget):
             widget = item.widget()
             if widget is not None:
                 widget.deleteLater()
-        rest = [caption for caption in (self._photo.own if self._photo else ()) if caption.id != active]
+        rest = [caption for caption in (self._photo.kept if self._photo else ()) if caption.id != active]
         for caption in rest:
             text = button(caption.text, lambda c=caption: self._switch(c.id, c.text), role="link")
             text.setToolTip(self.tr("Edit this caption"))

@@ -14,19 +14,23 @@ KEYS_OF_THE_WINDOW = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 
 
 class CaptionEdit(QPlainTextEdit):
-    """One caption: Enter never breaks the line. ``paused`` when typing rests or the focus leaves."""
+    """One caption: Enter never breaks the line. ``paused`` when typing rests or the focus leaves.
+
+    ``alone``: where nothing is left to undo in it, the library's undo is not asked either: nothing of it is kept yet.
+    """
 
     paused = Signal()
     submitted = Signal()  # Return
     escaped = Signal()
 
-    def __init__(self, placeholder: str, parent: QWidget | None = None, *, lines: int = 3) -> None:
+    def __init__(self, placeholder: str, parent: QWidget | None = None, *, lines: int = 3, alone: bool = False) -> None:
         super().__init__(parent)
         self.setPlaceholderText(placeholder)
         self.setTabChangesFocus(True)
         self.setAcceptDrops(False)  # a folder dropped here is for the library, not text
         self.setFont(scaled_font(1.15))
         self._lines = lines
+        self._alone = alone
         self._given = self._shown = ""
         self.undone = False  # whether the last change of the text was undoing one
         self._undoable = 0
@@ -76,8 +80,9 @@ class CaptionEdit(QPlainTextEdit):
     def event(self, event: QEvent) -> bool:
         # A text box claims undo for itself; when it has nothing left to undo, it is the library's turn.
         if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent):
-            undo = event.matches(QKeySequence.StandardKey.Undo) and not self.document().isUndoAvailable()
-            redo = event.matches(QKeySequence.StandardKey.Redo) and not self.document().isRedoAvailable()
+            document, keys = self.document(), QKeySequence.StandardKey
+            undo = event.matches(keys.Undo) and not document.isUndoAvailable() and not self._alone
+            redo = event.matches(keys.Redo) and not document.isRedoAvailable() and not self._alone
             control = event.modifiers() & Qt.KeyboardModifier.ControlModifier
             moving = control and event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down, *KEYS_OF_THE_WINDOW)
             if undo or redo or moving:

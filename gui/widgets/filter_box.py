@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QModelIndex, QRect, Qt, QTimer
+from PySide6.QtCore import QEvent, QModelIndex, QRect, Qt, QTimer
 from PySide6.QtGui import (
     QFontMetrics,
     QKeyEvent,
@@ -85,7 +85,17 @@ class FilterBox(QLineEdit):
         if asks and not self._popup.isVisible():
             self.offer(asked=True)
             return
+        if event.key() == Qt.Key.Key_Escape and self.text() and not self._popup.isVisible():
+            self.clear()
+            return
         super().keyPressEvent(event)
+
+    def event(self, event: QEvent) -> bool:
+        escape = isinstance(event, QKeyEvent) and event.key() == Qt.Key.Key_Escape
+        if escape and event.type() == QEvent.Type.ShortcutOverride and self.text():
+            event.accept()  # it empties this box first, whatever else it does in this place
+            return True
+        return super().event(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)

@@ -35,7 +35,7 @@ def test_every_action_that_can_be_carried_out_is_listed_with_its_keys(window):
     assert not {"undo", "cancel_job"} & set(palette.names), "there is nothing to take back, and nothing runs"
     keys = {palette.names[at]: palette.table.item(at, 2).text() for at in range(palette.table.rowCount())}
     assert keys["rescan"] == "F5"
-    assert palette.names.index("filter") < palette.names.index("rescan"), "this place first"
+    assert palette.names.index("folders") < palette.names.index("rescan"), "this place first"
 
 
 def test_typing_finds_enter_runs_and_the_focus_comes_back(qtbot, window):

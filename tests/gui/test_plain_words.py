@@ -68,6 +68,9 @@ def test_a_verdict_says_what_is_better_and_worse_and_on_what_it_rests(qtbot):
     assert finds.change == 0 and fits.change > 0, "a fifth of 24 photos may be chance"
     assert "Judged on 240 photos that it did not learn from" in card.judged.text()
     assert "Its wording is becoming less natural." in card.judged.text() and "nats" not in card.judged.text()
+    assert "too few" not in card.judged.text()
+    assert "Those are 4, too few to say much." in verdict.judged(replace(report, held_seeds=4))
+    assert "too few" not in verdict.judged(replace(report, held_seeds=verdict.FEW))
     few = verdict.judged(replace(report, held_out=0))
     assert few.startswith("Judged on photos that it learned from") and "not learn" not in few
     _, lines = verdict.evidence(replace(REPORT, kept="before", results=BOTH))

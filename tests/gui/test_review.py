@@ -223,6 +223,61 @@ def test_reject_and_undo(qtbot, reviewing):
     assert review.left.text() == "3 photos left"
 
 
+def test_what_was_accepted_of_the_models_can_still_be_rejected(qtbot, reviewing):
+    window, _, ids = reviewing
+    press(qtbot, window, Qt.Key.Key_Return, CTRL)
+    window.review(ids[2])
+    settle(qtbot, window)
+    press(qtbot, window, Qt.Key.Key_Delete)  # what is left to decide goes first
+    assert ("2 a", "accepted", False) in captions(window, ids[2])
+    window.review(ids[2])
+    settle(qtbot, window)
+    press(qtbot, window, Qt.Key.Key_Delete)
+    assert {state for _, state, _ in captions(window, ids[2])} == {"rejected"}
+    window.undo()
+    settle(qtbot, window)
+    assert ("2 a", "accepted", False) in captions(window, ids[2])
+
+
+def test_an_accepted_caption_is_corrected_in_seed_not_joined_by_another(qtbot, reviewing):
+    window, _, ids = reviewing
+    press(qtbot, window, Qt.Key.Key_Return, CTRL)
+    window.write_for(ids[2])
+    settle(qtbot, window)
+    seed = window.view("seed")
+    assert seed.editor.text == "2 a"
+    QTest.keyClicks(seed.editor, " corrected")
+    seed.keep()
+    settle(qtbot, window)
+    kept = [one for one in captions(window, ids[2]) if one[1] == "accepted"]
+    assert kept == [("2 a corrected", "accepted", True)]
+
+
+def test_undo_in_an_edit_takes_back_nothing_of_another_photo(qtbot, reviewing):
+    window, review, ids = reviewing
+    press(qtbot, window, Qt.Key.Key_Return, CTRL)
+    at = review.current_id
+    press(qtbot, window, Qt.Key.Key_Return)
+    QTest.keyClicks(review.editor, "x")
+    for _ in range(3):
+        press(qtbot, window, Qt.Key.Key_Z, CTRL)
+    assert review.current_id == at and review.editor.isVisible() and review.editor.hasFocus()
+    assert ("2 a", "accepted", False) in captions(window, ids[2])
+
+
+def test_looking_for_words_leads_to_library_and_escape_empties_the_box(qtbot, reviewing):
+    window, _, ids = reviewing
+    press(qtbot, window, Qt.Key.Key_F, CTRL)
+    library = window.view("library")
+    assert window.place == "library" and library.filter_box.hasFocus()
+    library.filter_box.setText("2 a")  # typed letters would open the list of offers
+    settle(qtbot, window)
+    qtbot.waitUntil(lambda: library.grid.photos.ids.tolist() == [ids[2]], timeout=WAIT)
+    press(qtbot, window, Qt.Key.Key_Escape)
+    qtbot.waitUntil(lambda: library.grid.photos.ids.tolist() == ids, timeout=WAIT)
+    assert library.filter_box.text() == ""
+
+
 def test_other_photos_by_arrow(qtbot, reviewing):
     window, review, ids = reviewing
     press(qtbot, window, Qt.Key.Key_Right)

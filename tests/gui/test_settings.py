@@ -146,7 +146,7 @@ def test_what_a_gpu_gives_back_is_said_too(open_window):
 # -- as it was left ---------------------------------------------------------------------------------------------------
 
 
-def test_the_window_comes_back_as_it_was_left(qtbot, open_window, photos):
+def test_the_window_comes_back_as_it_was_left(qtbot, open_window, photos, tmp_path):
     window = open_window(photos)
     window.view("library").grid.set_side(SIDES[1])
     window.view("library").show_folders(True)
@@ -155,6 +155,9 @@ def test_the_window_comes_back_as_it_was_left(qtbot, open_window, photos):
     exporting = window.view("deliver").exporting
     exporting.format.setCurrentIndex(exporting.format.findData("csv"))
     exporting.which.setCurrentIndex(exporting.which.findData("best"))
+    out = tmp_path / "out"
+    out.mkdir()
+    exporting.set_target(out / "mine.csv")
     close(qtbot, window)
     again = open_window()
     assert again.view("library").grid.side == SIDES[1]
@@ -164,6 +167,7 @@ def test_the_window_comes_back_as_it_was_left(qtbot, open_window, photos):
     assert again.view("train").options.more.is_open
     exporting = again.view("deliver").exporting
     assert (exporting.format.currentData(), exporting.which.currentData()) == ("csv", "best")
+    assert exporting._target == out / "captions.csv"
     again.go("library")
     folders = again.view("library").folders
     assert folders.isVisible() and again.actions_table["folders"].isChecked()
@@ -186,7 +190,14 @@ def test_a_person_who_goes_elsewhere_meanwhile_is_left_there(qtbot, open_window,
 
 def test_stored_nonsense_does_no_harm(open_window, seedcap_home):
     window = open_window()
-    for key in ("geometry", "place", "parts/library-grid", "parts/library-folders", "parts/export-format"):
+    for key in (
+        "geometry",
+        "place",
+        "parts/library-grid",
+        "parts/library-folders",
+        "parts/export-format",
+        "parts/export-folder",
+    ):
         window._settings.setValue(key, "nonsense")
     window._settings.sync()
     again = open_window()
