@@ -127,12 +127,14 @@ class PhotoGrid(QListView):
         super().resizeEvent(event)
 
     def _lay_out(self) -> None:
-        """Cells share the width, so that no ragged edge is left at the right."""
+        """Cells share the width beside the scroll bar, whether or not it is there: else it comes and goes with them."""
         size = self.delegate.tile_size()
         if self._strip:
             cell = QSize(size.width(), size.height())
         else:
-            room = max(size.width(), self.viewport().width() - 1)
+            bar = self.verticalScrollBar()
+            beside = 0 if bar.isVisibleTo(self) else bar.sizeHint().width()
+            room = max(size.width(), self.viewport().width() - beside - 1)
             cell = QSize(room // max(1, room // size.width()), size.height())
         if cell != self.gridSize():
             self.delegate.cell_width = cell.width()

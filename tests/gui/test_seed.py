@@ -272,3 +272,17 @@ def test_what_trainings_have_measured_stands_beside_the_captions(qtbot, window):
     settle(qtbot, window)
     assert "Measured on yours" in seed.verdict.text() and "(24)" in seed.verdict.text()
     assert seed.bar.maximum() == 24 and seed.bar.value() == 5
+
+
+@pytest.mark.parametrize("size", [(1240, 800), (1500, 900)])
+@pytest.mark.parametrize("number", [3, 8])
+def test_chosen_photos_stand_two_in_a_row_whether_or_not_there_is_a_scroll_bar(qtbot, window, size, number):
+    seed = window.view("seed")
+    window.resize(*size)
+    ids = window.view("library").grid.photos.ids[:number]
+    seed._show_chosen(tuple(int(one) for one in ids))
+    settle(qtbot, window)
+    strip = seed.strip
+    first, second = (strip.visualRect(strip.photos.index(row)) for row in (0, 1))
+    assert second.y() == first.y() and second.x() > first.x()
+    assert strip.verticalScrollBar().isVisible() == (strip.verticalScrollBar().maximum() > 0)
