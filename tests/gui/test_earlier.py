@@ -72,7 +72,7 @@ def captions(window, image_id) -> set[tuple[str, str, bool]]:
 
 
 def test_in_seed_an_earlier_caption_stands_again_beside_the_present_one(qtbot, window):
-    window.go("seed")
+    window.write_for(int(window.view("library").grid.photos.ids[0]))
     settle(qtbot, window)
     seed = window.view("seed")
     assert "2 earlier captions" in seed.earlier.toggle.text() and not seed.earlier.isVisible()
@@ -95,7 +95,7 @@ def test_in_seed_an_earlier_caption_stands_again_beside_the_present_one(qtbot, w
 
 
 def test_typing_is_kept_before_an_earlier_caption_is_used_again(qtbot, window):
-    window.go("seed")
+    window.write_for(int(window.view("library").grid.photos.ids[0]))
     settle(qtbot, window)
     seed = window.view("seed")
     QTest.keyClicks(seed.editor, "s and a horse")
@@ -106,7 +106,7 @@ def test_typing_is_kept_before_an_earlier_caption_is_used_again(qtbot, window):
 
 
 def test_a_photo_without_a_past_says_nothing_of_it(qtbot, window):
-    window.go("seed")
+    window.write_for(int(window.view("library").grid.photos.ids[0]))
     settle(qtbot, window)
     seed = window.view("seed")
     QTest.keyClick(seed.editor, Qt.Key.Key_R, CTRL)

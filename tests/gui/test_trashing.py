@@ -34,7 +34,7 @@ def test_a_file_goes_to_the_trash_and_comes_back(qtbot, grid, photos, trash):
     press(qtbot, grid, Qt.Key.Key_Delete, SHIFT)
     window = grid.window()
     assert [path.name for path in trash.iterdir()] == ["photo0.png"] and not (photos / "photo0.png").exists()
-    assert window.toast.message == "1 photo moved to the trash"
+    assert window.toast.message == "1 photo moved to the trash; undo has them back"
     assert grid.photos.rowCount() == 7 and window.session.overview.counts.missing == 0
     assert grid.current_id() == grid.photos.id_at(0), "the next one: the key can be pressed again"
     press(qtbot, grid, Qt.Key.Key_Z, CTRL)
