@@ -25,6 +25,7 @@ class Draft:
         self.adding = adding  # a further caption for a photo that has one
         self.image_id = image_id
         self.caption_id = caption_id
+        self.removed: int | None = None  # the caption whose text was taken out of the box
         self.saved = text
 
 
@@ -49,8 +50,9 @@ class Commands(QObject):
         draft.saved = text
 
         def write(service: LibraryService) -> None:
-            if undone and draft.caption_id is not None:
-                done, stands = service.take_back(draft.caption_id, text)
+            was = draft.caption_id if draft.caption_id is not None else draft.removed
+            if undone and was is not None:
+                done, stands = service.take_back(was, text)
                 if done:
                     draft.caption_id = stands
                     return
@@ -58,7 +60,7 @@ class Commands(QObject):
                 draft.caption_id = service.write_seed(draft.image_id, draft.caption_id, text)
             elif draft.caption_id is not None:
                 service.remove(draft.caption_id)
-                draft.caption_id = None
+                draft.caption_id, draft.removed = None, draft.caption_id
 
         self._run(write, "")
 

@@ -225,13 +225,16 @@ def redo_step(library: Library) -> Switched | None:
 
 
 def take_back(library: Library, caption_id: int, text: str) -> tuple[bool, int | None]:
-    """Undo the steps by which a caption that said ``text`` (empty: no caption) became this one, where they are the
-    last ones of all; the editor they were typed in has undone its own part. Says whether that is so, and then the id
-    of the caption that stands there again. Otherwise nothing changes."""
+    """Undo the steps by which a caption that said ``text`` (empty: no caption) became this one, or by which this one
+    was removed, where they are the last ones of all; the editor they were typed in has undone its own part. Says
+    whether that is so, and then the id of the caption that stands there again. Otherwise nothing changes."""
     with library.writing() as session:
         steps: list[Edit] = []
         stands: int | None = caption_id
         for edit in session.scalars(select(Edit).where(~Edit.undone).order_by(Edit.id.desc()).limit(_ROWS)):
+            if not steps and _removed(session, edit.id, caption_id) == text:
+                _switch(session, edit, undone=True)
+                return True, caption_id
             before = _replaced_by(session, edit.id, stands)
             if before is None:
                 return False, None
@@ -246,14 +249,23 @@ def take_back(library: Library, caption_id: int, text: str) -> tuple[bool, int |
         return False, None
 
 
+def _removed(session: Session, edit_id: int, caption_id: int) -> str | None:
+    """What a caption said whose removal is all that a step did."""
+    changes = session.scalars(select(EditChange).where(EditChange.edit_id == edit_id)).all()
+    if [(one.caption_id, one.live_before, one.live_after) for one in changes] != [(caption_id, True, False)]:
+        return None
+    return session.scalar(select(Caption.text).where(Caption.id == caption_id))
+
+
 def _replaced_by(session: Session, edit_id: int, caption_id: int | None) -> tuple[int | None, str] | None:
-    """What a person's caption said before a step wrote this one: its id and text, or nothing where there was none.
-    ``None`` where the step did not write it."""
+    """What a person had written or accepted before a step wrote this one: its id and text, or nothing where there was
+    none. ``None`` where the step did not write it."""
     changes = session.scalars(select(EditChange).where(EditChange.edit_id == edit_id)).all()
     if not any(one.caption_id == caption_id and one.live_after and not one.live_before for one in changes):
         return None
-    gone = among(one.caption_id for one in changes if one.live_before and not one.live_after)
-    mine = session.scalars(select(Caption).where(Caption.id.in_(gone), Caption.author == "human")).first()
+    gone = {one.caption_id: one.state_before for one in changes if one.live_before and not one.live_after}
+    found = session.scalars(select(Caption).where(Caption.id.in_(among(gone))))
+    mine = next((one for one in found if one.author == "human" or gone[one.id] == "accepted"), None)
     return (None, "") if mine is None else (mine.id, mine.text)
 
 

@@ -192,7 +192,7 @@ class _Training:
         before = self._best.evaluation
         ended = env.resume and env.run.outcome(2)  # what it was given is in its checkpoint
         most = 0 if ended else settings.sentences
-        if most and not give_sentences(self._data, self._encoder, env, most, before):
+        if most and not give_sentences(self._data, self._encoder, env, most, before) and had[0] is None:
             self._said.append("Sentences about the library brought its captions no nearer to the photos: left out.")
         weights = self._open(2)
         stage = Stage2(self._data, self._encoder, settings, env, before)

@@ -53,7 +53,7 @@ def judge_folds(folds: FoldJudgement) -> Verdict:
 
 
 def judge_stage2(
-    before: Evaluation, after: Evaluation, gates: Sequence[GateRow], *, changed: bool, sharpness: float = 1.0
+    before: Evaluation, after: Evaluation, gates: Sequence[GateRow], *, changed: bool, sharpness: float
 ) -> Verdict:
     """Stage 2 must have more merit beyond doubt (:meth:`Evaluation.merit`, by which its best step was picked), neither
     fit photos worse nor find them worse, and turn no guard red.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from core.exchange.history import LastExport
 
 PREVIEW_ROWS = 200
+KEPT_FOLDERS = 50
 FILE_NAMES = {"jsonl": "metadata.jsonl", "csv": "captions.csv", "coco": "captions_coco.json"}
 
 
@@ -55,11 +57,12 @@ class ExportPanel(QFrame):
         self._target: Path | None = None
         self._folder: Path | None = None  # that was chosen, whatever the format
         self._exported_to: Path | None = None
-        self._kept = ""  # what :meth:`to_keep` said when the window was closed
+        self._kept: dict[str, str] = {}  # the folder that was chosen for each library
         self.setObjectName("export-folder")
         self._to_show = False  # the line that tells of an export that has just been made
         self._build()
         session.data_changed.connect(self._preview)
+        session.leaving.connect(self._note_folder)
         session.opened.connect(self._new_library)
         actions["undo_export"].triggered.connect(lambda _checked=False: self.undo_last())
 
@@ -85,6 +88,7 @@ class ExportPanel(QFrame):
         self.which.addItem(self.tr("Those, else the best suggestion"), "best")
         self.overwrite = CheckBox(self.tr("Replace files that say something else"))
         self.choose = button(self.tr("Where…"), self.choose_target, icon_name="folder")
+        self.beside = button(self.tr("Beside the photos"), lambda: self.set_target(None))
         self.summary = label("", "muted", wrap=True)
         self.export = button(self.tr("Export"), self.run_export, role="primary", icon_name="deliver")
         self.show_target = button(self.tr("Show it"), self._open_target, icon_name="folder")
@@ -94,7 +98,7 @@ class ExportPanel(QFrame):
         self.format.currentIndexChanged.connect(lambda _index: self._format_changed())
         self.which.currentIndexChanged.connect(lambda _index: self._preview())
         self.overwrite.toggled.connect(lambda _on: self._preview())
-        choices = Flow().put(self.format, self.which, self.choose, None, self.export)
+        choices = Flow().put(self.format, self.which, self.choose, self.beside, None, self.export)
         self.files = QStackedWidget()
         self.files.addWidget(self.preview)
         self.nothing = EmptyState("deliver", self.tr("Nothing to write yet"), "")
@@ -143,25 +147,33 @@ class ExportPanel(QFrame):
         self._preview()
 
     def to_keep(self) -> str:
-        """The library and the folder chosen for its captions, for the next time it is open."""
-        service = self._session.service
-        return json.dumps([str(service.path), str(self._folder)]) if service and self._folder else self._kept
+        """The folders chosen for the captions of libraries, for the next time these are open."""
+        self._note_folder()
+        return json.dumps(dict(list(self._kept.items())[-KEPT_FOLDERS:]))
 
     def put_back(self, kept: str) -> None:
-        self._kept = kept
+        try:
+            self._kept = {str(library): str(folder) for library, folder in json.loads(kept).items()}
+        except (ValueError, AttributeError):
+            return  # something else was kept
         self._take_up()
+
+    def _note_folder(self) -> None:
+        service = self._session.service
+        if service is not None:
+            self._kept.pop(str(service.path), None)
+            if self._folder is not None:
+                self._kept[str(service.path)] = str(self._folder)
 
     def _take_up(self) -> None:
         """The folder that was chosen for this library before, if it is there."""
         service = self._session.service
-        try:
-            library, folder = json.loads(self._kept)
-            there = service is not None and library == str(service.path) and Path(folder).is_dir()
-        except (ValueError, TypeError):
-            return  # nothing, or something else, was kept
-        if there and self._folder is None:
-            self._folder = Path(folder)
-            self._format_changed()
+        folder = self._kept.get(str(service.path)) if service is not None else None
+        if folder is not None and self._folder is None:
+            with suppress(OSError):  # on a drive that does not answer
+                if Path(folder).is_dir():
+                    self._folder = Path(folder)
+                    self._format_changed()
 
     def _format_changed(self) -> None:
         """Another format goes into the folder that was chosen, a table under its usual name."""
@@ -208,6 +220,7 @@ class ExportPanel(QFrame):
     def _preview(self) -> None:
         """Read again what an export would do; only while it can be seen, since it looks at every file."""
         order = self._order()
+        self.beside.setVisible(self._target is not None and self.format.currentData() not in FILE_NAMES)
         if order is not None and self.isVisible():
             self._session.look_up(lambda service: service.preview_export(order, PREVIEW_ROWS), self.show_preview)
             self._session.look_up(lambda service: service.last_export(), self.show_last, key="last-export")

@@ -206,6 +206,8 @@ class ReviewView(QWidget):
         """The captions are new: begin where there is most to gain, wherever the person was before."""
         self.keep()
         self._leave_edit()
+        if self.whole.currentWidget() is self.blind:
+            self._leave_blind()
         self._asked, self._at, self._came = None, 0, False
         self.reload()
 

@@ -303,9 +303,12 @@ class SeedView(QWidget):
         self.name.set_text(str(photo.image.relative_path))
         typing = self.editor.text != draft.saved  # what is in the box is newer than what was read
         if not typing and (first or not draft.adding):
-            active = next((caption for caption in photo.kept if caption.id == draft.caption_id), None)
+            mine = draft.caption_id, draft.removed
+            active = next((caption for caption in photo.kept if caption.id in mine), None)
+            emptied = active is None and draft.removed is not None  # to be written anew
             active = active or (photo.kept[0] if photo.kept else None)
-            self._edit(active.id if active else None, active.text if active else "")
+            if not emptied:
+                self._edit(active.id if active else None, active.text if active else "")
         self._show_others(self._draft.caption_id if self._draft else None)
         self._show_suggestion()
         self.earlier.show_for(photo.image.id)

@@ -60,7 +60,7 @@ class CaptionEdit(QPlainTextEdit):
         self.setPlainText(text)
         self._given, self._shown = text, self.toPlainText()
         self.blockSignals(False)
-        self._note_undoing()
+        self.undone, self._undoable = False, 0
         self._pause.stop()
         cursor = self.textCursor()
         cursor.movePosition(cursor.MoveOperation.End)

@@ -432,6 +432,19 @@ def test_earlier_versions_are_kept(library):
     assert history.caption_history(library, 999) == []
 
 
+def test_typing_over_an_accepted_caption_and_emptying_are_taken_back(library):
+    accepted = _candidate(library)
+    edits.accept(library, [accepted])
+    typed = edits.edit_caption(library, accepted, "a kite")
+    assert edits.take_back(library, typed, "") == (False, None), "the accepted one stood there"
+    assert edits.take_back(library, typed, "by the model") == (True, accepted)
+    assert _shown(library) == [("by the model", "run", "accepted", False)], "it is no seed by that"
+    edits.remove_caption(library, accepted)
+    assert edits.take_back(library, accepted, "another") == (False, None)
+    assert edits.take_back(library, accepted, "by the model") == (True, accepted)
+    assert _shown(library) == [("by the model", "run", "accepted", False)]
+
+
 def test_typing_is_taken_back_only_where_nothing_was_done_since(library):
     suggested = _candidate(library)
     first = edits.edit_caption(library, suggested, "a kite")

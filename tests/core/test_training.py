@@ -362,8 +362,8 @@ def evaluation(clip_s, rank, *, cider=(), nll=2.0):
 def test_where_cosines_are_negative_a_better_fit_is_still_seen():
     before, after = evaluation(np.full(40, -0.5), np.full(40, 0.5)), evaluation(np.full(40, -0.2), np.full(40, 0.5))
     before, after = (replace(one, fit=one.fit + 0.01 * np.arange(40)) for one in (before, after))
-    assert judge_stage2(before, after, (), changed=True).better
-    assert not judge_stage2(after, before, (), changed=True).better
+    assert judge_stage2(before, after, (), changed=True, sharpness=1.0).better
+    assert not judge_stage2(after, before, (), changed=True, sharpness=1.0).better
     assert (before.clip_s.min(), after.clip_s.max()) == (0, pytest.approx(0.19))
     assert not judge_against_current(after, before).better
 
@@ -373,7 +373,9 @@ GREEN = (GateRow("ending", "green", ""),)
 
 
 def test_stage_2_wins_by_a_clear_gain_and_green_guards():
-    verdict = judge_stage2(evaluation(BASE, BASE), evaluation(BASE + 0.05, BASE + 0.02), GREEN, changed=True)
+    verdict = judge_stage2(
+        evaluation(BASE, BASE), evaluation(BASE + 0.05, BASE + 0.02), GREEN, changed=True, sharpness=1.0
+    )
     assert verdict.better
     assert "80 photos" in verdict.reason
 
@@ -389,20 +391,36 @@ def test_stage_2_wins_by_a_clear_gain_and_green_guards():
     ],
 )
 def test_otherwise_stage_1_stays(after, gates, best_step):
-    verdict = judge_stage2(evaluation(BASE, BASE), after, gates, changed=best_step > 0)
+    verdict = judge_stage2(evaluation(BASE, BASE), after, gates, changed=best_step > 0, sharpness=1.0)
     assert not verdict.better
     assert verdict.reason
 
 
+def test_fit_and_finding_are_judged_together_by_the_starters_scale():
+    """Where the fit alone may be chance: what is found better counts with it, and more the less cosines mean."""
+    noise = np.random.default_rng(1).normal(0, 0.2, 80)
+    before, after = evaluation(BASE, BASE), evaluation(BASE + 0.02 + noise, BASE + 0.3)
+    assert judge_stage2(before, after, GREEN, changed=True, sharpness=1.0).better
+    assert not judge_stage2(before, after, GREEN, changed=True, sharpness=20.0).better
+    worse = evaluation(BASE + 0.5, BASE - 1e-6)
+    assert not judge_stage2(before, worse, GREEN, changed=True, sharpness=1.0).better, "it finds photos a little worse"
+
+
 def test_a_model_less_like_the_seeds_is_not_kept():
     before = evaluation(BASE, BASE, cider=[80.0] * 20)
-    assert not judge_stage2(before, evaluation(BASE + 0.05, BASE + 0.05, cider=[60.0] * 20), GREEN, changed=True).better
-    assert judge_stage2(before, evaluation(BASE + 0.05, BASE + 0.05, cider=[80.0] * 20), GREEN, changed=True).better
+    assert not judge_stage2(
+        before, evaluation(BASE + 0.05, BASE + 0.05, cider=[60.0] * 20), GREEN, changed=True, sharpness=1.0
+    ).better
+    assert judge_stage2(
+        before, evaluation(BASE + 0.05, BASE + 0.05, cider=[80.0] * 20), GREEN, changed=True, sharpness=1.0
+    ).better
 
 
 def test_a_handful_of_held_out_captions_vetoes_nothing():
     before = evaluation(BASE, BASE, cider=[80.0] * 10)
-    assert judge_stage2(before, evaluation(BASE + 0.05, BASE + 0.05, cider=[15.0] * 10), GREEN, changed=True).better
+    assert judge_stage2(
+        before, evaluation(BASE + 0.05, BASE + 0.05, cider=[15.0] * 10), GREEN, changed=True, sharpness=1.0
+    ).better
 
 
 def test_stage_1_is_judged_by_the_held_out_captions():

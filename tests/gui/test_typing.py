@@ -11,7 +11,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
-from core.library import queries
+from core.library import edits, queries
 from core.library.library import Library
 from gui.rewrite_dialog import RewriteDialog
 from tests.gui.conftest import WAIT, close, seed_texts, settle, suggest_captions, type_caption
@@ -189,6 +189,29 @@ def test_what_the_text_box_undoes_is_no_step_of_its_own(qtbot, open_window, phot
     window.redo()
     settle(qtbot, window)
     assert sorted(seed_texts(path).values()) == [("the step before",), ("typed and kept twice",)]
+
+
+def test_a_caption_emptied_to_be_written_anew_is_not_filled_in_by_a_refresh(qtbot, open_window, photos):
+    window, seed = in_seed(qtbot, open_window, photos)
+    path, image_id = window.session.service.path, seed.current_id
+    QTest.keyClicks(seed.editor, "mine")
+    seed.another()
+    QTest.keyClicks(seed.editor, "also mine")
+    seed.keep()
+    settle(qtbot, window)
+    seed.editor.selectAll()
+    QTest.keyClick(seed.editor, Qt.Key.Key_Delete)
+    seed.keep()
+    window.session.refresh()
+    settle(qtbot, window)
+    assert seed.current_id == image_id and seed.editor.text == ""
+    QTest.keyClick(seed.editor, Qt.Key.Key_Z, CTRL)
+    assert seed.editor.text == "also mine"
+    seed.keep()
+    settle(qtbot, window)
+    assert list(seed_texts(path).values()) == [("mine", "also mine")]
+    with Library.open(path) as library:
+        assert edits.can_undo(library) == "Write a caption" and edits.can_redo(library) == "Remove a caption"
 
 
 def test_undo_shows_in_the_editor(qtbot, open_window, photos):
