@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.encoders.search import neighbours
-from core.metrics.tokenize import tokenize
 
 FEWEST_SEEDS = 5
 HELD_OUT_SHARE = 0.2
@@ -65,10 +64,6 @@ class TrainingData:
         """A photo of nothing in particular: the unit mean ``[dim]`` of those practised on."""
         mean = self.practice_images.mean(axis=0)
         return mean / max(float(np.linalg.norm(mean)), 1e-8)
-
-    def seed_lengths(self) -> list[int]:
-        """Words of each of the seeds' captions; ten where there is none."""
-        return [len(tokenize(caption)) for caption in self.seeds.pairs()[1]] or [10]
 
     def sample_photos(self) -> tuple[np.ndarray, np.ndarray]:
         """Ids and vectors of a few held-out photos, the same in every evaluation."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from core.encoders.encoder import Encoder, sharpness
 from core.errors import UserError
+from core.metrics.tokenize import tokenize
 from core.training.data import TrainingData
 from core.training.grammar import GrammarHead, looks_wrong
 from core.training.presets import RewardWeights, Stage2Settings
@@ -59,7 +60,7 @@ class Scorer:
         weights = settings.rewards
         self._settings, self._env = settings, env
         seeds = data.seeds.pairs()[1]
-        lengths = data.seed_lengths()
+        lengths = [len(tokenize(caption)) for caption in seeds] or [10]
         self.length_mean, self.length_spread = float(np.mean(lengths)), float(np.std(lengths))
         self.images = practised_on(data, settings)
         self.sharpness = sharpness(encoder)

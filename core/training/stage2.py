@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import torch
 from torch import nn
@@ -103,29 +105,39 @@ class Stage2:
         return min(1.0, rise, max(settings.lr_floor, 1 - step / self.steps))
 
     def consider(self, evaluation: Evaluation, progress: Progress) -> float:
-        """Mean merit on held-out photos, for models whose guards are not red; what began counts as green."""
+        """Mean merit on held-out photos, for models whose guards are not red.
+
+        What practice is given to begin with (sentences) may turn a guard red. It has its steps to mend that: it ends
+        early for what is red beside its own beginning as well.
+        """
         kl = progress.values.get("kl", 0.0)
         gates = self.gates_of(evaluation, kl)
         for gate in gates:
             self._env.ctx.partial(gate)
         score = float(evaluation.merit(self._scorer.sharpness).mean())
-        red = [gate.name for gate in gates if gate.state == "red"]
+        if progress.step == 0:
+            progress.began = dict(evaluation.values)
         if not self._settings.gated:
             score = float(progress.step)
-        elif progress.step > 0:
-            progress.strikes = progress.strikes + 1 if red else 0
+        elif red := _red(gates):
+            score = float("-inf")
+            again = red & _red(self._compared(evaluation, progress.began or self._before.values, kl))
+            progress.strikes = progress.strikes + 1 if again else 0
             if progress.strikes >= _ALARMS:
-                progress.stopped = f"a guard was red {_ALARMS} times in a row ({', '.join(red)})"
-            score = float("-inf") if red else score
+                progress.stopped = f"a guard was red {_ALARMS} times in a row ({', '.join(sorted(again))})"
+        else:
+            progress.strikes = 0
         if score > progress.best_score:
             progress.values["kl_at_best"] = kl
         return score
 
     def gates_of(self, evaluation: Evaluation, kl: float) -> tuple[GateRow, ...]:
-        """The guards of a model, compared with the one this stage began with."""
-        photos = len(evaluation.captions)
-        judge = self._env.judge
-        return check_gates(evaluation.values, self._before.values, self.length_mean, kl, photos, judge.seed_nll)
+        """The guards of a model, compared with the one before this stage."""
+        return self._compared(evaluation, self._before.values, kl)
+
+    def _compared(self, evaluation: Evaluation, before: Mapping[str, float], kl: float) -> tuple[GateRow, ...]:
+        photos, usual = len(evaluation.captions), self._env.judge.seed_nll
+        return check_gates(evaluation.values, before, self.length_mean, kl, photos, usual)
 
     def draw_photos(self, step: int) -> np.ndarray:
         """Positions of this step's photos, all different: anchors in turn, neighbours of them, then any others."""
@@ -189,3 +201,7 @@ class Stage2:
             target = settings.kl_target * room_to_move(self.length_mean)
             error = np.clip(values["kl"] / target - 1, -1.0, 2.0)
             values["beta"] = float(np.clip(beta * np.exp(_BETA_RATE * error), *settings.beta_range))
+
+
+def _red(gates: Sequence[GateRow]) -> set[str]:
+    return {gate.name for gate in gates if gate.state == "red"}

@@ -24,7 +24,8 @@ Weights = dict[str, torch.Tensor]
 class Progress:
     """Where a stage is. ``strikes`` counts evaluations in a row that spoke against going on.
 
-    ``gone_wrong``: captions that practice brought forth and a guard took for wrong, each with the period it is of.
+    ``began``: figures of the model that practice began with. ``gone_wrong``: captions that practice brought forth and a
+    guard took for wrong, each with the period it is of.
     """
 
     step: int = 0
@@ -35,6 +36,7 @@ class Progress:
     stopped: str = ""
     seconds: float = 0.0
     values: dict[str, float] = field(default_factory=dict)
+    began: dict[str, float] = field(default_factory=dict)
     gone_wrong: list[tuple[int, str]] = field(default_factory=list)
 
 

@@ -100,7 +100,7 @@ def run_stage(stage: Stage, env: Environment) -> StageOutcome:
     put_back(env.captioner, best)
     save_captioner(env.captioner, env.run.stage(stage.number), with_lm=env.with_lm)
     seconds = time.monotonic() - started
-    outcome = StageOutcome(progress.step, progress.best_step, seconds, progress.stopped, progress.values)
+    outcome = StageOutcome(progress.step, max(0, progress.best_step), seconds, progress.stopped, progress.values)
     env.run.write_outcome(stage.number, outcome)
     env.run.forget_state(stage.number)
     return outcome
