@@ -17,6 +17,7 @@ from core.training.compute import keep_freed_memory, set_attention, use_bf16
 from core.training.data import TrainingData
 from core.training.enough import SeedsTold, keys_of, write_told
 from core.training.evaluate import Evaluation, Judge
+from core.training.familiar import said_unfamiliar
 from core.training.lengths import token_limits
 from core.training.lm_training import begin, end, unchanging_copy
 from core.training.messages import GateRow, Kept, StageResult
@@ -280,6 +281,7 @@ class _Training:
                 f"{self._limits.cut} of yours."
             )
         notes += [said] if (said := said_too_long(self._encoder, self._data.seeds.pairs()[1])) else []
+        notes += [said] if (said := said_unfamiliar(self._encoder, self._data)) else []
         if self._env.judge.on_practice:
             notes.append("There were too few photos to hold some out; the figures are of photos it learned from.")
         return tuple(notes)
