@@ -35,5 +35,6 @@ def said_unfamiliar(encoder: Encoder, data: TrainingData) -> str:
         return ""
     return (
         f"Of {len(labelled)} of your own captions {found} find their photo among the first five of {len(photos)}: this "
-        "encoder knows little of what sets such photos apart. A larger one may know more; Models has some."
+        "encoder knows little of what sets such photos apart. A larger one may know more: choose it in Train behind "
+        "More; seedcap models lists some."
     )
