@@ -113,6 +113,19 @@ def judged(report: TrainReport) -> str:
     return f"{text} {more}"
 
 
+def advice(report: TrainReport) -> str:
+    """What may help where the encoder does not know such photos; empty where it does."""
+    own = report.own_captions
+    if own is None or not own.few:
+        return ""
+    text = tr(
+        "Of {captions} of your own captions {found} find their photo among the first five of {photos}: the encoder "
+        "knows little of what sets such photos apart. Another one may know more: “Train again”, and choose it behind "
+        "“More”."
+    )
+    return text.format(captions=words.count(own.captions), found=words.count(own.found), photos=words.count(own.photos))
+
+
 def compared(change: float) -> tuple[str, str]:
     """What a change is to a person, and the role of the text that says it."""
     if change == 0:

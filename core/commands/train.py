@@ -74,6 +74,11 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         report = train_job(ctx, request)
     lines = [_table({name: result.values for name, result in report.results.items()}), "", report.reason]
     lines += report.notes
+    if (own := report.own_captions) is not None and own.few:
+        lines.append(
+            f"Of {own.captions} of your own captions {own.found} find their photo among the first five of {own.photos}:"
+            " the encoder knows little of what sets such photos apart. 'seedcap models' lists others, for --encoder."
+        )
     lines += [f"{gate.state.upper()} {gate.name}: {gate.sentence}" for gate in report.gates if gate.state != "green"]
     lines.append("'seedcap report' makes its page." if report.page is None else f"Report: {report.page}")
     lines.append(

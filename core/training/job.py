@@ -455,6 +455,7 @@ def _finished(run: RunRow, report: StagesReport, data: TrainingData, notes: list
         notes=tuple(notes),
         learned_wording=report.learned_wording,
         held_seeds=len(data.held_seeds),
+        own_captions=report.own_captions,
     )
 
 

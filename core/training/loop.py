@@ -17,10 +17,10 @@ from core.training.compute import keep_freed_memory, set_attention, use_bf16
 from core.training.data import TrainingData
 from core.training.enough import SeedsTold, keys_of, write_told
 from core.training.evaluate import Evaluation, Judge
-from core.training.familiar import said_unfamiliar
+from core.training.familiar import own_captions
 from core.training.lengths import token_limits
 from core.training.lm_training import begin, end, unchanging_copy
-from core.training.messages import GateRow, Kept, StageResult
+from core.training.messages import GateRow, Kept, OwnCaptions, StageResult
 from core.training.presets import Preset, gentler
 from core.training.runfolder import STARTER, RunFolder, StageOutcome
 from core.training.seed_trials import FEW_SEEDS, FoldJudgement, Trainer, judge_by_folds, photo_losses
@@ -65,6 +65,7 @@ class StagesReport:
     seconds: float
     notes: tuple[str, ...] = ()
     learned_wording: bool = True
+    own_captions: OwnCaptions | None = None
     judge: Judge | None = field(default=None, repr=False)
     evaluations: Mapping[str, Evaluation] = field(default_factory=dict, repr=False)
 
@@ -215,7 +216,8 @@ class _Training:
         """What came out after so many seconds of work; written to the run folder as well."""
         results = {one.name: one.result() for one in self._judged}
         reason, learned = " ".join(self._reasons), self._learned_wording
-        report = StagesReport(self._best.name, reason, results, self._gates, seconds, self._notes(), learned)
+        own = own_captions(self._encoder, self._data)
+        report = StagesReport(self._best.name, reason, results, self._gates, seconds, self._notes(), learned, own)
         about = {"start": self._config.start, "preset": self._config.preset.name, "seed": self._config.seed}
         about |= {"lm_training": asdict(self._preset.lm), "trained_parameters": self._learning}
         self._env.run.write_report({**_plain(report), **about, "token_limits": self._limits.to_dict()})
@@ -281,7 +283,6 @@ class _Training:
                 f"{self._limits.cut} of yours."
             )
         notes += [said] if (said := said_too_long(self._encoder, self._data.seeds.pairs()[1])) else []
-        notes += [said] if (said := said_unfamiliar(self._encoder, self._data)) else []
         if self._env.judge.on_practice:
             notes.append("There were too few photos to hold some out; the figures are of photos it learned from.")
         return tuple(notes)

@@ -28,6 +28,7 @@ class VerdictCard(QFrame):
         self.outcome = label("", "", wrap=True)
         self.because = label("", "muted", wrap=True)
         self.judged = label("", "small", wrap=True)
+        self.advice = label("", wrap=True)
         self.evidence = QGridLayout()
         self.evidence.setHorizontalSpacing(theme.M)
         self.evidence.setVerticalSpacing(theme.XS)
@@ -40,7 +41,7 @@ class VerdictCard(QFrame):
         said = column(self.kept, self.outcome, spacing=theme.S)
         top = Flow(spacing=theme.L).put(said, least=theme.letters(36), stretch=1).put(column(self.choose_old, None))
         foot = Flow().put(again, seeds, self.to_report, None, self.to_deliver)
-        parts = (top, theme.XS, row(self.evidence, None), self.judged, self.details, theme.S, foot)
+        parts = (top, theme.XS, row(self.evidence, None), self.judged, self.advice, self.details, theme.S, foot)
         self.setLayout(column(*parts, spacing=theme.S, margin=theme.L))
 
     def show_report(self, report: TrainReport) -> None:
@@ -48,6 +49,8 @@ class VerdictCard(QFrame):
         self.because.setText("\n".join((report.reason, *report.notes)))
         self.details.set_open(False)
         self.judged.setText(verdict.judged(report))
+        self.advice.setText(verdict.advice(report))
+        self.advice.setVisible(bool(self.advice.text()))
         while (item := self.evidence.takeAt(0)) is not None:
             widget = item.widget()
             if widget is not None:

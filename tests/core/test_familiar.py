@@ -10,6 +10,7 @@ import pytest
 
 from core.training import familiar
 from core.training.data import CaptionedVectors, TrainingData
+from core.training.messages import OwnCaptions
 
 LABELLED, OTHERS, DIM = 20, 80, 16
 
@@ -20,7 +21,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def said(monkeypatch):
-    """What is said where captions lie so far (0: on it) from their photo, and there are so many of both."""
+    """What is found where captions lie so far (0: on it) from their photo, and there are so many of both."""
     rng = np.random.default_rng(0)
     photos, apart = unit(rng.normal(size=(LABELLED + OTHERS, DIM))), unit(rng.normal(size=(LABELLED, DIM)))
 
@@ -35,21 +36,21 @@ def said(monkeypatch):
             rest[1:], np.arange(others - 1), rest[:1], np.arange(1),
         )  # fmt: skip
         encoder: Any = SimpleNamespace()
-        return familiar.said_unfamiliar(encoder, data)
+        return familiar.own_captions(encoder, data)
 
     return say
 
 
-def test_captions_that_find_their_photos_say_nothing(said):
-    assert said(0.0) == said(0.3) == ""
+def test_captions_that_find_their_photos_are_not_few(said):
+    assert said(0.0) == OwnCaptions(20, 20, 100)
+    assert not said(0.3).few
 
 
-def test_captions_that_do_not_are_counted_with_the_next_step(said):
-    sentence = said(1.0)
-    assert sentence.startswith("Of 20 of your own captions ") and "the first five of 100" in sentence
-    assert int(sentence.split()[6]) < 8 and "behind More" in sentence
+def test_captions_that_do_not_are(said):
+    own = said(1.0)
+    assert own.few and own.found < 8
 
 
 def test_too_few_captions_or_photos_tell_nothing(said):
-    assert said(1.0, labelled=8) == ""
-    assert said(1.0, others=20) == ""
+    assert said(1.0, labelled=8) is None
+    assert said(1.0, others=20) is None

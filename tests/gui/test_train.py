@@ -18,7 +18,7 @@ from core.errors import UserError
 from core.jobs import QuietContext
 from core.library.library import Library
 from core.library.runs import create_run, update_run
-from core.training.messages import GateRow, MetricRow, StageResult, StageStarted, TrainReport, TrainRequest
+from core.training.messages import GateRow, MetricRow, OwnCaptions, StageResult, StageStarted, TrainReport, TrainRequest
 from gui import bridge, tasks, verdict
 from gui.seed_words import NEEDED
 from gui.theme import theme
@@ -51,6 +51,16 @@ def train(qtbot, open_window, photos):
     window.go("train")
     settle(qtbot, window)
     return window.view("train")
+
+
+def test_photos_that_the_encoder_does_not_know_are_told_with_what_may_help(train):
+    advice = train.verdict.advice
+    train.show_result(replace(REPORT, own_captions=OwnCaptions(20, 5, 320)))
+    assert not advice.isHidden()
+    assert "Of 20 of your own captions 5 find" in advice.text() and "“More”" in advice.text()
+    for enough in (None, OwnCaptions(20, 15, 320)):
+        train.show_result(replace(REPORT, own_captions=enough))
+        assert advice.isHidden()
 
 
 @pytest.mark.parametrize("kept", ["before", "stage1", "stage2"])
