@@ -15,7 +15,6 @@ from core.captioner.rerank import rerank_scores
 from core.images.preprocess import normalised
 from core.jobs import JobContext
 from core.metrics.clip_score import clip_s, fit
-from core.metrics.guards import stutters
 from core.onnx.session import Bundle
 
 PARTS = ("wait", "encode", "generate", "score")
@@ -83,8 +82,6 @@ class CaptionEngine:
     ) -> tuple[list[tuple[Candidate, ...]], np.ndarray]:
         """Candidates of each photo, best first, and the text vector ``[n, dim]`` of the first of each (0 where none).
 
-        One that says a word twice in a row is among them where all do.
-
         ``seeds``: a number for each photo that decides what is sampled for it, whatever else is in the batch.
         """
         if not len(vectors):
@@ -99,7 +96,7 @@ class CaptionEngine:
                 text = self.bundle.text(hypothesis.tokens)
                 if text:
                     spelled.setdefault(text, hypothesis)
-            texts.append({text: one for text, one in spelled.items() if not stutters(text)} or spelled)
+            texts.append(spelled)
         with self.timers.of("score"):
             return self._scored(texts, vectors)
 

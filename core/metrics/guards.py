@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +12,6 @@ from core.metrics.tokenize import tokenize
 BAD_ENDINGS = frozenset(
     ["with", "in", "on", "of", "a", "at", "to", "for", "an", "this", "his", "her", "that", "the"]
 )  # a sentence that ends with one of them was cut
-_TWICE = re.compile(r"\b([^\W\d_]+)\s+\1\b", re.IGNORECASE)
 
 
 def repeats(words: Sequence[str], n: int) -> int:
@@ -25,11 +23,6 @@ def repeats(words: Sequence[str], n: int) -> int:
 def immediate_repeats(words: Sequence[str]) -> int:
     """How often a word follows itself."""
     return sum(a == b for a, b in itertools.pairwise(words))
-
-
-def stutters(text: str) -> bool:
-    """Whether a word of letters stands twice with nothing but space between: "a toy toy". Not so "anak-anak", "1 1"."""
-    return _TWICE.search(text) is not None
 
 
 def ends_badly(words: Sequence[str]) -> bool:

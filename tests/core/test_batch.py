@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.batch import engine as engine_module
 from core.batch import runner
 from core.batch.engine import CaptionEngine
 from core.batch.listing import list_folder
@@ -220,19 +219,6 @@ def test_candidates_with_negative_cosines_are_told_apart():
     [[first, *others]], _ = engine._scored([said], np.array([[1.0, 0.0]], np.float32))
     assert (first.caption, [one.caption for one in others]) == ("a wet dog", ["dogs", "a dog"])
     assert first.score == 0
-
-
-def test_a_caption_that_stutters_is_given_where_there_is_no_other(monkeypatch):
-    said = [["a toy toy", "a toy", "Toy toys"], ["The the dog", "a red red dog"], ["anak-anak", "room 1 1"]]
-    spelled = dict(enumerate(text for texts in said for text in texts))
-    numbers = iter(spelled)
-    found = [[Hypothesis((next(numbers),), -float(place), True) for place in range(len(texts))] for texts in said]
-    monkeypatch.setattr(engine_module, "decode", lambda *_, **__: found)
-    encoder = SimpleNamespace(dim=2, encode_texts=lambda texts: np.tile([0.6, 0.8], (len(texts), 1)))
-    bundle: Any = SimpleNamespace(encoder=encoder, decoder=None, text=lambda tokens: spelled[tokens[0]])
-    engine = CaptionEngine(bundle, DecodingOptions(), by_score=False)
-    photos, _ = engine.caption(np.tile(np.float32([1.0, 0.0]), (3, 1)), [0, 1, 2], QuietContext())
-    assert [[one.caption for one in photo] for photo in photos] == [["a toy", "Toy toys"], *said[1:]]
 
 
 def test_sampling_depends_on_the_photo_alone(request_for):
