@@ -80,7 +80,7 @@ def short_title(preset: str) -> str:
     """Of a preset, where there is room for a few words; of one that is not here any more, its name."""
     return {
         "recommended": tr("Recommended"),
-        "two-stage": tr("Two stages as published"),
+        "two-stage": tr("Two stages, similarity alone"),
         "clip-reward": tr("CLIP reward"),
         "clipcap-mlp": tr("ClipCap, MLP mapper"),
         "clipcap-transformer": tr("ClipCap, transformer mapper"),

@@ -120,8 +120,8 @@ def advice(report: TrainReport) -> str:
         return ""
     text = tr(
         "Of {captions} of your own captions {found} find their photo among the first five of {photos}: the encoder "
-        "knows little of what sets such photos apart. Another one may know more: “Train again”, and choose it behind "
-        "“More”."
+        "knows little of such photos, or of your words for them. Another one may know more: “Train again”, and choose "
+        "it behind “More”."
     )
     return text.format(captions=words.count(own.captions), found=words.count(own.found), photos=words.count(own.photos))
 

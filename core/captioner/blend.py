@@ -54,6 +54,8 @@ def blend(fluent: Captioner, distinctive: Captioner, share: float) -> Captioner:
         tensor.copy_(torch.lerp(tensor, other.to(tensor), share))
     if share > 0 and distinctive.mapper.sentences is not None:
         result.mapper.move_towards(distinctive.mapper.sentences.clone(), distinctive.mapper.sharpness)
+        if fluent.mapper.sentences is None:
+            result.mapper.way *= share
     longest = max(fluent.info.caption_tokens, distinctive.info.caption_tokens)
     result.info = replace(fluent.info, caption_tokens=longest)
     return result.eval()

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from core.captioner.mapper_settings import MapperSettings
 
-_SHARE = 0.5
+HALF_WAY = 0.5
 SHARPNESS = 50.0
 """What cosines of photos and sentences are multiplied with, of the starter's encoder."""
 
@@ -17,7 +17,8 @@ class Mapper(nn.Module):
     """``[B, dim]`` to ``[B, prefix_length, width]``; ``settings`` have every number filled in.
 
     ``sentences``: vectors ``[m, dim]`` of sentences that every vector is moved towards before it is mapped; ``None``:
-    it is mapped as it is. ``sharpness``: what the cosines to them are multiplied with; it belongs to them.
+    it is mapped as it is. ``sharpness``: what the cosines to them are multiplied with; it belongs to them. ``way``: how
+    far vectors are moved, 0..1; mixes of two stages go less far than half, and are not saved.
     """
 
     sentences: torch.Tensor | None
@@ -26,7 +27,7 @@ class Mapper(nn.Module):
         super().__init__()
         self.width, self.settings = width, settings
         self.register_buffer("sentences", None)
-        self.sharpness = SHARPNESS
+        self.sharpness, self.way = SHARPNESS, HALF_WAY
 
     def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
         return self.spread(self.moved(embeddings))
@@ -36,7 +37,7 @@ class Mapper(nn.Module):
         raise NotImplementedError
 
     def moved(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """Unit rows ``[B, dim]`` half the way to where sentences about them would lie, unit rows.
+        """Unit rows ``[B, dim]``, :attr:`way` of the way to where sentences about them would lie, unit rows.
 
         That place is the projection of DeCap (arXiv 2303.03032, section 3.2): the mean of :attr:`sentences`, weighed by
         a softmax over :attr:`sharpness` times their cosines. DeCap goes all the way; half of it keeps what no sentence
@@ -47,7 +48,7 @@ class Mapper(nn.Module):
         with torch.autocast(embeddings.device.type, enabled=False):
             vectors, sentences = embeddings.float(), self.sentences.float()
             target = torch.softmax(self.sharpness * vectors @ sentences.T, dim=-1) @ sentences
-            moved = torch.lerp(vectors, F.normalize(target, dim=-1), _SHARE)
+            moved = torch.lerp(vectors, F.normalize(target, dim=-1), self.way)
             return F.normalize(moved, dim=-1).to(embeddings.dtype)
 
     def move_towards(self, sentences: torch.Tensor | None, sharpness: float = SHARPNESS) -> None:

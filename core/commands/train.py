@@ -77,7 +77,8 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
     if (own := report.own_captions) is not None and own.few:
         lines.append(
             f"Of {own.captions} of your own captions {own.found} find their photo among the first five of {own.photos}:"
-            " the encoder knows little of what sets such photos apart. 'seedcap models' lists others, for --encoder."
+            " the encoder knows little of such photos, or of your words for them. 'seedcap models' lists others, for"
+            " --encoder."
         )
     lines += [f"{gate.state.upper()} {gate.name}: {gate.sentence}" for gate in report.gates if gate.state != "green"]
     lines.append("'seedcap report' makes its page." if report.page is None else f"Report: {report.page}")

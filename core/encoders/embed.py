@@ -71,7 +71,7 @@ def embed_library(
                     hashes.append(found.content_hash)
                     pixels.append(found.pixels)
             if pixels:
-                writer.add(hashes, _vectors(encoder, pixels, portion))
+                writer.add(hashes, vectors_of(encoder, pixels, portion))
             done += len(batch)
             embedded += len(pixels)
             ctx.progress(done, len(todo), "Looking at the photos")
@@ -80,7 +80,7 @@ def embed_library(
     return EmbedReport(embedded, tuple(failed))
 
 
-def _vectors(encoder: Encoder, pixels: Sequence[np.ndarray], portion: Portion) -> np.ndarray:
+def vectors_of(encoder: Encoder, pixels: Sequence[np.ndarray], portion: Portion) -> np.ndarray:
     """Unit rows ``[n, dim]``, of as many photos at once as memory has room for."""
     none_fits = no_room("Even one photo at a time", getattr(encoder, "device", "cpu"))
     parts = in_portions(pixels, portion, lambda some: encoder.encode_images(np.stack(some)), none_fits)

@@ -85,24 +85,32 @@ class Judged:
 
 @dataclass(frozen=True)
 class JudgedBy:
-    """``encoder``: the name of one that gave no reward; ``rows``: what it found, by the key of a row."""
+    """``encoder``: the name of one that gave no reward; ``rows``: what it found, by the key of a row. ``mirrored``: it
+    is the one that did, asked about the photos mirrored and closer."""
 
     encoder: str
     rows: Mapping[str, Judged]
+    mirrored: bool = False
 
     def sentence(self) -> str:
         """What it says of the last model against the first, in words."""
+        who = f"Judged by {self.encoder}, which gave no reward"
+        if self.mirrored:
+            who = (
+                f"No second encoder is here; one that is downloaded judges next time. {self.encoder}, which gave the "
+                "reward, judged the photos mirrored and closer, as it had not seen them"
+            )
         shown = [key for key in ("before", "stage1", "stage2") if key in self.rows]
         if len(shown) < 2:
-            return f"{self.encoder}, which gave no reward, judged as well."
+            return f"{who}."
         first, last = self.rows[shown[0]], self.rows[shown[-1]]
         return (
-            f"Judged by {self.encoder}, which gave no reward: a caption finds its photo first {last.r1:.0f}% of the "
-            f"time ({first.r1:.0f}% before; mean reciprocal rank {first.mrr:.2f} to {last.mrr:.2f})."
+            f"{who}: a caption finds its photo first {last.r1:.0f}% of the time after stage {shown[-1][-1]} "
+            f"({first.r1:.0f}% before; mean reciprocal rank {first.mrr:.2f} to {last.mrr:.2f})."
         )
 
 
-NO_JUDGE = "No second encoder is here, so the one that rewarded also judged; one that is downloaded judges next time."
+NO_JUDGE = "Nobody judged but the encoder that rewarded; one that is downloaded judges next time."
 
 
 @dataclass(frozen=True)
@@ -139,5 +147,6 @@ class PageData:
         seeds = SeedEvidence(points, tuple(document["seeds"]["sentences"]))
         gains = tuple(Gain(**one) for one in document["gains"])
         told = document.get("judged")  # earlier versions had none
-        judged = told and JudgedBy(str(told["encoder"]), {str(key): Judged(**one) for key, one in told["rows"].items()})
+        by = told and {str(key): Judged(**one) for key, one in told["rows"].items()}
+        judged = told and JudgedBy(str(told["encoder"]), by, bool(told.get("mirrored")))
         return cls(rows, gains, photos, seeds, bool(document["on_practice"]), judged or None)

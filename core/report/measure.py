@@ -35,8 +35,8 @@ _PLAIN = ("r5", "nll", "fluency_nll", "unique_ratio", "rep2", "length")
 class Models:
     """What was judged: ``evaluations`` by the key of their row; ``warm``: the checkpoint that stage 2 began with.
 
-    ``notes``: a sentence for rows that need one; ``seeds``: what the seeds themselves tell; ``second``: an encoder that
-    gave no reward.
+    ``notes``: a sentence for rows that need one; ``seeds``: what the seeds themselves tell; ``second``: who judges what
+    was rewarded.
     """
 
     data: TrainingData
@@ -64,9 +64,9 @@ def measure(models: Models, ctx: JobContext) -> PageData:
     on_practice = models.judge.on_practice
     judged = None
     if models.second is not None:
-        ctx.progress(0, None, f"Asking {models.second.encoder.id}, which gave no reward")
+        ctx.progress(0, None, f"Asking {models.second.title}")
         judged = models.second.of({key: one.captions for key, one in evaluations.items()})
-    return PageData(ordered, _gains(evaluations), _photos(models, evaluations), models.seeds, on_practice, judged)
+    return PageData(ordered, gains_of(evaluations), _photos(models, evaluations), models.seeds, on_practice, judged)
 
 
 def judged_ids(data: TrainingData, judge: Judge) -> np.ndarray:
@@ -95,15 +95,19 @@ def best_of_several(captioner: Captioner, models: Models, ctx: JobContext) -> Ev
 
 def row_of(key: str, evaluation: Evaluation, note: str = "") -> Row:
     """A model's figures; means over photos with their bootstrap intervals."""
-    by_photo = {
+    figures = {name: _figure(values) for name, values in _by_photo(evaluation).items() if len(values)}
+    figures |= {name: Figure(evaluation.values[name]) for name in _PLAIN if name in evaluation.values}
+    return Row(key, len(evaluation.captions), figures, note)
+
+
+def _by_photo(evaluation: Evaluation) -> dict[str, np.ndarray]:
+    """The figures that each photo has one of, by their names in the table; none of ``cider`` where nobody captioned."""
+    return {
         "clip_s": evaluation.clip_s,
         "r1": 100 * evaluation.hit,
         "mrr": evaluation.reciprocal_rank,
         "cider": evaluation.cider,
     }
-    figures = {name: _figure(values) for name, values in by_photo.items() if len(values)}
-    figures |= {name: Figure(evaluation.values[name]) for name in _PLAIN if name in evaluation.values}
-    return Row(key, len(evaluation.captions), figures, note)
 
 
 def _figure(values: np.ndarray) -> Figure:
@@ -131,22 +135,21 @@ def _human_row(models: Models) -> Row | None:
     return Row("human", len(captions), figures, "what people wrote for held-out photos")
 
 
-def _gains(evaluations: Mapping[str, Evaluation]) -> tuple[Gain, ...]:
+def gains_of(evaluations: Mapping[str, Evaluation]) -> tuple[Gain, ...]:
     """Each later model against the one before it, photo by photo on those that both have."""
     pairs = [("stage1", "before"), ("stage1-rerank", "stage1"), ("before-rerank", "before"), ("stage2", "stage1")]
-    pairs += [("stage2", "before")] if "stage1" not in evaluations else []
+    pairs += [("stage2", "before")]
     pairs += [("stage2", "stage1-rerank"), ("stage2", "similarity"), ("stage1", "text-only")]
     gains = []
     for later, earlier in pairs:
         if later not in evaluations or earlier not in evaluations:
             continue
         a, b = evaluations[earlier], evaluations[later]
-        for name in ("clip_s", "reciprocal_rank", "cider"):
-            one, other = getattr(a, name), getattr(b, name)
+        for figure, one in _by_photo(a).items():
+            other = _by_photo(b)[figure]
             both = min(len(one), len(other))
             if both > 1:
                 found = paired_bootstrap(one[:both], other[:both])
-                figure = "mrr" if name == "reciprocal_rank" else name
                 gains.append(Gain(later, earlier, figure, found.value, found.low, found.high, found.p))
     return tuple(gains)
 

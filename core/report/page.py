@@ -122,7 +122,7 @@ def _in_short(report: Mapping[str, Any], data: PageData) -> str:
             said += _compared(rows[kept].figures, rows["before"].figures)
             firsts = [one for one in data.gains if (one.later, one.earlier, one.figure) == (kept, "before", "r1")]
             if any(one.low <= 0 <= one.high for one in firsts):
-                said.append("With so few photos, the difference in finding them may be chance.")
+                said.append("The difference in finding them may be chance.")
     photos = rows[kept].photos if kept in rows else 0
     if photos:
         learned = "that it learned from, as there were too few to hold some out"
@@ -205,7 +205,8 @@ def _second(data: PageData) -> str:
         if (one := found.get(key)) is not None
     )
     head = "<tr><th>captions of</th><th>photos</th><th>CLIP-S</th><th>R@1 %</th><th>MRR</th></tr>"
-    title = f"<h3>By {escape(data.judged.encoder)}</h3>"
+    view = ", photos mirrored and closer" if data.judged.mirrored else ""
+    title = f"<h3>By {escape(data.judged.encoder)}{view}</h3>"
     return f"{title}<div class='wide'><table><thead>{head}</thead><tbody>{body}</tbody></table></div>{said}"
 
 

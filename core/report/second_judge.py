@@ -1,6 +1,7 @@
 """A second encoder that judges what another one rewarded, chosen by itself where one is on this computer.
 
-A model that practised for one encoder's praise gets that encoder's praise; what another one says is evidence.
+A model that practised for one encoder's praise gets that encoder's praise; what another one says is evidence. Where
+there is no other, the same one judges photos as it had not seen them: mirrored, and closer.
 """
 
 from __future__ import annotations
@@ -8,44 +9,56 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from core.devices import CPU
-from core.encoders.embed import embed_library
+from core.encoders.embed import embed_library, vectors_of
 from core.encoders.encoder import Encoder
 from core.encoders.load import load_encoder
 from core.encoders.store import VectorStore
 from core.errors import UserError
 from core.hub.cache import find
 from core.hub.pins import read_pins
+from core.images.decode import ImageError
+from core.images.preprocess import load_square, normalised
 from core.jobs import JobContext, Titled
 from core.library.library import Library
 from core.library.queries import image_rows
 from core.library.runs import encoder_name, runs
+from core.library.unchanged import load_unchanged, stamps
 from core.metrics.clip_score import clip_s, row_cosines
 from core.metrics.retrieval import ranks
 from core.report.document import Judged, JudgedBy
-from core.running_out import NoRoomError, where_it_fits
+from core.running_out import NoRoomError, Portion, where_it_fits
 from core.training.messages import REPORTING
 from core.training.texts import text_vectors
 
 STARTER = "starter"
+_BATCH = 32
 _FOLDER = "open_clip:local-dir:"
 
 
 @dataclass(frozen=True)
 class SecondJudge:
-    """``places`` ``[n]`` of the judged photos have a vector in ``images`` ``[n, dim]`` of this encoder."""
+    """``places`` ``[n]`` of the judged photos have a vector in ``images`` ``[n, dim]`` of this encoder. ``mirrored``:
+    it is the one that rewarded, and these are of the photos mirrored and closer."""
 
     encoder: Encoder
     places: np.ndarray
     images: np.ndarray
+    mirrored: bool = False
+
+    @property
+    def title(self) -> str:
+        return f"{self.encoder.id}, photos mirrored and closer" if self.mirrored else self.encoder.id
 
     def of(self, captions: Mapping[str, Sequence[str]]) -> JudgedBy:
         """How models did, by the keys of their rows: each by one caption of each judged photo, in their order."""
-        return JudgedBy(self.encoder.id, {key: self._of(said) for key, said in captions.items()})
+        return JudgedBy(self.encoder.id, {key: self._of(said) for key, said in captions.items()}, self.mirrored)
 
     def _of(self, captions: Sequence[str]) -> Judged:
         there = self.places < len(captions)  # a row may be of the first photos alone
@@ -57,8 +70,9 @@ class SecondJudge:
 
 
 def second_judge(library: Library, rewarding: Encoder, image_ids: np.ndarray, ctx: JobContext) -> SecondJudge | None:
-    """The judge of captions of the photos ``image_ids`` ``[n]``, on the device of ``rewarding`` or, where
-    its memory does not suffice, on the processor; ``None`` where no other encoder is here, or none can be loaded.
+    """The judge of captions of the photos ``image_ids`` ``[n]``, on the device of ``rewarding`` or, where its memory
+    does not suffice, on the processor; ``rewarding`` itself, of mirrored photos, where no other encoder is here or none
+    can be loaded. ``None`` where there are not two photos that can be read.
 
     Photos without a vector of its are looked at now, those ``image_ids`` alone.
     """
@@ -74,7 +88,32 @@ def second_judge(library: Library, rewarding: Encoder, image_ids: np.ndarray, ct
         with suppress(NoRoomError):
             if found := where_it_fits(judge, device):  # a card may be full of the models that trained
                 return found
-    return None
+    return _mirrored(library, rewarding, image_ids, ctx)
+
+
+def _mirrored(library: Library, encoder: Encoder, image_ids: np.ndarray, ctx: JobContext) -> SecondJudge | None:
+    known, rows = stamps(library, image_ids), {row.id: row for row in image_rows(library, image_ids)}
+    places, parts, portion = list[int](), list[np.ndarray](), Portion(_BATCH)
+    for start in range(0, len(image_ids), _BATCH):
+        ctx.progress(start, len(image_ids), REPORTING)
+        ctx.check_cancelled()
+        pixels = list[np.ndarray]()
+        for place, image_id in enumerate(image_ids[start : start + _BATCH].tolist(), start):
+            with suppress(ImageError):  # it was read when training began; gone or changed since
+                if (row := rows.get(image_id)) is not None:
+                    load = partial(load_square, row.path, encoder.preprocess)
+                    pixels.append(normalised(closer(load_unchanged(row, known, load)), encoder.preprocess))
+                    places.append(place)
+        if pixels:
+            parts.append(vectors_of(encoder, pixels, portion))
+    return SecondJudge(encoder, np.array(places), np.concatenate(parts), mirrored=True) if len(places) > 1 else None
+
+
+def closer(square: np.ndarray) -> np.ndarray:
+    """The middle three quarters of a picture uint8 ``[size, size, 3]``, mirrored and as large as it was."""
+    size, edge = len(square), len(square) // 8
+    middle = Image.fromarray(square[edge : size - edge, edge : size - edge][:, ::-1].copy())
+    return np.asarray(middle.resize((size, size), Image.Resampling.BICUBIC))
 
 
 def _loaded(name: str, device: str) -> Encoder | None:

@@ -75,7 +75,7 @@ def check_gates(
         GateRow(
             "drift",
             drift.state(kl),
-            f"The model has moved {kl:.1f} nats a caption from stage 1; {drift.red:.0f} is the limit.",
+            f"Practice has moved the model {kl:.1f} nats a caption; {drift.red:.0f} is the limit.",
         ),
         GateRow(
             "variety",

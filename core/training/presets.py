@@ -237,9 +237,15 @@ _PLAIN_STAGE2 = Stage2Settings(
     seed_weight=0.0,
     gated=False,
 )
-"""Practice as it is published: five captions of a photo as the model says them, nothing but similarity, no brake."""
+"""Five captions of a photo as the model says them, nothing but similarity, no brake: as others practise. The number of
+captions and of photos is ours."""
 _SELF_CRITICAL = replace(
-    _PLAIN_STAGE2, method="self-critical", normalise_advantage=False, clip_norm=0.1, lr_large_lm=5e-6
+    _PLAIN_STAGE2,
+    method="self-critical",
+    normalise_advantage=False,
+    advantage_clip=1e6,  # none: what CIDEr-D tells apart goes up to 10
+    clip_norm=0.1,
+    lr_large_lm=5e-6,
 )
 """Rewards above that of the greedy caption, as arXiv 2205.13115 has them."""
 
@@ -257,11 +263,11 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             name="two-stage",
-            title=tr("Two stages as published: similarity alone"),
+            title=tr("Two stages: similarity alone, straight through"),
             about=tr(
                 "Stage 2 maximises the similarity of caption and photo and nothing else (arXiv 2306.15111), by "
-                "gradients straight through the words it draws. Its English tends to suffer; the checks are shown, and "
-                "decide what is kept."
+                "gradients straight through the words it draws; the settings are ours. Its English "
+                "tends to suffer; the checks are shown, and decide what is kept."
             ),
             stage1=_PLAIN_STAGE1,
             stage2=replace(_PLAIN_STAGE2, method="straight-through"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -107,8 +108,8 @@ class Stage2:
     def consider(self, evaluation: Evaluation, progress: Progress) -> float:
         """Mean merit on held-out photos, for models whose guards are not red.
 
-        What practice is given to begin with (sentences) may turn a guard red. It has its steps to mend that: it ends
-        early for what is red beside its own beginning as well.
+        What practice is given to begin with (sentences) may turn a guard red. It has its steps to mend that: such a
+        guard ends it early where it is red beside practice's own beginning as well.
         """
         kl = progress.values.get("kl", 0.0)
         gates = self.gates_of(evaluation, kl)
@@ -121,7 +122,7 @@ class Stage2:
             score = float(progress.step)
         elif red := _red(gates):
             score = float("-inf")
-            again = red & _red(self._compared(evaluation, progress.began or self._before.values, kl))
+            again = red - self._mending(evaluation, progress.began or self._before.values, kl)
             progress.strikes = progress.strikes + 1 if again else 0
             if progress.strikes >= _ALARMS:
                 progress.stopped = f"a guard was red {_ALARMS} times in a row ({', '.join(sorted(again))})"
@@ -133,11 +134,16 @@ class Stage2:
 
     def gates_of(self, evaluation: Evaluation, kl: float) -> tuple[GateRow, ...]:
         """The guards of a model, compared with the one before this stage."""
-        return self._compared(evaluation, self._before.values, kl)
+        return self._compared(evaluation.values, self._before, kl)
 
-    def _compared(self, evaluation: Evaluation, before: Mapping[str, float], kl: float) -> tuple[GateRow, ...]:
-        photos, usual = len(evaluation.captions), self._env.judge.seed_nll
-        return check_gates(evaluation.values, before, self.length_mean, kl, photos, usual)
+    def _mending(self, evaluation: Evaluation, began: Mapping[str, float], kl: float) -> set[str]:
+        """Guards that were red when practice began with the figures ``began``, and are not beside those."""
+        worse = _red(self._compared(evaluation.values, replace(self._before, values=began), kl))
+        return _red(self._compared(began, self._before, 0.0)) - worse
+
+    def _compared(self, now: Mapping[str, float], before: Evaluation, kl: float) -> tuple[GateRow, ...]:
+        photos, usual = len(before.captions), self._env.judge.seed_nll
+        return check_gates(now, before.values, self.length_mean, kl, photos, usual)
 
     def draw_photos(self, step: int) -> np.ndarray:
         """Positions of this step's photos, all different: anchors in turn, neighbours of them, then any others."""

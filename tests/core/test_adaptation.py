@@ -35,8 +35,17 @@ SHORT = {"stage1.steps": 4, "stage1.evaluate_every": 4, "stage2.steps": 4, "stag
 
 
 def test_a_small_language_model_learns_as_a_whole_and_nothing_else_changes():
-    for captions in (5, 60, 5000):
+    for captions in (5, 60, 1000):
         assert adapted(RECOMMENDED, captions, large=False) == replace(RECOMMENDED, lm=LmSettings("all"))
+
+
+def test_a_small_one_goes_three_times_over_many_captions():
+    found = adapted(RECOMMENDED, 15_000, large=False).stage1
+    assert found == replace(RECOMMENDED.stage1, steps=1406, evaluate_every=140)
+    asked = with_overrides(RECOMMENDED, {"stage1.steps": 60})
+    assert adapted(asked, 15_000, large=False).stage1 == asked.stage1
+    by_epochs = find_preset("clipcap-mlp").stage1
+    assert adapted(find_preset("clipcap-mlp"), 15_000, large=False).stage1 == by_epochs
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,11 @@ def test_what_practice_was_given_may_turn_a_guard_red_and_is_mended(stage):
     assert scores[5] > float("-inf")
 
 
+def test_only_what_was_red_from_the_start_is_forgiven(stage):
+    _, progress = checks(stage, [0.009, 0.018, 0.018, 0.018])
+    assert progress.stopped, "red beside the model before practice, and practice did it"
+
+
 def test_what_gets_worse_than_it_began_ends_all_the_same(stage):
     _, progress = checks(stage, [0.035, 0.05, 0.06, 0.08])
     assert progress.stopped == "a guard was red 3 times in a row (stutter)"

@@ -18,7 +18,9 @@ from core.library.runs import runs, set_current_run
 from core.report import page as pages
 from core.report.document import Figure, Gain, PageData, PhotoCaptions, Row, SeedEvidence
 from core.report.job import ReportRequest, report_job
+from core.report.measure import gains_of
 from core.report.plots import Series, line_plot, nice_ticks
+from core.training.evaluate import Evaluation
 from core.training.job import train_job
 from core.training.runfolder import read_report
 from core.training.seed_trials import look_ahead
@@ -191,6 +193,20 @@ def test_in_short_there_is_no_word_of_the_trade_and_what_looks_the_same_is_the_s
     assert "more like you than" in told(51.0) and "less like you than" in told(49.0)
     assert "The library keeps the model it has." in told(51.0, taken_over="The library keeps the model it has.")
     assert "kept" not in told(51.0), "whether it is in use, the library says"
+
+
+@pytest.mark.parametrize(("found", "chance"), [([1.0] * 8 + [0.0] * 4, False), ([1.0, 0.0] * 6, True)])
+def test_what_may_be_chance_is_said_of_finding_photos(found, chance):
+    def evaluation(hits):
+        same = np.full(12, 0.5)
+        return Evaluation(("a",) * 12, same, same, np.array(hits), np.zeros(0), {})
+
+    before, after = evaluation([0.0, 1.0] * 6 if chance else [0.0] * 12), evaluation(found)
+    gains = gains_of({"before": before, "stage1": before, "stage2": after})
+    assert [one.value for one in gains if (one.later, one.earlier, one.figure) == ("stage2", "before", "r1")]
+    rows = (Row("before", 12, {"r1": Figure(0.0)}), Row("stage2", 12, {"r1": Figure(50.0)}))
+    text = pages.render(("run", "lib"), {"kept": "stage2"}, PageData(rows=rows, gains=gains), (), "", lambda _id: None)
+    assert ("The difference in finding them may be chance." in text) is chance
 
 
 def test_a_report_that_holds_nothing_to_show_is_refused_in_words(library, tmp_path):

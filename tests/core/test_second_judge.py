@@ -11,13 +11,14 @@ import pytest
 from core.encoders.encoder import said_too_long, sharpness
 from core.encoders.open_clip_encoder import load_encoder
 from core.encoders.store import VectorStore, stored_encoders
+from core.images.preprocess import load_pixels
 from core.jobs import QuietContext
 from core.library.library import Library
-from core.library.queries import image_rows
+from core.library.queries import image_rows, images_of
 from core.library.runs import create_run
 from core.report.document import NO_JUDGE, Judged, JudgedBy, PageData
 from core.report.page import said_judge
-from core.report.second_judge import second_judge
+from core.report.second_judge import closer, second_judge
 from core.training.job import train_job
 from core.training.messages import LOOKING, REPORTING
 from core.training.runfolder import read_report
@@ -70,21 +71,50 @@ def test_an_encoder_of_an_earlier_training_judges_while_its_folder_is_there(libr
         found = second_judge(opened, load_encoder("starter"), ids, QuietContext())
         assert found is not None and found.encoder.id == earlier
         shutil.rmtree(folder)
-        assert second_judge(opened, load_encoder("starter"), ids, QuietContext()) is None
+        again = second_judge(opened, load_encoder("starter"), ids, QuietContext())
+        assert again is not None and again.mirrored
 
 
-def test_where_there_is_no_second_encoder_that_is_said(library):
+def test_where_there_is_no_second_encoder_the_first_judges_the_photos_mirrored_and_closer(library):
+    starter = load_encoder("starter")
     with Library.open(library) as opened:
-        ids = np.array([1, 2, 3])
-        assert second_judge(opened, load_encoder("starter"), ids, QuietContext()) is None
+        rows = images_of(opened)[:5]
+        rows[1].path.unlink()
+        rows[3].path.write_bytes(rows[2].path.read_bytes())
+        found = second_judge(opened, starter, np.array([row.id for row in rows]), QuietContext())
+        assert found is not None and found.mirrored
+        assert found.places.tolist() == [0, 2, 4], "the second is gone, the fourth is another photo than was captioned"
+        assert second_judge(opened, starter, np.array([rows[0].id, rows[1].id]), QuietContext()) is None
+    seen = starter.encode_images(np.stack([load_pixels(rows[at].path, starter.preprocess) for at in (0, 2, 4)]))
+    assert not np.allclose(found.images, seen, atol=1e-3)
+    assert np.allclose(np.linalg.norm(found.images, axis=1), 1.0, atol=1e-5)
+    judged = found.of({"before": ["a"] * 5, "stage2": ["a"] * 5})
+    assert judged.rows["stage2"].photos == 3
+    assert "No second encoder is here" in judged.sentence() and "as it had not seen them" in judged.sentence()
     assert said_judge(PageData()) == NO_JUDGE
+
+
+def test_closer_is_the_middle_mirrored():
+    picture = np.zeros((64, 64, 3), np.uint8)
+    picture[:, 40:56] = 255  # right of the middle, and within the middle three quarters
+    seen = closer(picture)
+    assert seen.shape == picture.shape
+    assert (seen[:, 2:20] == 255).all() and (seen[:, 24:] == 0).all(), "left of the middle now, and wider"
+
+
+def test_a_training_with_one_encoder_says_who_judged(library):
+    report = train_job(QuietContext(), request(library))
+    data = PageData.from_dict(read_report(report.folder)["page"])
+    assert data.judged is not None and data.judged.mirrored
+    assert data.judged.sentence() in report.notes
+    assert "photos mirrored and closer" in (report.folder / "report.html").read_text()
 
 
 def test_a_judge_is_kept_with_the_page_and_older_pages_have_none():
     judged = JudgedBy("open_clip:a/b", {"before": Judged(9, 0.5, 11.1, 0.3), "stage2": Judged(9, 0.6, 44.4, 0.55)})
     document = PageData(judged=judged).to_dict()
     assert PageData.from_dict(document).judged == judged
-    assert "first 44% of the time (11% before; mean reciprocal rank 0.30 to 0.55)" in judged.sentence()
+    assert "first 44% of the time after stage 2 (11% before; mean reciprocal rank 0.30 to 0.55)" in judged.sentence()
     del document["judged"]
     assert PageData.from_dict(document).judged is None
 

@@ -106,6 +106,9 @@ def test_between_the_stages_they_belong_to_the_second(tiny_starter):
     assert blend(one, two, 0.0).mapper.sentences is None
     between = blend(one, two, 0.5).mapper
     assert torch.equal(between.sentences, two.mapper.sentences) and between.sharpness == 226.0
+    ways = [blend(one, two, share).mapper.way for share in (0.1, 0.5, 1.0)]
+    assert ways == pytest.approx([0.05, 0.25, 0.5]), "the slider does not jump to all of what the sentences change"
+    assert blend(two, two, 0.1).mapper.way == 0.5
 
 
 def test_stage_2_gives_them_and_says_so(data, captioner, encoder, tmp_path, monkeypatch):  # noqa: F811

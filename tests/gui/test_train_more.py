@@ -74,7 +74,7 @@ def test_trainings_are_shown_side_by_side_with_what_they_brought(qtbot, train):
         set_current_run(library, newest)
     read_again(qtbot, train)
     rows = sorted(shown(train)[:2], key=lambda row: row[1])
-    assert [row[1:3] for row in rows] == [["Recommended", "25"], ["Two stages as published", "25"]]
+    assert [row[1:3] for row in rows] == [["Recommended", "25"], ["Two stages, similarity alone", "25"]]
     assert rows[0][4:] == ["In use", "20.0 → 61.2", "30% → 48%"]
     assert rows[1][4:] == ["No better", "20.0", "30%"]
     assert shown(train)[2][1] == "Starter model"
