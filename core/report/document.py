@@ -109,6 +109,11 @@ class JudgedBy:
             f"({first.r1:.0f}% before; mean reciprocal rank {first.mrr:.2f} to {last.mrr:.2f})."
         )
 
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> JudgedBy:
+        rows = {str(key): Judged(**one) for key, one in told["rows"].items()}
+        return cls(str(told["encoder"]), rows, bool(told.get("mirrored")))
+
 
 NO_JUDGE = "Nobody judged but the encoder that rewarded; one that is downloaded judges next time."
 
@@ -147,6 +152,5 @@ class PageData:
         seeds = SeedEvidence(points, tuple(document["seeds"]["sentences"]))
         gains = tuple(Gain(**one) for one in document["gains"])
         told = document.get("judged")  # earlier versions had none
-        by = told and {str(key): Judged(**one) for key, one in told["rows"].items()}
-        judged = told and JudgedBy(str(told["encoder"]), by, bool(told.get("mirrored")))
-        return cls(rows, gains, photos, seeds, bool(document["on_practice"]), judged or None)
+        judged = JudgedBy.from_dict(told) if told else None
+        return cls(rows, gains, photos, seeds, bool(document["on_practice"]), judged)

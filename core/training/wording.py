@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from core.captioner.captioner import IGNORE, Captioner, pad
 from core.training.compute import autocast, numpy_rng, set_attention
 from core.training.grammar import GrammarHead, examples, fit_head
+from core.training.memory import MicroBatches
 from core.training.stage1 import cycle, has_large_lm, like_lengths, make_optimiser, warm_up_cosine
 from core.training.steps import Environment
 
@@ -75,21 +77,25 @@ class Wording:
         rows = model.encode(self._sentences, limit)
         steps = min(_MOST_STEPS, -(-_EPOCHS * len(rows) // _BATCH))
         rates = (_RATE, _RATE_LARGE_LM if has_large_lm(model) else _RATE)
-        optimiser = make_optimiser(model, *rates, 0.01)
+        optimiser, memory = make_optimiser(model, *rates, 0.01), MicroBatches(_BATCH // 2)
         for step in range(steps):
             env.ctx.progress(step, steps, "Learning how your captions read")
             for group, rate in zip(optimiser.param_groups, rates, strict=False):
                 group["lr"] = rate * warm_up_cosine(step, steps)
             batch = pad([rows[i] for i in cycle(len(rows), _BATCH, step, env.seed, "wording")]).to(model.device)
-            optimiser.zero_grad(set_to_none=True)
-            tokens = int((batch != IGNORE).sum())
-            for some, width in like_lengths(batch, _BATCH // 2):
-                env.ctx.check_cancelled()
-                with autocast(env.bf16, model.device):
-                    losses = model.token_losses(self._nothing.expand(len(some), -1), batch[some, :width])
-                (losses.sum() / tokens).backward()
+            memory.run(partial(self._gradient, batch))
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
+
+    def _gradient(self, batch: torch.Tensor, at_once: int) -> None:
+        """That of the mean loss per token, so many rows at once."""
+        model, tokens = self._model, int((batch != IGNORE).sum())
+        model.zero_grad(set_to_none=True)
+        for some, width in like_lengths(batch, at_once):
+            self._env.ctx.check_cancelled()
+            with autocast(self._env.bf16, model.device):
+                losses = model.token_losses(self._nothing.expand(len(some), -1), batch[some, :width])
+            (losses.sum() / tokens).backward()
 
 
 def _features(model: Captioner, nothing: torch.Tensor, ids: torch.Tensor) -> np.ndarray:

@@ -23,7 +23,7 @@ from core.training.corruptions import corrupt, vocabulary_of, word_list
 from core.training.data import CaptionedVectors, TrainingData, make_training_data
 from core.training.grammar import examples, fit_head, looks_wrong
 from core.training.loop import TrainingConfig, train_stages
-from core.training.presets import PRESETS, RewardWeights, with_overrides
+from core.training.presets import PRESETS, RewardWeights, Stage2Settings, with_overrides
 from core.training.references import References
 from core.training.rewards import REWARDS, KnownReward, RewardContext, leave_one_out, total_reward
 from core.training.scoring import Sampled, Scorer
@@ -272,7 +272,7 @@ def test_a_tower_that_cannot_be_tuned_is_refused(environment, data, encoder, mon
 
 
 def scorer_of(data, encoder, environment, **settings):
-    return Scorer(data, encoder, replace(PRESETS["recommended"].stage2, **settings), environment)
+    return Scorer(data, encoder, Stage2Settings(**settings), environment)
 
 
 def test_rewards_are_divided_by_their_spread_among_the_captions_of_a_photo(environment, data, encoder):
