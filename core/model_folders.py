@@ -89,6 +89,24 @@ def refuse_programs_from_the_hub(config: Path) -> None:
                     raise UserError(f"{config} wants to run a program from {value!r:.80}.", _NEXT)
 
 
+def refuse_packed(config: Path) -> None:
+    """As :func:`refuse_packed_by`, of a file."""
+    refuse_packed_by(_read(config), str(config))
+
+
+def refuse_packed_by(settings: Any, called: str) -> None:
+    """Raise ``UserError`` when a transformers configuration says that the numbers are packed: reading them takes other
+    programs, and they cannot learn. ``called``: what people know it as."""
+    packing = settings.get("quantization_config") if isinstance(settings, dict) else None
+    if packing:
+        method = packing.get("quant_method") if isinstance(packing, dict) else packing
+        program = f" ({method!s:.40})" if method else ""
+        raise UserError(
+            f"{called}: the numbers of this model are packed for another program{program}.",
+            "Take the unpacked model, which this one was made from.",
+        )
+
+
 def _read(config: Path) -> Any:
     try:
         return json.loads(config.read_text(encoding="utf-8"))

@@ -18,11 +18,13 @@ LFS = (".safetensors", ".bin")
 
 @dataclass
 class Repository:
-    """Its files by name; ``card``: what its page says; ``parameters``: as the hub counts them in safetensors."""
+    """Its files by name; ``card``: what its page says; ``parameters``: as the hub counts them in safetensors;
+    ``config``: what the hub tells of its ``config.json``."""
 
     files: dict[str, bytes]
     card: dict[str, str] = field(default_factory=lambda: {"license": "mit"})
     parameters: int = 0
+    config: dict | None = None
 
     @classmethod
     def of(cls, folder: Path, **told) -> Repository:
@@ -43,7 +45,7 @@ class Repository:
         counted = {"safetensors": {"parameters": {"F32": self.parameters}, "total": self.parameters}}
         return {
             "id": name, "modelId": name, "sha": self.commit, "siblings": siblings, "cardData": self.card, "tags": [],
-            **(counted if self.parameters else {}),
+            **(counted if self.parameters else {}), **({"config": self.config} if self.config else {}),
         }  # fmt: skip
 
 

@@ -5,24 +5,29 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import struct
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from core import paths
 from core.errors import UserError
 from core.hub.cache import require
-from core.model_folders import refuse_programs_from_the_hub, refuse_what_leads_out
+from core.model_faults import faults_told
+from core.model_folders import refuse_packed, refuse_programs_from_the_hub, refuse_what_leads_out
 from core.running_out import room_for
 
 _NAMES = "starter, dir:PATH, gguf:FILE or hf:REPO[@REVISION]"
 _GGUF = b"GGUF"
+_LINK = "model.gguf"
+_WORDS = ("tokenizer.json", "*.model", "vocab.*")
+_NEIGHBOURS = ("*config.json", "tokenizer*.json")
+_FEW = 3
 
 
 @dataclass(frozen=True)
@@ -43,16 +48,29 @@ def load_language_model(name: str) -> LanguageModel:
     Raises:
         UserError: the name is not understood, or the folder does not hold a usable causal language model.
     """
-    scheme, _, rest = name.partition(":")
-    if scheme == "gguf" and rest:
-        file = gguf_file(Path(rest).expanduser())
-        model = _load(file.parent, file, "The language model", _model_from, gguf_file=file.name, **_unpacked())
-        tokenizer = load_tokenizer_folder(file.parent, gguf_file=file.name)
-        return _checked(LanguageModel(name, model.eval(), tokenizer))
-    folder = _folder(name)
-    if name.startswith("dir:"):
-        refuse_what_leads_out(folder)
+    if (file := _gguf_of(name)) is not None:
+        with _alone(file) as (folder, inside):
+            model = _load_model(folder, file, gguf_file=inside, **_unpacked())
+            return _checked(LanguageModel(name, model, _load_tokenizer(folder, file, gguf_file=inside)))
+    folder = _folder_of(name)
     return _checked(LanguageModel(name, load_model_folder(folder), load_tokenizer_folder(folder)))
+
+
+def check_language_model(name: str) -> None:
+    """Look at what says quickly whether :func:`load_language_model` will do: all but the weights.
+
+    Raises:
+        UserError: it will not.
+    """
+    if (file := _gguf_of(name)) is not None:
+        _unpacked()
+        with _alone(file) as (folder, inside):  # what describes the model stands before the tokenizer
+            _load_tokenizer(folder, file, gguf_file=inside)
+        return
+    folder = _folder_of(name)
+    _check_folder(folder)
+    _check_family(folder)
+    load_tokenizer_folder(folder)
 
 
 def logits_of(lm: nn.Module, hidden: torch.Tensor) -> torch.Tensor:
@@ -89,34 +107,68 @@ def _checked(lm: LanguageModel) -> LanguageModel:
 
 def load_model_folder(folder: Path) -> nn.Module:
     """The causal language model of a transformers folder, float32, in evaluation mode."""
-    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
+    _check_folder(folder)
+    return _load_model(folder, folder, use_safetensors=True)
+
+
+def load_tokenizer_folder(folder: Path) -> Any:
+    """The tokenizer of a transformers folder; it must be a fast one with an end token."""
+    if not any(file for pattern in _WORDS for file in folder.glob(pattern)):  # transformers would make an empty one
+        raise _no_tokenizer(folder)
+    return _load_tokenizer(folder, folder)
+
+
+def _check_folder(folder: Path) -> None:
+    config = folder / "config.json"
+    if not config.is_file() or not any(folder.glob("*.safetensors")):
         raise UserError(
             f"{folder} holds no language model: config.json and weights as safetensors are needed.",
             f"Use one of: {_NAMES}.",
         )
-    refuse_programs_from_the_hub(folder / "config.json")
-    return _load(folder, folder, "The language model", _model_from, use_safetensors=True).eval()
+    refuse_programs_from_the_hub(config)
+    refuse_packed(config)
 
 
-def load_tokenizer_folder(folder: Path, *, gguf_file: str | None = None) -> Any:
-    """The tokenizer of a transformers folder, or of a GGUF file in it; it must be a fast one with an end token."""
+def _check_family(folder: Path) -> None:
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
+
+    config = _load(folder, folder, "The language model", AutoConfig.from_pretrained)
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise UserError(
+            f"{folder} holds no language model that continues a sentence, but one of the kind '{config.model_type}'.",
+            "Choose a causal language model.",
+        )
+
+
+def _load_model(folder: Path, source: Path, **options: Any) -> nn.Module:
+    from transformers import AutoModelForCausalLM
+
+    load = AutoModelForCausalLM.from_pretrained
+    options |= {"dtype": torch.float32, "output_loading_info": True}
+    model, told = _load(folder, source, "The language model", load, **options)
+    if missing := sorted(told["missing_keys"]):  # transformers would draw them at random
+        named = ", ".join(missing[:_FEW]) + (" and others" if len(missing) > _FEW else "")
+        raise UserError(
+            f"The language model in {source} is not whole: {len(missing)} of its weights are missing ({named}).",
+            "Get all of its files anew, or choose another model.",
+        )
+    return model.eval()
+
+
+def _load_tokenizer(folder: Path, source: Path, **options: Any) -> Any:
     from transformers import AutoTokenizer
 
-    told = {} if gguf_file is None else {"gguf_file": gguf_file}
-    source = folder / (gguf_file or "")
-    tokenizer = _load(folder, source, "The tokenizer", AutoTokenizer.from_pretrained, **told)
+    tokenizer = _load(folder, source, "The tokenizer", AutoTokenizer.from_pretrained, **options)
     if tokenizer.eos_token_id is None or getattr(tokenizer, "backend_tokenizer", None) is None:
-        raise UserError(
-            f"The tokenizer in {source} has no end token, or no tokenizer.json.",
-            "Choose a language model that comes with a tokenizer.json and an end-of-text token.",
-        )
+        raise _no_tokenizer(source)
     return tokenizer
 
 
-def _model_from(folder: Path, **options: Any) -> Any:
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **options)
+def _no_tokenizer(source: Path) -> UserError:
+    return UserError(
+        f"The tokenizer in {source} has no end token, or no tokenizer.json.",
+        "Choose a language model that comes with a tokenizer.json and an end-of-text token.",
+    )
 
 
 def _load(folder: Path, source: Path, what: str, load: Callable[..., Any], **options: Any) -> Any:
@@ -124,11 +176,9 @@ def _load(folder: Path, source: Path, what: str, load: Callable[..., Any], **opt
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # a command reports its own progress
-    with room_for(f"{what} in {source}", "cpu"):
-        try:
-            return load(folder, trust_remote_code=False, local_files_only=True, **options)
-        except (OSError, ValueError, RuntimeError, LookupError, TypeError, struct.error, SafetensorError) as error:
-            raise UserError(f"{what} in {source} could not be loaded: {error}", f"Use one of: {_NAMES}.") from error
+    what = f"{what} in {source}"
+    with room_for(what, "cpu"), faults_told(what, f"Use one of: {_NAMES}."):
+        return load(folder, trust_remote_code=False, local_files_only=True, **options)
 
 
 def _unpacked() -> dict[str, Any]:
@@ -145,6 +195,40 @@ def _unpacked() -> dict[str, Any]:
         )
     settings = getattr(transformers, "GgufConfig", None)  # older versions make plain numbers of all
     return {} if settings is None else {"quantization_config": settings(dequantize=True)}
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[tuple[Path, str]]:
+    """A folder in which ``file`` is alone, and its name there.
+
+    What lies beside it, transformers would take for its settings, its tokenizer, or an adapter to put onto it.
+    """
+    with tempfile.TemporaryDirectory(prefix="seedcap-gguf-", ignore_cleanup_errors=True) as folder:
+        if _linked(file.resolve(), Path(folder) / _LINK):
+            yield Path(folder), _LINK
+            return
+    for pattern in _NEIGHBOURS:
+        for beside in sorted(file.parent.glob(pattern)):
+            raise UserError(
+                f"{beside} would be taken for a part of {file}.", f"Put {file.name} into a folder of its own."
+            )
+    yield file.parent, file.name
+
+
+def _linked(file: Path, link: Path) -> bool:
+    """Whether a link could be made; on Windows those by name need rights, the others a temporary folder on its disk."""
+    for make in (link.symlink_to, link.hardlink_to):
+        try:
+            make(file)
+        except (OSError, NotImplementedError):
+            continue
+        return True
+    return False
+
+
+def _gguf_of(name: str) -> Path | None:
+    scheme, _, rest = name.partition(":")
+    return gguf_file(Path(rest).expanduser()) if scheme == "gguf" and rest else None
 
 
 def gguf_file(path: Path) -> Path:
@@ -169,12 +253,14 @@ def tokenizer_sha256(tokenizer: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _folder(name: str) -> Path:
+def _folder_of(name: str) -> Path:
     scheme, _, rest = name.partition(":")
     if name == "starter":
         return paths.starter_dir() / "lm"
     if scheme == "dir" and rest:
-        return Path(rest).expanduser()
+        folder = Path(rest).expanduser()
+        refuse_what_leads_out(folder)
+        return folder
     if scheme == "hf" and rest:
         return require(name).folder("language_model")
     raise UserError(f"'{name}' does not name a language model.", f"Use one of: {_NAMES}.")

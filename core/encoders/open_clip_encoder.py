@@ -9,13 +9,13 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional as F
 
 from core.encoders.open_clip_source import NAMES, open_source
 from core.errors import UserError
 from core.images.preprocess import Preprocess
+from core.model_faults import faults_told
 from core.running_out import Portion, in_portions, no_room, room_for
 
 PROMPT = "A photo depicts "
@@ -182,15 +182,12 @@ def load_encoder(name: str, device: str | torch.device = "cpu") -> OpenClipEncod
             pickle can run code.
         NoRoomError: it does not go into the memory of ``device``.
     """
-    what = f"The encoder '{name}'"
-    with room_for(what, "cpu"):
-        try:
-            source = open_source(name)
-            model = source.create_model()
-            tokenizer = source.tokenizer()
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise UserError(f"{what} could not be loaded: {error}", f"Use one of: {NAMES}.") from error
-    with room_for(what, device):
+    what, next_step = f"The encoder '{name}'", f"Use one of: {NAMES}."
+    with room_for(what, "cpu"), faults_told(what, next_step):
+        source = open_source(name)
+        model = source.create_model()
+        tokenizer = source.tokenizer()
+    with room_for(what, device), faults_told(what, next_step):
         return OpenClipEncoder(name, model, tokenizer, device)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from core.errors import UserError
 from core.hub.names import Wanted, choose_files, text_parts, wanted_by
 from core.hub.pins import FilePin, ModelPin, PartPin
+from core.model_folders import refuse_packed_by
 
 _UNSTATED = "not stated"
 _CONNECTION = "Check the connection, and try again. 'starter' needs no network."
@@ -36,6 +37,8 @@ def ask(name: str) -> ModelPin:
         if wanted.role == "encoder":
             own = any(one.startswith("tokenizer") for one in part.files)
             waiting += text_parts(_text_settings(part), own_tokenizer=own)
+        if wanted.role == "language_model":  # not every mirror tells the settings; they come before the weights
+            refuse_packed_by(info.config, part.repository)
         if wanted.role != "text":
             licence = _licence(info)
             parameters = int(getattr(getattr(info, "safetensors", None), "total", 0) or 0)

@@ -19,6 +19,7 @@ from core.hub.ask import endpoint, http_errors, in_words
 from core.hub.cache import folder_of, is_here, megabytes, partial_file, size_of
 from core.hub.pins import FilePin, ModelPin, PartPin, hash_of
 from core.jobs import JobContext
+from core.model_folders import refuse_packed
 
 File = tuple[PartPin, str]
 TRIES, WAIT_S = 3, 1.0
@@ -31,8 +32,11 @@ _ROOM = "Make room, or keep models on another disk by setting HF_HUB_CACHE to a 
 def fetch(model: ModelPin, ctx: JobContext) -> None:
     """Bring every file of the model here; those that are here are checked against their hashes.
 
+    A language model's settings come first: they may say that its weights are of no use.
+
     Raises:
-        UserError: the disk is full, the connection broke, a file is missing or is not what it must be.
+        UserError: the disk is full, the connection broke, a file is missing or is not what it must be, or the weights
+            are packed.
         Cancelled: what has come is kept, and the next call goes on from there.
     """
     files = [(part, name) for part in model.parts for name in part.files]
@@ -40,6 +44,10 @@ def fetch(model: ModelPin, ctx: JobContext) -> None:
         ctx.progress(place, len(files), "Checking the files that are here")
         if is_here(part, name) and not _matches(folder_of(part) / name, part.files[name], ctx.check_cancelled):
             (folder_of(part) / name).unlink()
+    for part, name in files:
+        if (part.role, name) == ("language_model", "config.json"):
+            fetch_files([(part, name)], ctx)
+            refuse_packed(folder_of(part) / name)
     fetch_files([(part, name) for part, name in files if not is_here(part, name)], ctx)
 
 
