@@ -37,23 +37,30 @@ class EncoderTokenizerFile:
     pad_token_id: int
 
 
+def refuse_other_tokenizers(tokenizer: Any) -> None:
+    """Raise ``UserError`` for a tokenizer of open_clip's that :func:`encoder_tokenizer_file` has no file for.
+
+    They run in the app with torch, and cannot go into a bundle yet.
+    """
+    if _cleaning(tokenizer) is None and not _is_clips_own(tokenizer):
+        raise UserError(
+            f"This encoder's tokenizer ({type(tokenizer).__name__}) cannot be put into a bundle yet.",
+            "Train with the starter encoder or with a CLIP model that has CLIP's own or a transformers tokenizer.",
+        )
+
+
 def encoder_tokenizer_file(tokenizer: Any) -> EncoderTokenizerFile:
     """The file for open_clip's ``tokenizer``: a wrapped transformers one, or CLIP's own byte-pair encoding.
 
-    Raises ``UserError`` for other kinds; they run in the app with torch, and cannot go into a bundle yet.
+    Raises ``UserError`` for other kinds.
     """
-    inner = getattr(tokenizer, "tokenizer", None)
-    backend = getattr(inner, "backend_tokenizer", None)
-    special = getattr(tokenizer, "tokenizer_mode", "") or getattr(tokenizer, "strip_sep_token", False)
-    if inner is not None and backend is not None and not special:
-        cleaned = _with_cleaning(backend, tokenizer)
-        if cleaned is not None:
-            return EncoderTokenizerFile(tokenizer_content(cleaned), int(inner.pad_token_id or 0))
-    if hasattr(tokenizer, "bpe_ranks") and hasattr(tokenizer, "encoder"):
+    refuse_other_tokenizers(tokenizer)
+    steps = _cleaning(tokenizer)
+    if steps is None:
         return EncoderTokenizerFile(tokenizer_content(_clip_tokenizer(tokenizer)), 0)
-    raise UserError(
-        f"This encoder's tokenizer ({type(tokenizer).__name__}) cannot be put into a bundle yet.",
-        "Train with the starter encoder or with a CLIP model that has CLIP's own or a transformers tokenizer.",
+    inner = tokenizer.tokenizer
+    return EncoderTokenizerFile(
+        tokenizer_content(_with_cleaning(inner.backend_tokenizer, steps)), int(inner.pad_token_id or 0)
     )
 
 
@@ -65,12 +72,23 @@ def tokenizer_content(tokenizer: Tokenizer) -> str:
     return copy.to_str()
 
 
-def _with_cleaning(backend: Tokenizer, tokenizer: Any) -> Tokenizer | None:
-    """``backend`` that cleans texts first as ``tokenizer`` does; ``None`` where that is not known."""
+def _cleaning(tokenizer: Any) -> tuple[normalizers.Normalizer, ...] | None:
+    """How a wrapped transformers tokenizer cleans texts first; ``None`` for others, and where that is not known."""
+    backend = getattr(getattr(tokenizer, "tokenizer", None), "backend_tokenizer", None)
+    special = getattr(tokenizer, "tokenizer_mode", "") or getattr(tokenizer, "strip_sep_token", False)
+    if backend is None or special:
+        return None
     clean = getattr(tokenizer, "clean_fn", None)
-    steps = () if clean is None else _CLEANING.get(clean(_PROBE))
+    return () if clean is None else _CLEANING.get(clean(_PROBE))
+
+
+def _is_clips_own(tokenizer: Any) -> bool:
+    return hasattr(tokenizer, "bpe_ranks") and hasattr(tokenizer, "encoder")
+
+
+def _with_cleaning(backend: Tokenizer, steps: tuple[normalizers.Normalizer, ...]) -> Tokenizer:
     if not steps:
-        return None if steps is None else backend
+        return backend
     copy = Tokenizer.from_str(backend.to_str())
     own = [] if copy.normalizer is None else [copy.normalizer]
     copy.normalizer = normalizers.Sequence([*steps, *own])

@@ -126,10 +126,15 @@ def _learn(
     ctx: JobContext, library: Library, request: TrainRequest, beginning: _Beginning, device: Device
 ) -> TrainReport:
     preset, texts, stopped = beginning.preset, beginning.texts, beginning.stopped
-    encoder, without_card = _load_encoder(ctx, library, request, preset, device)
+    from core.captioner.language_model import check_language_model
     from core.encoders.embed import embed_library
+    from core.onnx.tokenizer_files import refuse_other_tokenizers
 
+    if stopped is None and request.lm != STARTER and _gone_on_from(library, request) is None:
+        check_language_model(request.lm)
+    encoder, without_card = _load_encoder(ctx, library, request, preset, device)
     if stopped is None:
+        refuse_other_tokenizers(encoder.tokenizer)  # before hours of training for what no bundle could hold
         embed_library(library, encoder, ctx)
         data, hashes = _library_set(library, encoder, texts, seed=request.seed)
         run = _new_run(library, request, preset, encoder, data)
@@ -408,7 +413,7 @@ def _start(
     device = str(getattr(encoder, "device", "cpu"))
     if request.resume and (start := run.config.get("start")):
         pass
-    elif request.stages == "2" and (current := current_run(library)) is not None:
+    elif (current := _gone_on_from(library, request)) is not None:
         start = Path("..", *kept_checkpoint(current.folder).relative_to(library.runs_dir.resolve()).parts).as_posix()
     else:
         start = STARTER
@@ -421,6 +426,11 @@ def _start(
         return load_captioner(starter, encoder.fingerprint, device), STARTER, False
     captioner = new_captioner(encoder, load_language_model(request.lm), preset.mapper, seed=request.seed)
     return put_onto(captioner, device), STARTER, True
+
+
+def _gone_on_from(library: Library, request: TrainRequest) -> RunRow | None:
+    """The run whose model a training of stage 2 alone begins with; no language model is loaded by name then."""
+    return current_run(library) if request.stages == "2" else None
 
 
 def _described(config: TrainingConfig, request: TrainRequest, encoder: Encoder, data: TrainingData) -> dict[str, Any]:
