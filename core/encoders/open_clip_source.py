@@ -12,6 +12,7 @@ from torch import nn
 from core import paths
 from core.errors import UserError
 from core.hub.cache import LocalModel, require
+from core.hub.names import has_tokenizer
 from core.model_folders import (
     refuse_code_beside,
     refuse_names_elsewhere,
@@ -26,10 +27,12 @@ NAMES = "starter, open_clip:ARCH/PRETRAINED, open_clip:hf-hub:REPO or open_clip:
 @dataclass(frozen=True)
 class FolderSource:
     """A folder with ``open_clip_config.json``. ``text_model``: a folder with the settings of a text tower that
-    transformers makes, where the configuration names one on the hub."""
+    transformers makes, where the configuration names one on the hub. ``words``: the folder of its tokenizer, where that
+    lies in a repository apart."""
 
     folder: Path
     text_model: Path | None = None
+    words: Path | None = None
 
     def create_model(self) -> nn.Module:
         import open_clip
@@ -43,6 +46,8 @@ class FolderSource:
 
         name = f"local-dir:{self.folder}"
         settings = (open_clip.get_model_config(name) or {}).get("text_cfg", {})
+        if self.words is not None:
+            return _tokenizer_of(self.words, settings)
         theirs = bool(settings.get("hf_tokenizer_name"))  # transformers', which could run code; open_clip's cannot
         safe: dict[str, Any] = {"trust_remote_code": False} if theirs else {}
         return open_clip.get_tokenizer(name, **safe)
@@ -77,19 +82,12 @@ class PublishedSource:
 
     def tokenizer(self) -> Any:
         import open_clip
-        from open_clip.tokenizer import HFTokenizer
 
         config = (open_clip.get_model_config(self.architecture) or {})["text_cfg"]
         folder = self.local.repository_folder(str(config.get("hf_tokenizer_name")))
         if folder is None:  # open_clip's own tokenizer, which comes with it
             return open_clip.get_tokenizer(self.architecture)
-        return HFTokenizer(
-            str(folder),
-            context_length=config.get("context_length", 77),
-            tokenizer_mode=config.get("tokenizer_mode"),
-            trust_remote_code=False,
-            **config.get("tokenizer_kwargs", {}),
-        )
+        return _tokenizer_of(folder, config)
 
 
 def open_source(name: str) -> FolderSource | PublishedSource:
@@ -120,18 +118,38 @@ def open_source(name: str) -> FolderSource | PublishedSource:
         return PublishedSource(architecture, tag, local)
     folder = local.folder("encoder")
     _check_folder(folder, f"{name} is not an open_clip repository", "Choose one with open_clip_config.json.")
-    text = next((part.repository for part in local.pin.parts if part.role == "text"), "")
-    return FolderSource(folder, _text_model(folder, local.repository_folder(text)))
+    told = _text_cfg(folder)
+    own = any(has_tokenizer(part.files) for part in local.pin.parts if part.role == "encoder")
+    words = None if own else local.repository_folder(str(told.get("hf_tokenizer_name")))
+    text_model = _text_model(folder, local.repository_folder(str(told.get("hf_model_name"))))
+    return FolderSource(folder, text_model, words)
+
+
+def _tokenizer_of(folder: Path, text_cfg: dict[str, Any]) -> Any:
+    """transformers' tokenizer in a repository's folder, as open_clip would make it from that repository."""
+    from open_clip.tokenizer import HFTokenizer
+
+    return HFTokenizer(
+        str(folder),
+        context_length=text_cfg.get("context_length", 77),
+        tokenizer_mode=text_cfg.get("tokenizer_mode"),
+        trust_remote_code=False,
+        **text_cfg.get("tokenizer_kwargs", {}),
+    )
+
+
+def _text_cfg(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))["model_cfg"]["text_cfg"]
 
 
 def _text_model(folder: Path, settings: Path | None) -> Path | None:
     """``settings``, if the model of ``folder`` has a text tower that transformers makes; it is looked over."""
-    model = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))["model_cfg"]
-    if "hf_model_name" not in model["text_cfg"]:
+    text_cfg = _text_cfg(folder)
+    if "hf_model_name" not in text_cfg:
         return None
     if settings is None or not (settings / "config.json").is_file():
         raise UserError(
-            f"The text tower of {folder} takes its settings from {model['text_cfg']['hf_model_name']!r:.80} elsewhere.",
+            f"The text tower of {folder} takes its settings from {text_cfg['hf_model_name']!r:.80} elsewhere.",
             "Put the config.json of that model into the folder.",
         )
     return _looked_over(settings)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from core.errors import UserError
-from core.hub.names import Wanted, choose_files, text_parts, wanted_by
+from core.hub.names import Wanted, choose_files, has_tokenizer, text_parts, wanted_by
 from core.hub.pins import FilePin, ModelPin, PartPin
 from core.model_folders import refuse_packed_by
 
@@ -18,8 +19,18 @@ _CONNECTION = "Check the connection, and try again. 'starter' needs no network."
 
 
 def endpoint() -> str | None:
-    """The mirror that is asked instead of the hub, if one is set; read now, as the app may live long."""
-    return os.environ.get("HF_ENDPOINT") or None
+    """The mirror that is asked instead of the hub, if one is set; read now, as the app may live long.
+
+    Raises:
+        UserError: what is set is no address of a server.
+    """
+    mirror = os.environ.get("HF_ENDPOINT") or None
+    if mirror is not None and not re.match(r"https?://[^/]", mirror):
+        raise UserError(
+            f"HF_ENDPOINT names the mirror '{mirror}', which is no address of a server.",
+            "Write an address that begins with https:// or http://, or leave it empty to ask the hub itself.",
+        )
+    return mirror
 
 
 def ask(name: str) -> ModelPin:
@@ -35,8 +46,7 @@ def ask(name: str) -> ModelPin:
         info, part = _part(wanted)
         parts.append(part)
         if wanted.role == "encoder":
-            own = any(one.startswith("tokenizer") for one in part.files)
-            waiting += text_parts(_text_settings(part), own_tokenizer=own)
+            waiting += text_parts(_text_settings(part), own_tokenizer=has_tokenizer(part.files))
         if wanted.role == "language_model":  # not every mirror tells the settings; they come before the weights
             refuse_packed_by(info.config, part.repository)
         if wanted.role != "text":

@@ -16,7 +16,9 @@ Role = Literal["language_model", "encoder", "weights", "text"]
 open_clip knows, one file. ``text``: tokenizer and settings of its text tower, no weights."""
 
 _SETTINGS = ("*.json", "*.txt", "*.model")
-_SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
+_SHARD = re.compile(r"model-(\d{1,9})-of-(\d{1,9})\.safetensors")
+_ADAPTER = "adapter_config.json"
+"""transformers would look for an adapter beside it, even where the model itself is there."""
 _CONFIG = {"language_model": "config.json", "encoder": "open_clip_config.json"}
 
 
@@ -42,6 +44,10 @@ def wanted_by(name: str) -> tuple[Wanted, ...]:
     Raises:
         UserError: the name is not understood, or open_clip publishes no such weights.
     """
+    if name == "starter":
+        raise UserError(
+            "'starter' comes with Seedcap: there is nothing to download.", "It is used where no other model is named."
+        )
     scheme, _, rest = name.partition(":")
     if is_downloaded(name) and rest:
         if scheme == "hf":
@@ -67,6 +73,11 @@ def text_parts(text_cfg: Any, *, own_tokenizer: bool = False) -> tuple[Wanted, .
     return tuple(Wanted(one, None, "text") for one in dict.fromkeys(names) if one)
 
 
+def has_tokenizer(files: Iterable[str]) -> bool:
+    """Whether a repository of which these files are taken brings the tokenizer of its model."""
+    return any(one.startswith("tokenizer") for one in files)
+
+
 def choose_files(wanted: Wanted, names: Iterable[str]) -> list[str]:
     """Which of a repository's files to take, of those at its top.
 
@@ -74,12 +85,12 @@ def choose_files(wanted: Wanted, names: Iterable[str]) -> list[str]:
         UserError: it lacks what the role needs, or has its weights only in a format that can run code.
     """
     here = sorted(name for name in names if "/" not in name and not name.startswith("."))
-    settings = [one for one in here if any(fnmatchcase(one, p) for p in _SETTINGS) and not one.endswith(".index.json")]
+    settings = [one for one in here if any(fnmatchcase(one, p) for p in _SETTINGS) and not _left_out(one)]
     if wanted.role == "text":
         if "tokenizer.json" not in here and "tokenizer_config.json" not in here:
             raise _lacks(wanted, "no tokenizer")
         return settings
-    weights = _language_weights(here) if wanted.role == "language_model" else _encoder_weights(here, wanted)
+    weights = _language_weights(here, wanted) if wanted.role == "language_model" else _encoder_weights(here, wanted)
     if not weights:
         raise _no_safetensors(wanted, here)
     if wanted.role == "weights":
@@ -90,11 +101,28 @@ def choose_files(wanted: Wanted, names: Iterable[str]) -> list[str]:
     return settings + weights
 
 
-def _language_weights(here: list[str]) -> list[str]:
+def _left_out(name: str) -> bool:
+    return name.endswith(".index.json") or name == _ADAPTER
+
+
+def _language_weights(here: list[str], wanted: Wanted) -> list[str]:
     if "model.safetensors" in here:
         return ["model.safetensors"]
     index, shards = "model.safetensors.index.json", [one for one in here if _SHARD.fullmatch(one)]
-    return [index, *shards] if index in here and shards else []
+    if index not in here or not shards:
+        return []
+    _refuse_missing_shards(shards, wanted)
+    return [index, *shards]
+
+
+def _refuse_missing_shards(shards: list[str], wanted: Wanted) -> None:
+    """Each says of how many it is one: gigabytes of some of them are no model."""
+    numbers: dict[int, set[int]] = {}
+    for found in filter(None, map(_SHARD.fullmatch, shards)):
+        numbers.setdefault(int(found[2]), set()).add(int(found[1]))
+    for total, here in numbers.items():
+        if len(here) != total:
+            raise _lacks(wanted, f"only {len(here)} of the {total} files that its weights are in")
 
 
 def _encoder_weights(here: list[str], wanted: Wanted) -> list[str]:
@@ -104,6 +132,13 @@ def _encoder_weights(here: list[str], wanted: Wanted) -> list[str]:
 
 
 def _no_safetensors(wanted: Wanted, here: list[str]) -> UserError:
+    begins = {one.split(".")[0].split("-")[0] for one in here}
+    if "adapter_model" in begins and "pytorch_model" not in begins:
+        return UserError(
+            f"{wanted.repository} holds an adapter for another model, and not a model. Nothing was downloaded.",
+            "Merge the adapter into its model, save that as safetensors, and name its folder: dir:FOLDER.",
+            topic="list models",
+        )
     other = next((one for one in here if one.endswith((*PICKLES, ".h5", ".msgpack", ".npz"))), None)
     if other is not None:
         return UserError(

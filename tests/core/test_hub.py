@@ -50,6 +50,10 @@ def files(folder: Path):
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
+def files_of(local):
+    return files(local.folder("language_model"))
+
+
 class Stops(QuietContext):
     """Cancelled at the first byte of the file ``name``."""
 
@@ -207,13 +211,42 @@ def test_weights_in_shards_and_in_gguf(hub):
     assert "name it gguf:FILE" in refused(update=True)
 
 
+@pytest.mark.parametrize("missing", [[1], [2, 3], []])
+def test_weights_of_which_a_shard_is_missing_are_refused_before_the_download(hub, missing):
+    shards = {f"model-0000{i}-of-00003.safetensors": bytes([i]) for i in (1, 2, 3) if i not in missing}
+    files = {"config.json": b"{}", "tokenizer.json": b"{}", "model.safetensors.index.json": b"{}"}
+    hub.repositories["tiny/lm"].files = {**files, **shards}
+    if missing:
+        assert f"only {len(shards)} of the 3 files that its weights are in" in refused()
+        assert not any("resolve" in path for path in hub.asked) and read_pins() == {}
+    else:
+        assert shards.keys() < files_of(fetch()).keys()
+
+
+def test_an_adapter_beside_the_weights_is_left_out_and_one_alone_is_refused(hub):
+    repository = hub.repositories["tiny/lm"]
+    del repository.files["pytorch_model.bin"]
+    repository.files["adapter_config.json"] = b"{}"
+    assert set(files_of(fetch())) == {"config.json", "tokenizer.json", "model.safetensors"}
+    del repository.files["model.safetensors"]
+    for weights in ("adapter_model.safetensors", "adapter_model.bin"):
+        repository.files[weights] = WEIGHTS
+        repository.files["training_args.bin"] = b"pickled"  # is no weights
+        asked = len(hub.asked)
+        said = refused(update=True)
+        assert "tiny/lm holds an adapter for another model" in said and "Merge the adapter" in said
+        assert not any("resolve" in path for path in hub.asked[asked:])
+        del repository.files[weights]
+
+
 def test_what_is_not_there_or_not_open_is_said(hub):
     assert "no repository tiny/other" in refused("hf:tiny/other")
     assert "no such revision" in refused("hf:tiny/lm@v7")
     assert "no name of a repository" in refused("hf:a/b/c")
     assert "HTTP 503" in (setattr(hub, "status", 503) or refused())
-    for name in ("hf:", "open_clip:hf-hub:", "open_clip:ViT-B-32", "gpt2", "starter", "dir:x"):
+    for name in ("hf:", "open_clip:hf-hub:", "open_clip:ViT-B-32", "gpt2", "dir:x"):
         assert "does not name a model that can be downloaded" in refused(name)
+    assert "'starter' comes with Seedcap" in refused("starter")
 
 
 def test_a_revision_that_was_asked_for_is_pinned_beside_the_other(hub):
@@ -239,6 +272,13 @@ def test_without_a_server_it_says_what_could_be_set(hub, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     said = refused()
     assert "HTTPS_PROXY" in said and "HF_ENDPOINT" in said
+
+
+@pytest.mark.parametrize("mirror", ["hub.example", "ftp://hub.example", "https://", "/mirror"])
+def test_a_mirror_that_is_no_address_is_named(mirror, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", mirror)
+    said = refused()
+    assert f"HF_ENDPOINT names the mirror '{mirror}'" in said and "Check the connection" not in said
 
 
 def test_a_proxy_is_asked_for_everything(hub, monkeypatch):

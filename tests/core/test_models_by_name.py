@@ -87,6 +87,19 @@ def test_an_architecture_takes_safetensors_its_tokenizer_and_how_the_weights_wer
     assert gelu and set(gelu) == {"QuickGELU"}  # the tag says so, the architecture does not
 
 
+def test_a_repository_takes_its_tokenizer_from_another_one(hub, models_on_hub):
+    files = hub.repositories["tiny/clip"].files
+    words = {name: files.pop(name) for name in list(files) if name.startswith("tokenizer")}
+    hub.repositories["tiny/words"] = Repository(words)
+    config = json.loads(files["open_clip_config.json"])
+    config["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "tiny/words"
+    files["open_clip_config.json"] = json.dumps(config).encode()
+    fetch(ENCODER)
+    asked = len(hub.asked)
+    theirs, ours = load_encoder(f"open_clip:local-dir:{models_on_hub[0]}"), load_encoder(ENCODER)
+    assert torch.equal(ours.token_ids(SENTENCES), theirs.token_ids(SENTENCES)) and len(hub.asked) == asked
+
+
 def test_weights_that_are_published_as_a_pickle_alone_are_refused(architecture, monkeypatch):
     import open_clip.pretrained
 
@@ -156,6 +169,13 @@ def test_a_text_tower_of_transformers_is_downloaded_with_the_model(hub, models_o
     assert "run code" in refused(load_encoder, f"open_clip:local-dir:{elsewhere}")
     (elsewhere / "config.json").write_text(json.dumps(settings))
     assert load_encoder(f"open_clip:local-dir:{elsewhere}").fingerprint == encoder.fingerprint
+
+    hub.repositories["tiny/words"] = Repository({name: files.pop(name) for name in words})
+    config["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "tiny/words"
+    files["open_clip_config.json"] = json.dumps(config).encode()
+    get(QuietContext(), pinned_or_asked(ENCODER, update=True))  # settings and tokenizer from two places
+    apart = load_encoder(ENCODER)
+    assert torch.equal(apart.token_ids(SENTENCES), encoder.token_ids(SENTENCES))
 
 
 def test_gguf_is_read_by_name(models_on_hub, tmp_path):
