@@ -6,14 +6,15 @@ is used (``HF_HUB_CACHE``, ``HF_HOME``). Files are put there only when they are 
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core import paths
 from core.errors import UserError
 from core.hub.names import is_downloaded
-from core.hub.pins import FilePin, ModelPin, PartPin, read_pins
+from core.hub.pins import FilePin, ModelPin, PartPin, forget_update, read_pins, read_updates
 
 _PARTIAL = ".seedcap-partial"
 
@@ -93,8 +94,7 @@ def bytes_here(model: ModelPin) -> int:
 def find(name: str) -> LocalModel | None:
     """The model, if all of it is here; no network is asked."""
     pin = read_pins().get(name)
-    whole = pin is not None and all(is_here(part, file) for part in pin.parts for file in part.files)
-    return LocalModel(pin) if pin is not None and whole else None
+    return LocalModel(pin) if pin is not None and _is_whole(pin) else None
 
 
 def require(name: str) -> LocalModel:
@@ -121,16 +121,30 @@ def remove(name: str) -> int:
     Raises:
         UserError: nothing of it is here.
     """
-    pins = read_pins()
-    pin = pins.get(name)
-    if not is_downloaded(name) or pin is None or bytes_here(pin) == 0:
+    pins, updates = read_pins(), read_updates()
+    versions = [one[name] for one in (pins, updates) if name in one]  # an update may have stopped half-way
+    if not is_downloaded(name) or not any(map(bytes_here, versions)):
         raise UserError(f"Nothing of '{name}' is in {paths.models_dir()}.", "Check the name.", topic="list models")
-    others = [other for other in pins.values() if other.name != name and _is_in_use(other, pin)]
-    shared = {(part.repository, part.commit) for other in others for part in other.parts}
+    others = [one for one in (*pins.values(), *updates.values()) if one.name != name]
+    freed = sum(_delete_unshared(one, others) for one in versions)
+    if name in updates:
+        forget_update(name)
+    return freed
+
+
+def remove_version(old: ModelPin) -> int:
+    """Delete the files of what a model was, except those that a model as noted now needs. Bytes set free."""
+    return _delete_unshared(old, [*read_pins().values(), *read_updates().values()])
+
+
+def _delete_unshared(pin: ModelPin, others: Iterable[ModelPin]) -> int:
+    used = [part for other in others if _is_in_use(other, pin) for part in other.parts]
+    shared = {(part.repository, part.commit) for part in used}
+    going_on = {partial_file(part, one) for part in used for one in part.files.values()}
     before = bytes_here(pin)
     for part in pin.parts:
         if (part.repository, part.commit) not in shared:
-            _delete(part)
+            _delete(part, going_on)
     return before - bytes_here(pin)
 
 
@@ -138,7 +152,11 @@ def _is_in_use(model: ModelPin, removed: ModelPin) -> bool:
     """Whether a model is here, whole or in part; what it shares with the removed one says so only where that is all."""
     theirs = {(part.repository, part.commit) for part in removed.parts}
     own = tuple(part for part in model.parts if (part.repository, part.commit) not in theirs)
-    return bytes_here(replace(model, parts=own)) > 0 if own else find(model.name) is not None
+    return bytes_here(replace(model, parts=own)) > 0 if own else _is_whole(model)
+
+
+def _is_whole(pin: ModelPin) -> bool:
+    return all(is_here(part, file) for part in pin.parts for file in part.files)
 
 
 def size_of(path: Path) -> int:
@@ -154,11 +172,18 @@ def megabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
 
 
-def _delete(part: PartPin) -> None:
-    """Through the library, as in a shared cache other programs may have put links to their files there."""
+def _delete(part: PartPin, going_on: set[Path]) -> None:
+    """Through the library, as in a shared cache other programs may have put links to their files there. Half downloaded
+    files ``going_on`` stay: another version of the model is made of them."""
     from huggingface_hub import scan_cache_dir
 
-    shutil.rmtree(_repository_folder(part) / _PARTIAL, ignore_errors=True)
+    partials = _repository_folder(part) / _PARTIAL
+    for file in partials.glob("*"):
+        if file.with_suffix("") not in going_on:
+            with suppress(OSError):
+                file.unlink()
+    with suppress(OSError):  # it is not empty, or not there
+        partials.rmdir()
     if folder_of(part).is_dir():
         found = scan_cache_dir(paths.models_dir())
         # A copy of a repository has its commits too: deleted is what lies in this one's folder.

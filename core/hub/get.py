@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from core.hub.ask import ask
-from core.hub.cache import find, megabytes
+from core.hub.cache import bytes_here, find, megabytes, remove_version
 from core.hub.download import fetch
 from core.hub.names import is_downloaded
-from core.hub.pins import ModelPin, read_pins, write_pin
+from core.hub.pins import ModelPin, read_pins, write_pin, write_update
 from core.jobs import JobContext
 from core.known_models import memory_bytes
 
@@ -28,15 +28,29 @@ def pinned_or_asked(name: str, *, update: bool = False) -> ModelPin:
 def get(ctx: JobContext, pin: ModelPin) -> None:
     """Note what the model is, and download what of it is missing.
 
-    It is noted before: a download that stops half-way goes on with the same files.
+    It is noted before: a download that stops half-way goes on with the same files. Where another version is here, that
+    one stays what the model is, and works, until all of the new one has come; then it is deleted.
 
     Raises:
         UserError: see :func:`core.hub.download.fetch`.
         Cancelled: what has come is kept.
     """
-    if read_pins().get(pin.name) != pin:
+    old = read_pins().get(pin.name)
+    if old is not None and old != pin and bytes_here(old):
+        _update(ctx, old, pin)
+        return
+    if old != pin:
         write_pin(pin)
     fetch(pin, ctx)
+
+
+def _update(ctx: JobContext, old: ModelPin, new: ModelPin) -> None:
+    before = write_update(new)
+    if before is not None:
+        remove_version(before)  # the hub has gone on since that update stopped
+    fetch(new, ctx)
+    write_pin(new)
+    remove_version(old)
 
 
 def ask_about(ctx: JobContext, names: Iterable[str]) -> dict[str, ModelPin]:

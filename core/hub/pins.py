@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from core.errors import UserError
 VERSION = 1
 LOCK = "models.lock.json"
 _CHUNK = 1 << 20
+_WAIT_S = 20.0
+"""For another program that writes the same file, which takes it a moment."""
 
 
 @dataclass(frozen=True)
@@ -73,28 +76,77 @@ def read_pins() -> dict[str, ModelPin]:
     Raises:
         UserError: the lock file cannot be read, or says what makes no sense.
     """
+    return _read()[0]
+
+
+def read_updates() -> dict[str, ModelPin]:
+    """The versions that models shall have once all of them has come, until when their pins hold; raises as
+    :func:`read_pins`."""
+    return _read()[1]
+
+
+def write_pin(model: ModelPin) -> None:
+    """Note what this model is from now on; no update of it is under way then."""
+    with _changing() as (pins, updates):
+        pins[model.name] = model
+        updates.pop(model.name, None)
+
+
+def write_update(model: ModelPin) -> ModelPin | None:
+    """Note to which version this model is being updated. Returns that of an earlier update, if it was another."""
+    with _changing() as (_, updates):
+        before = updates.get(model.name)
+        updates[model.name] = model
+    return before if before != model else None
+
+
+def forget_update(name: str) -> None:
+    """No update of this model is under way any more."""
+    with _changing() as (_, updates):
+        updates.pop(name, None)
+
+
+@contextmanager
+def _changing() -> Iterator[tuple[dict[str, ModelPin], dict[str, ModelPin]]]:
+    """Pins and updates to change, written when the block ends: what two programs note at once, both keep."""
+    from filelock import Timeout
+    from huggingface_hub.utils import WeakFileLock
+
+    file = lock_file()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with WeakFileLock(f"{file}.lock", timeout=_WAIT_S):
+            noted = _read()
+            yield noted
+            document = {"version": VERSION, "models": _rows(noted[0])}
+            if noted[1]:
+                document["updates"] = _rows(noted[1])
+            with replacing(file) as opened:
+                opened.write(json.dumps(document, indent=2, sort_keys=True).encode())
+    except Timeout as error:
+        raise UserError(
+            f"{file}, which says what downloaded models must be, is being written by another program.",
+            "Wait until that has ended, and try again.",
+        ) from error
+
+
+def _read() -> tuple[dict[str, ModelPin], dict[str, ModelPin]]:
+    """Pins and updates by name."""
     file = lock_file()
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
         if document["version"] != VERSION:
             raise ValueError(f"it has version {document['version']!r}")
-        return {name: _model(name, row) for name, row in document["models"].items()}
+        kinds = (document["models"], document.get("updates", {}))
+        pins, updates = ({name: _model(name, row) for name, row in rows.items()} for rows in kinds)
+        return pins, updates
     except FileNotFoundError:
-        return {}
+        return {}, {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{file}, which says what downloaded models must be, cannot be read ({error}).",
             "Put a good copy there. Or move it away: the next download of each model notes it anew.",
         ) from error
-
-
-def write_pin(model: ModelPin) -> None:
-    """Note what this model is from now on."""
-    pins = {**read_pins(), model.name: model}
-    rows = {name: {key: value for key, value in asdict(one).items() if key != "name"} for name, one in pins.items()}
-    lock_file().parent.mkdir(parents=True, exist_ok=True)
-    with replacing(lock_file()) as file:
-        file.write(json.dumps({"version": VERSION, "models": rows}, indent=2, sort_keys=True).encode())
 
 
 def hash_of(path: Path, kind: str, check: Callable[[], None] = lambda: None) -> str:
@@ -107,6 +159,10 @@ def hash_of(path: Path, kind: str, check: Callable[[], None] = lambda: None) -> 
             digest.update(chunk)
             check()
     return f"{kind}:{digest.hexdigest()}"
+
+
+def _rows(models: dict[str, ModelPin]) -> dict[str, dict[str, Any]]:
+    return {name: {key: value for key, value in asdict(one).items() if key != "name"} for name, one in models.items()}
 
 
 def _model(name: str, row: dict[str, Any]) -> ModelPin:

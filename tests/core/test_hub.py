@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from core.errors import UserError
 from core.hub import download
 from core.hub.cache import bytes_here, find, folder_of, remove, require
 from core.hub.get import ask_about, described, get, memory_of, pinned_or_asked
-from core.hub.pins import FilePin, ModelPin, PartPin, lock_file, read_pins, write_pin
+from core.hub.pins import FilePin, ModelPin, PartPin, lock_file, read_pins, read_updates, write_pin
 from core.jobs import Cancelled, QuietContext
 from tests.hub_server import Repository
 
@@ -309,6 +311,38 @@ def test_a_damaged_lock_file_is_named(hub):
         assert "models.lock.json" in refused()
 
 
+def test_what_two_note_at_once_both_keep(monkeypatch):
+    from core.hub import pins
+
+    read, both = pins.json.loads, threading.Barrier(2)
+
+    def slowly(text):
+        with suppress(threading.BrokenBarrierError):
+            both.wait(0.3)  # whoever may read at the same time does
+        return read(text)
+
+    part = PartPin("tiny/a", "c" * 40, "language_model", {"a": FilePin(1, "git:a")})
+    write_pin(ModelPin("hf:first", "mit", 1, (part,)))
+    with monkeypatch.context() as patch:
+        patch.setattr(pins.json, "loads", slowly)
+        threads = [threading.Thread(target=write_pin, args=(ModelPin(f"hf:{one}", "mit", 1, (part,)),)) for one in "ab"]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+    assert set(read_pins()) == {"hf:first", "hf:a", "hf:b"}
+
+
+def test_a_lock_file_that_is_being_written_is_waited_for_and_then_named(monkeypatch):
+    from huggingface_hub.utils import WeakFileLock
+
+    monkeypatch.setattr("core.hub.pins._WAIT_S", 0.05)
+    lock_file().parent.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(f"{lock_file()}.lock"):
+        assert "is being written by another program" in refused()
+    fetch()
+
+
 def test_two_at_once_do_not_mix(hub, monkeypatch):
     from huggingface_hub.utils import WeakFileLock
 
@@ -367,3 +401,54 @@ def test_what_a_half_downloaded_model_shares_stays_and_what_a_removed_one_shared
             (folder_of(part) / file).write_bytes(b"x" * part.files[file].size)
     assert remove("open_clip:hf-hub:tiny/one") == 10
     assert remove("open_clip:hf-hub:tiny/two") == 15, "the first is not here any more, and needs nothing"
+
+
+def test_a_model_works_until_all_of_its_update_has_come_and_then_goes(hub):
+    old = fetch()
+    folder, repository = old.folder("language_model"), hub.repositories["tiny/lm"]
+    repository.files = {**repository.files, "model.safetensors": WEIGHTS[::-1], "config.json": b'{"new": 1}'}
+    hub.sent["model.safetensors"] = WEIGHTS  # which is not what the hub says it is
+    assert "is not what the hub said" in refused(update=True)
+    assert require(LM) == old
+    hub.sent.clear()
+    with pytest.raises(Cancelled):
+        fetch(ctx=Stops("model.safetensors"), update=True)
+    assert require(LM) == old and files(folder)["model.safetensors"] == WEIGHTS
+    assert fetch().pin == old.pin, "without being told to update it stays what it was"
+    new = fetch(update=True)
+    assert files_of(new)["model.safetensors"] == WEIGHTS[::-1] and new.pin != old.pin
+    assert not folder.exists() and read_updates() == {}
+    assert len(list(paths.models_dir().rglob("*.safetensors"))) == 1
+
+
+def test_an_update_goes_on_where_it_stopped_and_a_newer_one_takes_its_place(hub):
+    fetch()
+    repository = hub.repositories["tiny/lm"]
+    for content in (b"one", b"two"):
+        repository.files = {**repository.files, "config.json": content, "model.safetensors": WEIGHTS[::-1]}
+        hub.breaks_after["model.safetensors"] = 40_000
+        with pytest.raises(Cancelled):
+            fetch(ctx=Stops("model.safetensors"), update=True)
+    snapshots = [folder.name for folder in paths.models_dir().glob("*/snapshots/*")]
+    assert set(snapshots) == {read_pins()[LM].parts[0].commit, repository.commit}, "the update between is gone"
+    hub.breaks_after.clear()
+    hub.ranges.clear()
+    fetch(update=True)
+    assert hub.ranges and hub.ranges[0] != "bytes=0-", "the weights are the same: what came of them is not asked anew"
+
+
+def test_what_another_name_holds_on_to_stays_after_an_update(hub):
+    commit = hub.repositories["tiny/lm"].commit
+    fetch(), fetch(f"{LM}@{commit}")
+    hub.repositories["tiny/lm"].files["config.json"] = b'{"new": 1}'
+    fetch(update=True)
+    assert files_of(require(f"{LM}@{commit}"))["config.json"] == b"{}"
+
+
+def test_a_model_is_removed_with_its_update_that_stopped(hub):
+    fetch()
+    hub.repositories["tiny/lm"].files["config.json"] = b'{"new": 1}'
+    with pytest.raises(Cancelled):
+        fetch(ctx=Stops("model.safetensors"), update=True)
+    assert remove(LM) > len(WEIGHTS) and read_updates() == {}
+    assert not [one for one in paths.models_dir().rglob("*") if one.is_file() and one.suffix != ".lock"]
