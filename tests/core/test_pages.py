@@ -75,6 +75,13 @@ def test_the_workflows_install_with_an_extra_that_is_there_and_run_every_check()
     assert others.startswith("# Untested")
 
 
+def test_the_workflow_brings_the_packages_that_the_checks_need_and_a_user_cannot_install():
+    lists = re.findall(r"^(?:qt_libraries|tools)=\((.+)\)$", (ROOT / ".ci/run").read_text("utf-8"), re.M)
+    needed = {package for one in lists for package in one.split()}
+    installed = (ROOT / ".github/workflows/ci.yml").read_text("utf-8").split()
+    assert len(lists) == 2 and needed <= set(installed), "tests that need them would be skipped without a word"
+
+
 @pytest.mark.parametrize("form", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")), ids=lambda one: one.stem)
 def test_forms_for_issues_have_what_the_site_asks_for(form):
     yaml = pytest.importorskip("yaml")
