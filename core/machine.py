@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
+from core.cgroups import ROOT, memory_limit
 from core.children import is_built
 
 LIBRARIES = (
@@ -66,19 +67,25 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def memory() -> tuple[int | None, int | None]:
-    """Bytes of main memory: in all, and free for a new program; ``None`` where the system does not say."""
+def memory(root: Path = ROOT) -> tuple[int | None, int | None]:
+    """Bytes of main memory: in all, and free for a new program; ``None`` where the system does not say. In a container
+    that may use less, so much. ``root``: where ``proc`` and ``sys`` are, for tests."""
     if sys.platform == "win32":
         return _windows_memory()
     if sys.platform == "darwin":
         done = subprocess.run(["sysctl", "-n", "hw.memsize"], capture_output=True, text=True, check=False)
         return (int(done.stdout) if done.returncode == 0 else None), None
     try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
-        return None, None
+        lines = []
     values = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.endswith("kB")}
-    return values.get("MemTotal"), values.get("MemAvailable")
+    limit, left = memory_limit(root)
+    return _least(values.get("MemTotal"), limit), _least(values.get("MemAvailable"), left)
+
+
+def _least(*numbers: int | None) -> int | None:
+    return min((one for one in numbers if one is not None), default=None)
 
 
 def _windows_memory() -> tuple[int | None, int | None]:

@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from core.cgroups import ROOT, groups, words
+
 MOST_DECODERS = 16
 """Threads that decode photos, at most: each may hold a picture of a quarter of a gigabyte, and all of them share the
 interpreter between two pictures."""
@@ -32,58 +34,35 @@ def decode_threads() -> int:
     return min(usable_cores(), MOST_DECODERS)
 
 
-def cpu_quota(root: Path = Path("/")) -> float | None:
+def cpu_quota(root: Path = ROOT) -> float | None:
     """Cores that a container or a service may use by its quota, ``None`` without one; cgroup versions 1 and 2.
 
     The narrowest limit among this process's own group and the groups above it counts. ``root``: where ``proc`` and
     ``sys`` are, for tests.
     """
-    try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    limits: list[float] = []
-    for line in lines:
-        _, controllers, group = line.split(":", 2) if line.count(":") >= 2 else ("", "?", "")
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        read = _quota_v1 if controllers else _quota_v2
-        for mount in dict.fromkeys((controllers, "cpu")) if controllers else (".",):
-            folder = root / "sys/fs/cgroup" / mount
-            limits += [limit for place in _upwards(folder, group) if (limit := read(place)) is not None]
-    return min(limits, default=None)
-
-
-def _upwards(mount: Path, group: str) -> list[Path]:
-    """The folders of a group and of those above it. Inside a container the group may be named as the machine sees it,
-    while the mount begins at the group itself."""
-    parts = [part for part in group.split("/") if part not in ("", "..")]
-    return [mount.joinpath(*parts[:length]) for length in range(len(parts), -1, -1)]
+    found = (_QUOTAS[version](folder) for version, folder in groups("cpu", root))
+    return min((quota for quota in found if quota is not None), default=None)
 
 
 def _quota_v1(folder: Path) -> float | None:
-    quota, period = (_words(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+    quota, period = (words(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
     return _ratio([*quota, *period])
 
 
 def _quota_v2(folder: Path) -> float | None:
-    return _ratio(_words(folder / "cpu.max"))
+    return _ratio(words(folder / "cpu.max"))
 
 
-def _ratio(words: list[str]) -> float | None:
+_QUOTAS = {1: _quota_v1, 2: _quota_v2}
+
+
+def _ratio(said: list[str]) -> float | None:
     """Cores that ``quota period`` allow; "max" and -1 stand for no limit."""
     try:
-        quota, period = (int(word) for word in words)
+        quota, period = (int(word) for word in said)
     except ValueError:
         return None
     return quota / period if quota > 0 and period > 0 else None
-
-
-def _words(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="ascii").split()
-    except (OSError, UnicodeDecodeError):
-        return []
 
 
 def _siblings(cpu: int) -> str:
