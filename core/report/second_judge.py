@@ -30,6 +30,7 @@ from core.library.library import Library
 from core.library.queries import image_rows
 from core.library.runs import encoder_name, runs
 from core.library.unchanged import load_unchanged, stamps
+from core.machine import memory
 from core.metrics.clip_score import clip_s, row_cosines
 from core.metrics.retrieval import ranks
 from core.report.document import Judged, JudgedBy
@@ -39,6 +40,8 @@ from core.training.texts import text_vectors
 
 STARTER = "starter"
 _BATCH = 32
+_IN_MEMORY = 1.5
+"""Of an encoder on the processor, bytes for each byte of its files; what is loaded beside others must leave room."""
 _FOLDER = "open_clip:local-dir:"
 
 
@@ -71,15 +74,17 @@ class SecondJudge:
 
 def second_judge(library: Library, rewarding: Encoder, image_ids: np.ndarray, ctx: JobContext) -> SecondJudge | None:
     """The judge of captions of the photos ``image_ids`` ``[n]``, on the device of ``rewarding`` or, where its memory
-    does not suffice, on the processor; ``rewarding`` itself, of mirrored photos, where no other encoder is here or none
-    can be loaded. ``None`` where there are not two photos that can be read.
+    does not suffice, on the processor, if there is room; ``rewarding`` itself, of mirrored photos, where no other
+    encoder is here or none can be loaded. ``None`` where there are not two photos that can be read.
 
     Photos without a vector of its are looked at now, those ``image_ids`` alone.
     """
     device = getattr(rewarding, "device", CPU)
-    for name in _others(library, rewarding.id):
+    for name, size in _others(library, rewarding.id):
 
-        def judge(device: str, name: str = name) -> SecondJudge | None:
+        def judge(device: str, name: str = name, size: int = size) -> SecondJudge | None:
+            if device == CPU and not _has_room(size):
+                return None
             encoder = _loaded(name, device)
             if encoder is None or encoder.fingerprint == rewarding.fingerprint:
                 return None
@@ -125,15 +130,21 @@ def _loaded(name: str, device: str) -> Encoder | None:
         return None
 
 
-def _others(library: Library, name: str) -> list[str]:
-    """Encoders on this computer besides ``name``, the largest first: it sees most. Those that were downloaded, those
-    that trainings of the library were told by another name (a folder; whether it can be loaded is seen then), and the
-    starter last."""
+def _has_room(size: int) -> bool:
+    """Whether main memory takes an encoder of so many bytes in files; it does where nobody says how much is free."""
+    _, free = memory()
+    return free is None or size * _IN_MEMORY <= free
+
+
+def _others(library: Library, name: str) -> list[tuple[str, int]]:
+    """Encoders on this computer besides ``name`` and the bytes of their files, the largest first: it sees most. Those
+    that were downloaded, those that trainings of the library were told by another name (a folder; whether it can be
+    loaded is seen then), and the starter last."""
     sizes = {pin.name: pin.size for pin in read_pins().values() if pin.is_encoder and find(pin.name) is not None}
     for run in runs(library):
         sizes.setdefault(told := encoder_name(run), _bytes_in_folder(told))
     largest = sorted(sizes.keys() - {STARTER}, key=lambda one: (-sizes[one], one))
-    return [one for one in (*largest, STARTER) if one != name]
+    return [(one, sizes.get(one, 0)) for one in (*largest, STARTER) if one != name]
 
 
 def _bytes_in_folder(name: str) -> int:

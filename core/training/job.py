@@ -6,6 +6,7 @@ Light to import: the model libraries come in when a job runs.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GateRow", "MetricRow", "Samples", "StageResult", "StageStarted", "TrainReport", "TrainRequest", "train_job"]
 
+_log = logging.getLogger(__name__)
 _LONGEST_TEXT_FILE = 200_000
 _OF_THIS_TIME = ("library", "limit_minutes", "device")
 STOPPED = (CANCELLED, FAILED, INTERRUPTED)
@@ -261,6 +263,11 @@ def _stopped(library: Library) -> RunRow:
     return newest
 
 
+def meant(library: Library, request: TrainRequest) -> TrainRequest:
+    """What a request is about: with ``resume`` it is as the stopped training was begun. Raises as :func:`train_job`."""
+    return _as_begun(request, _stopped(library)) if request.resume else request
+
+
 def _as_begun(request: TrainRequest, run: RunRow) -> TrainRequest:
     """The request that began ``run``, with the library, the time limit and the device of this one.
 
@@ -374,8 +381,8 @@ def _train(
 def _page(
     ctx: JobContext, library: Library, run: Path, report: StagesReport, data: TrainingData, encoder: Encoder
 ) -> tuple[Path | None, str]:
-    """The page about the run, and who judged, in a sentence. The training has ended well: to stop now, a full disk, or
-    memory that does not suffice costs the page alone."""
+    """The page about the run, and who judged, in a sentence. The training has ended well: to stop now, a full disk,
+    memory that does not suffice, or a fault of our own costs the page alone."""
     from core.report.measure import Models, judged_ids, measure
     from core.report.page import said_judge, save_page_data, write_page
     from core.report.second_judge import second_judge
@@ -392,9 +399,9 @@ def _page(
         return write_page(library, run), said_judge(found)
     except (Cancelled, UserError, OSError):
         return missing
-    except (RuntimeError, MemoryError) as error:
+    except Exception as error:  # noqa: BLE001 - a judge from a stranger's folder may raise whatever it likes
         if not is_out_of_memory(error):
-            raise
+            _log.exception("There is no page about the training in %s", run)
         return missing
 
 

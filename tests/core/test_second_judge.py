@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from core.images.preprocess import load_pixels
 from core.jobs import QuietContext
 from core.library.library import Library
 from core.library.queries import image_rows, images_of
-from core.library.runs import create_run
+from core.library.runs import create_run, runs
 from core.report.document import NO_JUDGE, Judged, JudgedBy, PageData
 from core.report.page import said_judge
 from core.report.second_judge import closer, second_judge
@@ -92,6 +93,40 @@ def test_where_there_is_no_second_encoder_the_first_judges_the_photos_mirrored_a
     assert judged.rows["stage2"].photos == 3
     assert "No second encoder is here" in judged.sentence() and "as it had not seen them" in judged.sentence()
     assert said_judge(PageData()) == NO_JUDGE
+
+
+def test_an_encoder_that_main_memory_has_no_room_for_is_not_loaded(library, tmp_path, monkeypatch):
+    folder, ids = write_tiny_encoder(tmp_path / "large", seed=1), np.array([1, 2, 3])
+    smaller = write_tiny_encoder(tmp_path / "small", seed=2)
+    size = (folder / "open_clip_model.safetensors").stat().st_size
+    (folder / "more.safetensors").write_bytes(bytes(1000))  # is counted: what of a folder is loaded, nobody knows
+    free: list[int | None] = [None]
+    monkeypatch.setattr("core.report.second_judge.memory", lambda: (None, free[0]))
+    with Library.open(library) as opened:
+        for one in (folder, smaller):
+            config = {"request": {"encoder": f"open_clip:local-dir:{one}"}}
+            create_run(opened, "recommended", config, seed=0, data_hash="", encoder_fingerprint="")
+        rewarding = load_encoder("starter")
+        for now, judge in ((None, folder), (2 * size + 2000, folder), (int(1.5 * size) + 100, smaller), (size, None)):
+            free[0] = now
+            found = second_judge(opened, rewarding, ids, QuietContext())
+            assert found is not None and found.mirrored == (judge is None)
+            assert found.encoder.id == ("starter" if judge is None else f"open_clip:local-dir:{judge}")
+
+
+def test_a_judge_that_breaks_costs_the_page_alone(library, monkeypatch):
+    logged = list[object]()
+
+    def broken(*_):
+        raise KeyError("logit_scale")
+
+    monkeypatch.setattr("core.report.second_judge.second_judge", broken)
+    monkeypatch.setattr("core.training.job._log.exception", lambda *_: logged.append(sys.exc_info()[1]))
+    report = train_job(QuietContext(), request(library))
+    assert report.page is None and "There is no page about this training." in report.notes
+    assert [repr(one) for one in logged] == ["KeyError('logit_scale')"]
+    with Library.open(library) as opened:
+        assert [run.status for run in runs(opened)] == ["done"]
 
 
 def test_closer_is_the_middle_mirrored():
