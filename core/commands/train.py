@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.asking import agreed, somebody_is_there
 from core.commands.result import CommandResult
 from core.errors import UserError
 from core.jobs import JobContext
+
+if TYPE_CHECKING:
+    from core.library.library import Library
+    from core.training.messages import TrainRequest
 
 HELP = (
     "Learn from the captions that are seeds in LIB, then practise on its photos without captions. "
@@ -68,9 +73,9 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         overrides=dict(_pair(one) for one in args.overrides),
         device=args.device,
     )
-    if not (_may_download(args, ctx) and _may_use_the_battery(args)):
-        return CommandResult({"report": None}, "Nothing was trained.")
-    with Library.open(args.library, exclusive=True):
+    with Library.open(args.library, exclusive=True) as library:
+        if not (_may_download(args, library, request, ctx) and _may_use_the_battery(args)):
+            return CommandResult({"report": None}, "Nothing was trained.")
         report = train_job(ctx, request)
     lines = [_table({name: result.values for name, result in report.results.items()}), "", report.reason]
     lines += report.notes
@@ -89,13 +94,15 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
     return CommandResult({"report": report}, "\n".join(lines))
 
 
-def _may_download(args: argparse.Namespace, ctx: JobContext) -> bool:
+def _may_download(args: argparse.Namespace, library: Library, request: TrainRequest, ctx: JobContext) -> bool:
     """Size, memory and licence are said before models are downloaded; somebody who is there is asked."""
     from core.hub.get import ask_about, described
+    from core.training.job import meant
 
     if args.yes or not somebody_is_there():  # training says it as it begins
         return True
-    asked = ask_about(ctx, (args.encoder, args.lm))
+    request = meant(library, request)
+    asked = ask_about(ctx, (request.encoder, request.lm))
     said = "\n".join(f"{described(pin)}." for pin in asked.values())
     return not asked or agreed(f"{said}\nDownload and train?")
 

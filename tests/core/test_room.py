@@ -13,7 +13,7 @@ from core.hub.cache import find
 from core.hub.pins import read_pins
 from core.jobs import QuietContext
 from core.library.library import Library
-from core.library.runs import runs
+from core.library.runs import create_run, runs
 from core.training.job import train_job
 from core.training.presets import find_preset, with_overrides
 from core.training.room import needed_bytes, parameters_of
@@ -71,3 +71,20 @@ def test_who_is_at_a_terminal_is_asked_before_a_download(hub, models_on_hub, lib
     for options in (["--lm", LM, "--yes"], []):  # nobody wants to be asked, and nothing is downloaded
         assert cli.main(["train", str(library), *options]) == 2
     assert len(begun) == 3 and len(hub.asked) == asked
+
+
+def test_who_goes_on_is_asked_about_the_models_of_the_stopped_training(
+    hub, models_on_hub, library, monkeypatch, capsys
+):
+    monkeypatch.setattr("core.training.job.train_job", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdin.readline", lambda: "n\n", raising=False)
+    with Library.open(library) as opened:  # it was killed: it still claims to run
+        begun = {"request": {"encoder": "starter", "lm": LM, "preset": "recommended"}}
+        create_run(opened, "recommended", begun, seed=0, data_hash="", encoder_fingerprint="")
+    assert cli.main(["train", str(library), "--resume"]) == 0
+    said = capsys.readouterr()
+    assert f"{LM}: " in said.err and "Nothing was trained." in said.out
+    asked = len(hub.asked)
+    assert cli.main(["train", str(library), "--resume", "--lm", "hf:tiny/other"]) == 2
+    assert "with other settings (lm)" in capsys.readouterr().err and len(hub.asked) == asked
