@@ -162,6 +162,14 @@ def _job(library: Library, request: LibraryCaptionRequest, model_hash: str) -> _
     return job
 
 
+def photos_left(library: Library, request: LibraryCaptionRequest) -> int:
+    """About how many photos :func:`run` would do; of a job gone on with all that is left of it."""
+    earlier = _earlier(library, request)
+    if earlier is None:
+        return len(photos_to_caption(library, request)[0])
+    return (earlier.todo if request.resume else 0) + (earlier.failed if request.retry_failed else 0)
+
+
 def photos_to_caption(library: Library, request: LibraryCaptionRequest) -> tuple[list[int], int]:
     """The photos that a new captioning would do, and how many it leaves alone because they have captions."""
     if request.existing in (None, "skip"):

@@ -65,6 +65,23 @@ def caption_folder(ctx: JobContext, request: CaptionRequest) -> CaptionReport:
         return _caption_into(ctx, request, engine, runner)
 
 
+def photos_left(request: CaptionRequest) -> int:
+    """About how many photos :func:`caption_folder` would do; 0 where it refuses to begin."""
+    out = request.out.absolute()
+    if not request.source.is_dir() or (out.exists() and not request.resume):
+        return 0
+    done = 0
+    if out.exists():
+        done = sum(1 for one in read_records(out) if one.error is None or not request.retry_failed)
+    return max(0, _photos(request) - done)
+
+
+def _photos(request: CaptionRequest) -> int:
+    if request.photo_list is not None:
+        return count_listed(request.photo_list, shard=request.shard)
+    return count_folder(request.source, shard=request.shard)
+
+
 def _caption_into(ctx: JobContext, request: CaptionRequest, engine: CaptionEngine, runner: Runner) -> CaptionReport:
     out, bundle = request.out.absolute(), engine.bundle
     done, failed = _earlier(request, out, _settings(request, bundle, engine.options))
@@ -202,13 +219,7 @@ class _FolderRun:
     ) -> None:
         self._ctx, self._request, self._engine, self._vectors = ctx, request, engine, vectors
         self._ctx.progress(0, None, "Looking for photos")
-        listed = request.photo_list
-        total = (
-            count_folder(request.source, shard=request.shard)
-            if listed is None
-            else count_listed(listed, shard=request.shard)
-        )
-        self.tally = Tally(ctx, total, engine.bundle.encoder)
+        self.tally = Tally(ctx, _photos(request), engine.bundle.encoder)
         self.tally.list_failures(failed)
 
     def caption(self, out: Path, done: set[str], runner: Runner) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.asking import agreed, somebody_is_there
 from core.commands.result import CommandResult, listed
 from core.errors import UserError
 from core.jobs import JobContext
@@ -38,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--list", metavar="LIST", type=Path, help="for a folder: the photos of such a list only, which must be in it"
     )
+    parser.add_argument("--yes", action="store_true", help="do not ask about the battery")
     _add_going_on(parser)
     _add_how(parser)
     _add_machine(parser)
@@ -115,6 +118,8 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
     if args.write_list is not None:
         return _write_list(args, library, ctx)
     report = _caption_folder(args, ctx) if library is None else _caption_library(args, library, ctx)
+    if report is None:
+        return CommandResult({"done": 0}, "Nothing was captioned.")
     lines = [f"{report.done:,} photos captioned in {report.seconds:.1f} s ({report.rate:.1f} a second)."]
     if report.nothing_new:
         lines.append(
@@ -203,20 +208,35 @@ def _options(args: argparse.Namespace) -> CaptionOptions:
     )
 
 
-def _caption_folder(args: argparse.Namespace, ctx: JobContext) -> CaptionReport:
+def _may_use_the_battery(args: argparse.Namespace, photos_left: Callable[[], int]) -> bool:
+    """On its battery a computer may not last until many photos are captioned; somebody who is there is asked."""
+    from core.batch.pace import expected
+    from core.power import LONG_S, battery_percent
+
+    left = None if args.yes or not somebody_is_there() else battery_percent()
+    if left is None or (photos := photos_left()) == 0 or expected("", photos).high < LONG_S:
+        return True
+    said = f"This computer runs on its battery ({left}%), and to caption {photos:,} photos may take long"
+    return agreed(f"{said}; what is done is kept, and --resume does the rest. Caption all the same?")
+
+
+def _caption_folder(args: argparse.Namespace, ctx: JobContext) -> CaptionReport | None:
+    """``None``: somebody would rather not."""
     from core.batch.listing import Shard
     from core.batch.requests import CaptionRequest
-    from core.batch.runner import caption_folder
+    from core.batch.runner import caption_folder, photos_left
 
     shard = Shard.parse(args.shard) if args.shard else None
     request = CaptionRequest(
         args.source, _out(args), args.bundle, args.rank, shard, args.resume, args.retry_failed, _options(args),
         args.list,
     )  # fmt: skip
-    return caption_folder(ctx, request)
+    may = _may_use_the_battery(args, lambda: photos_left(request))
+    return caption_folder(ctx, request) if may else None
 
 
-def _caption_library(args: argparse.Namespace, library: Path, ctx: JobContext) -> CaptionReport:
+def _caption_library(args: argparse.Namespace, library: Path, ctx: JobContext) -> CaptionReport | None:
+    from core.batch.library_runner import photos_left
     from core.batch.runner import caption_library
     from core.library.library import Library
 
@@ -227,8 +247,10 @@ def _caption_library(args: argparse.Namespace, library: Path, ctx: JobContext) -
         )
     if args.list is not None:
         raise UserError("--list is for the folder of photos on another machine.", "Name that folder instead.")
-    with Library.open(library, exclusive=True):
-        return caption_library(ctx, _library_request(args, library))
+    request = _library_request(args, library)
+    with Library.open(library, exclusive=True) as opened:
+        may = _may_use_the_battery(args, lambda: photos_left(opened, request))
+        return caption_library(ctx, request) if may else None
 
 
 def _library_request(args: argparse.Namespace, library: Path) -> LibraryCaptionRequest:

@@ -11,13 +11,19 @@ import pytest
 import torch
 
 from core import cli, devices
+from core.batch.library_runner import photos_left
+from core.batch.pace import keep_pace
+from core.batch.records import PhotoRecord, RecordWriter
+from core.batch.requests import LibraryCaptionRequest
 from core.children import child_environment, module_command
 from core.cli_flags import with_flags
 from core.devices import Device, choose_device, fit
 from core.encoders.load import load_encoder
 from core.errors import UserError
 from core.jobs import QuietContext
+from core.library import ledger
 from core.library.library import Library
+from core.library.queries import images_of
 from core.library.runs import runs
 from core.power import battery_percent
 from core.running_out import is_out_of_memory
@@ -190,3 +196,52 @@ def test_on_the_battery_somebody_who_is_there_is_asked_before_a_long_training(li
     assert len(begun) == 3 and begun[-1].device == "cuda:1"
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     assert cli.main(["train", str(library)]) == 2 and len(begun) == 4  # a script gets no answer, so it gets no question
+
+
+@pytest.mark.parametrize("source", ["library", "folder"])
+def test_on_the_battery_somebody_who_is_there_is_asked_before_many_photos(source, library, monkeypatch, capsys):
+    begun = []
+
+    def caption(_ctx, wanted):
+        begun.append(wanted)
+        raise UserError("Enough.", "Stop.")
+
+    for name in ("caption_library", "caption_folder"):
+        monkeypatch.setattr(f"core.batch.runner.{name}", caption)
+    monkeypatch.setattr(
+        psutil, "sensors_battery", lambda: SimpleNamespace(percent=40, power_plugged=False), raising=False
+    )
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdin.readline", lambda: "n\n", raising=False)
+    out = library.parent / "out.jsonl"
+    command = ["caption", str(library)]
+    number = 21  # without the ten that have a caption
+    if source == "folder":
+        command, number = ["caption", str(library.parent / "photos"), "--out", str(out)], 32
+    keep_pace("any", 20, 20 * 60.0)  # twenty minutes
+    assert cli.main(command) == 0
+    said = capsys.readouterr()
+    assert f"on its battery (40%), and to caption {number} photos" in said.err
+    assert "Nothing was captioned." in said.out and not begun and not out.exists()
+    assert cli.main([*command, "--yes"]) == 2 and len(begun) == 1
+    with RecordWriter(out) as writer:
+        writer.write([PhotoRecord(f"{i:02}.png", "A.") for i in range(25)])
+    if source == "folder":
+        assert cli.main(command) == 2 and len(begun) == 2, "it refuses to begin: nobody is asked"
+        assert cli.main([*command, "--resume"]) == 2 and len(begun) == 3, "seven are left"
+    keep_pace("any", 20, 20 * 1.0)
+    out.unlink()
+    begun.clear()
+    assert cli.main(command) == 2 and len(begun) == 1  # half a minute
+    keep_pace("any", 20, 20 * 60.0)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    assert cli.main(command) == 2 and len(begun) == 2  # a script gets no answer, so it gets no question
+
+
+def test_of_a_captioning_gone_on_with_what_is_left_is_counted(library):
+    with Library.open(library) as opened:
+        ids = [row.id for row in images_of(opened)]
+        job = ledger.start_job(opened, "caption", {}, ids[10:])
+        ledger.finish_items(opened, job, {**dict.fromkeys(ids[10:18]), ids[18]: "It is damaged."})
+        for options, left in (({}, 21), ({"resume": True}, 12), ({"resume": True, "retry_failed": True}, 13)):
+            assert photos_left(opened, LibraryCaptionRequest(library, **options)) == left
