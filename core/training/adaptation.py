@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from core.errors import UserError
-from core.training.presets import LmSettings, Preset, Stage1Settings, Stage2Settings, without_wording
+from core.training.presets import LmSettings, Preset, Stage1Settings, Stage2Settings
 
 if TYPE_CHECKING:
     from core.captioner.captioner import Captioner
@@ -77,7 +77,6 @@ def adapted(preset: Preset, captions: int, *, large: bool, on_processor: bool = 
         steps = min(stage1.steps, max(1, math.ceil(row.most_epochs * captions / batch)))
         stage1 = replace(stage1, steps=steps, minimum_steps=min(stage1.minimum_steps, steps))
     stage2 = preset.stage2 and _filled(preset.stage2, lr=_LR_MAPPER_STAGE2, lr_large_lm=row.lr_lm_stage2)
-    stage2 = stage2 and without_wording(stage2)
     rank = row.lm.rank if lm.rank == LmSettings.rank else lm.rank
     return replace(preset, stage1=stage1, stage2=stage2, lm=replace(lm, train=row.lm.train, rank=rank))
 

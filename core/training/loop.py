@@ -21,7 +21,7 @@ from core.training.familiar import own_captions
 from core.training.lengths import token_limits
 from core.training.lm_training import begin, end, unchanging_copy
 from core.training.messages import GateRow, Kept, OwnCaptions, StageResult
-from core.training.presets import Preset, gentler, without_wording
+from core.training.presets import Preset, gentler
 from core.training.runfolder import STARTER, RunFolder, StageOutcome
 from core.training.seed_trials import FEW_SEEDS, FoldJudgement, Trainer, judge_by_folds, photo_losses
 from core.training.sentences import give_sentences
@@ -189,8 +189,6 @@ class _Training:
             # A large language model takes as long for a hundred steps as a small one for many more.
             photos = 0 if has_large_lm(self._captioner) else len(self._data.practice_images)
             settings, self._learned_wording = gentler(settings, photos), False
-        if not len(self._data.seeds) and not self._data.texts:
-            settings = without_wording(settings)
         had = self._captioner.mapper.towards
         env = self._with_deadline(1.0)
         before = self._best.evaluation

@@ -249,15 +249,6 @@ _SELF_CRITICAL = replace(
 )
 """Rewards above that of the greedy caption, as arXiv 2205.13115 has them."""
 
-_COMPOSED = Stage2Settings(
-    rewards=RewardWeights(contrastive=0.5, fluency=0.5, grammar=0.5, stutter=0.5),
-    contrastive_scale=50.0,
-    normalise_advantage=False,
-    calibration_photos=64,
-    sentences=6000,
-)
-"""Each reward in units of its own spread, wording beside similarity from the first step (docs/decisions/0043)."""
-
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
@@ -268,7 +259,7 @@ PRESETS: dict[str, Preset] = {
                 "Learns your wording from the seeds, then practises on photos without captions; a caption is "
                 "rewarded for fitting its photo and telling it from similar ones, and held to your wording."
             ),
-            stage2=_COMPOSED,
+            stage2=Stage2Settings(sentences=6000),
         ),
         Preset(
             name="two-stage",
@@ -380,14 +371,6 @@ def gentler(stage2: Stage2Settings, photos: int = 0) -> Stage2Settings:
     if steps == Stage2Settings.steps:
         steps = max(steps, min(_LONGEST * steps, math.ceil(2 * photos / stage2.photos)))
     return replace(stage2, lr=rate, kl_target=_GENTLE * stage2.kl_target, steps=steps)
-
-
-def without_wording(stage2: Stage2Settings) -> Stage2Settings:
-    """The same without the rewards that learn from sentences, where the weights are those of ``recommended``: for where
-    there are none, and for large language models, of which they would be a second copy."""
-    if stage2.rewards != _COMPOSED.rewards:
-        return stage2
-    return replace(stage2, rewards=replace(stage2.rewards, fluency=0.0, grammar=0.0))
 
 
 def similarity_alone(stage2: Stage2Settings) -> Stage2Settings:

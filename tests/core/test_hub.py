@@ -424,7 +424,7 @@ def test_a_model_works_until_all_of_its_update_has_come_and_then_goes(hub):
 def test_an_update_goes_on_where_it_stopped_and_a_newer_one_takes_its_place(hub):
     fetch()
     repository = hub.repositories["tiny/lm"]
-    for content in (b"one", b"two"):
+    for content in (b'{"v": 1}', b'{"v": 2}'):
         repository.files = {**repository.files, "config.json": content, "model.safetensors": WEIGHTS[::-1]}
         hub.breaks_after["model.safetensors"] = 40_000
         with pytest.raises(Cancelled):
