@@ -64,7 +64,7 @@ def measure(models: Models, ctx: JobContext) -> PageData:
     on_practice = models.judge.on_practice
     judged = None
     if models.second is not None:
-        ctx.progress(0, None, f"Asking {models.second.title}")
+        ctx.progress(0, None, f"Asking {models.second.encoder.id}, the second judge")
         judged = models.second.of({key: one.captions for key, one in evaluations.items()})
     return PageData(ordered, gains_of(evaluations), _photos(models, evaluations), models.seeds, on_practice, judged)
 
@@ -138,8 +138,7 @@ def _human_row(models: Models) -> Row | None:
 def gains_of(evaluations: Mapping[str, Evaluation]) -> tuple[Gain, ...]:
     """Each later model against the one before it, photo by photo on those that both have."""
     pairs = [("stage1", "before"), ("stage1-rerank", "stage1"), ("before-rerank", "before"), ("stage2", "stage1")]
-    pairs += [("stage2", "before")]
-    pairs += [("stage2", "stage1-rerank"), ("stage2", "similarity"), ("stage1", "text-only")]
+    pairs += [("stage2", "before"), ("stage2", "stage1-rerank"), ("stage2", "similarity"), ("stage1", "text-only")]
     gains = []
     for later, earlier in pairs:
         if later not in evaluations or earlier not in evaluations:

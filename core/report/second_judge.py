@@ -55,10 +55,6 @@ class SecondJudge:
     images: np.ndarray
     mirrored: bool = False
 
-    @property
-    def title(self) -> str:
-        return f"{self.encoder.id}, photos mirrored and closer" if self.mirrored else self.encoder.id
-
     def of(self, captions: Mapping[str, Sequence[str]]) -> JudgedBy:
         """How models did, by the keys of their rows: each by one caption of each judged photo, in their order."""
         return JudgedBy(self.encoder.id, {key: self._of(said) for key, said in captions.items()}, self.mirrored)

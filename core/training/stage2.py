@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -134,16 +133,16 @@ class Stage2:
 
     def gates_of(self, evaluation: Evaluation, kl: float) -> tuple[GateRow, ...]:
         """The guards of a model, compared with the one before this stage."""
-        return self._compared(evaluation.values, self._before, kl)
+        return self._compared(evaluation.values, self._before.values, kl)
 
     def _mending(self, evaluation: Evaluation, began: Mapping[str, float], kl: float) -> set[str]:
         """Guards that were red when practice began with the figures ``began``, and are not beside those."""
-        worse = _red(self._compared(evaluation.values, replace(self._before, values=began), kl))
-        return _red(self._compared(began, self._before, 0.0)) - worse
+        from_the_start = _red(self._compared(began, self._before.values, 0.0))
+        return from_the_start - _red(self._compared(evaluation.values, began, kl))
 
-    def _compared(self, now: Mapping[str, float], before: Evaluation, kl: float) -> tuple[GateRow, ...]:
-        photos, usual = len(before.captions), self._env.judge.seed_nll
-        return check_gates(now, before.values, self.length_mean, kl, photos, usual)
+    def _compared(self, now: Mapping[str, float], before: Mapping[str, float], kl: float) -> tuple[GateRow, ...]:
+        photos, usual = len(self._before.captions), self._env.judge.seed_nll
+        return check_gates(now, before, self.length_mean, kl, photos, usual)
 
     def draw_photos(self, step: int) -> np.ndarray:
         """Positions of this step's photos, all different: anchors in turn, neighbours of them, then any others."""
