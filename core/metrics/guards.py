@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from core.metrics.tokenize import tokenize
 BAD_ENDINGS = frozenset(
     ["with", "in", "on", "of", "a", "at", "to", "for", "an", "this", "his", "her", "that", "the"]
 )  # a sentence that ends with one of them was cut
+COMMON_WORDS, STRUNG_IN_A_ROW = 20, 4
 
 
 def repeats(words: Sequence[str], n: int) -> int:
@@ -28,6 +30,27 @@ def immediate_repeats(words: Sequence[str]) -> int:
 def ends_badly(words: Sequence[str]) -> bool:
     """Whether the last word leaves the sentence open; an empty caption does too."""
     return not words or words[-1] in BAD_ENDINGS
+
+
+def common_words(sentences: Sequence[str]) -> frozenset[str]:
+    """The words, at most 20, that most of the sentences have: in any language those that join the others, and what the
+    sentences are about most often."""
+    counts = Counter(word for text in sentences for word in sorted(set(tokenize(text))))
+    return frozenset(sorted(counts, key=lambda word: (-counts[word], word))[:COMMON_WORDS])
+
+
+def strung_rate(captions: Sequence[str], common: Collection[str]) -> float:
+    """Share of captions, 0..1, that string words together as a list does: four in a row none of which is ``common``.
+
+    For the guard of practice, in place of nouns in a row (:func:`core.metrics.word_guards.noun_list_rate`), which takes
+    word lists of one language. People do it too: compare with their share.
+    """
+    runs = [[len(list(run)) for rare, run in itertools.groupby(_rare(text, common)) if rare] for text in captions]
+    return float(np.mean([max(one, default=0) >= STRUNG_IN_A_ROW for one in runs])) if captions else 0.0
+
+
+def _rare(caption: str, common: Collection[str]) -> list[bool]:
+    return [word not in common for word in tokenize(caption)]
 
 
 def no_end_rate(finished: Sequence[bool]) -> float:

@@ -24,24 +24,28 @@ _SHARES = (
     ("stutter", "immediate_repeat", "of captions say a word twice in a row", "No caption says a word twice in a row"),
     ("ending", "bad_ending", "of captions end in the middle", "No caption ends in the middle"),
     ("unfinished", "no_end", "of captions never come to an end", "Every caption comes to an end"),
+    ("list", "strung", "of captions string words together, as a list does", "No caption reads as a list of words"),
 )
 """Of shares of captions: the gate, the figure, and what is said of some and of none."""
 
 
+@dataclass(frozen=True)
+class Own:
+    """The person's captions by the figures of guards: ``length`` in words; how unusual they are, in nats a word piece,
+    and the share that strings words together, ``None`` where there are none."""
+
+    length: float
+    fluency_nll: float | None = None
+    strung: float | None = None
+
+
 def check_gates(
-    now: Mapping[str, float],
-    before: Mapping[str, float],
-    seed_length: float,
-    kl: float,
-    photos: int,
-    seed_nll: float | None = None,
+    now: Mapping[str, float], before: Mapping[str, float], own: Own, kl: float, photos: int
 ) -> tuple[GateRow, ...]:
     """The guards of a model with the figures ``now``, ``before`` being those of stage 1 on the same ``photos`` photos.
 
-    ``seed_length``: words of a seed caption on average; ``seed_nll``: how unusual those captions are, in nats a word
-    piece (:attr:`core.training.evaluate.Judge.seed_nll`), ``None`` where there are none. ``kl``: nats per caption to
-    stage 1; long captions may move further (:func:`room_to_move`). One odd caption among a few photos is no alarm:
-    shares are allowed one photo.
+    ``kl``: nats per caption to stage 1; long captions may move further (:func:`room_to_move`). One odd caption among a
+    few photos is no alarm: shares are allowed one photo.
     """
     one = 1.0 / max(photos, 1)
 
@@ -53,24 +57,28 @@ def check_gates(
     stutter = share("immediate_repeat", 0.01, 0.01)
     ending = share("bad_ending", 0.05, 0.02)
     unfinished = share("no_end", 0.02, 0.02)
-    fluency = _unusual(before["fluency_nll"], seed_nll)
-    room = room_to_move(seed_length)
+    was = before.get("strung", 0.0)  # a practice begun with an earlier Seedcap has not noted it
+    red = max(_nearer(was, own.strung, 0.03), one)
+    strung = Limit(max(red / 2, was), red)
+    unusual = _nearer(before["fluency_nll"], own.fluency_nll, 0.5)
+    fluency = Limit(unusual - 0.25, unusual)
+    room = room_to_move(own.length)
     drift = Limit(6.0 * room, 8.0 * room)
     # Photos that are much alike may well share captions: only a loss against stage 1 counts.
     same = Limit(max(0.35, 1 - 0.9 * before["unique_ratio"]), max(0.5, 1 - 0.8 * before["unique_ratio"]))
-    shares = zip(_SHARES, (repeats, stutter, ending, unfinished), strict=True)
+    shares = zip(_SHARES, (repeats, stutter, ending, unfinished, strung), strict=True)
     return (
         *(
             GateRow(gate, limit.state(now[name]), _share(now[name], some, none))
             for (gate, name, some, none), limit in shares
         ),
-        _length(now, before, seed_length),
+        _length(now, before, own.length),
         GateRow(
             "fluency",
             fluency.state(now["fluency_nll"]),
             f"The wording is {_compared(now['fluency_nll'] - before['fluency_nll'])} than before practice "
             f"({now['fluency_nll']:.2f} nats a word piece; it was {before['fluency_nll']:.2f}"
-            f"{'' if seed_nll is None else f', and yours is {seed_nll:.2f}'}).",
+            f"{'' if own.fluency_nll is None else f', and yours is {own.fluency_nll:.2f}'}).",
         ),
         GateRow(
             "drift",
@@ -85,12 +93,11 @@ def check_gates(
     )
 
 
-def _unusual(before: float, seeds: float | None) -> Limit:
-    """How unusual wording may get, in nats a word piece: half a nat more than it was, or half the way to the person's
-    own captions where that is further. A stage 1 that says the same of many photos says what is likeliest of all, and
-    whatever tells them apart is less usual than that (record 0040)."""
-    red = max(before + 0.5, before if seeds is None else (before + seeds) / 2)
-    return Limit(red - 0.25, red)
+def _nearer(before: float, own: float | None, rise: float) -> float:
+    """How far wording may go from what it was ``before``: by ``rise``, or half the way to the person's ``own`` where
+    that is further. A stage 1 that says the same of many photos says what is likeliest of all, and whatever tells them
+    apart is less usual than that (record 0040)."""
+    return max(before + rise, before if own is None else (before + own) / 2)
 
 
 def _length(now: Mapping[str, float], before: Mapping[str, float], seed_length: float) -> GateRow:

@@ -13,7 +13,7 @@ from core.encoders.encoder import Encoder
 from core.training.compute import autocast, numpy_rng
 from core.training.data import TrainingData, hard_neighbours
 from core.training.evaluate import Evaluation
-from core.training.gates import check_gates, room_to_move
+from core.training.gates import Own, check_gates, room_to_move
 from core.training.lm_training import unchanging_copy
 from core.training.memory import MicroBatches
 from core.training.messages import GateRow
@@ -141,8 +141,9 @@ class Stage2:
         return from_the_start - _red(self._compared(evaluation.values, began, kl))
 
     def _compared(self, now: Mapping[str, float], before: Mapping[str, float], kl: float) -> tuple[GateRow, ...]:
-        photos, usual = len(self._before.captions), self._env.judge.seed_nll
-        return check_gates(now, before, self.length_mean, kl, photos, usual)
+        judge = self._env.judge
+        own = Own(self.length_mean, judge.seed_nll, judge.seed_strung)
+        return check_gates(now, before, own, kl, len(self._before.captions))
 
     def draw_photos(self, step: int) -> np.ndarray:
         """Positions of this step's photos, all different: anchors in turn, neighbours of them, then any others."""

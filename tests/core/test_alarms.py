@@ -22,7 +22,7 @@ from tests.tiny import random_pixels
 
 CALM = {
     "rep2": 0.0, "immediate_repeat": 0.0, "bad_ending": 0.0, "no_end": 0.0, "fluency_nll": 3.0, "unique_ratio": 1.0,
-    "length": 10.0,
+    "length": 10.0, "strung": 0.0,
 }  # fmt: skip
 PHOTOS = 300
 

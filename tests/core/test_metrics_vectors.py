@@ -7,7 +7,7 @@ import pytest
 
 from core.metrics.bootstrap import bootstrap, bootstrap_mean, compare, paired_bootstrap
 from core.metrics.clip_score import clip_s, ref_clip_s, row_cosines
-from core.metrics.guards import ends_badly, guard_summary, rep_n, unique_ratio
+from core.metrics.guards import common_words, ends_badly, guard_summary, rep_n, strung_rate, unique_ratio
 from core.metrics.retrieval import best_own_ranks, ranks
 
 
@@ -115,6 +115,16 @@ def test_guard_summary():
     assert summary["vocabulary"] == 8
     with pytest.raises(ValueError, match="no captions"):
         guard_summary([])
+
+
+def test_words_strung_together_are_told_by_what_joins_them_in_any_language():
+    things = [("hund", "wiese"), ("ball", "bank"), ("kind", "treppe")]
+    theirs = [f"der {one} liegt auf der {two}" for one, two in things] * 10
+    common = common_words([*theirs, *(f"wort{i}" for i in range(40))])
+    assert {"der", "liegt", "auf"} <= common and len(common) == 20
+    assert strung_rate(["der teppich liegt auf der terrasse", "hund wiese liegt auf sonne gras"], common) == 0
+    assert strung_rate(["sonne gras fell ohren", "der see und die berge liegt"], common) == 1.0
+    assert strung_rate(["sonne gras fell liegt ohren"], common) == strung_rate([], common) == 0
 
 
 def test_unique_ratio_ignores_case_and_punctuation_only():

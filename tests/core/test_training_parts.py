@@ -14,7 +14,7 @@ from core.captioner.checkpoint import load_captioner
 from core.errors import UserError
 from core.training.compute import numpy_rng
 from core.training.data import CaptionedVectors, hard_neighbours, make_training_data
-from core.training.gates import check_gates
+from core.training.gates import Own, check_gates
 from core.training.lengths import token_limits
 from core.training.presets import PRESETS, Stage2Settings, find_preset, gentler, read_preset, with_overrides
 from core.training.runfolder import RunFolder, read_rows, to_toml
@@ -32,13 +32,13 @@ def unit(*shape, seed=0):
 # -- guards -----------------------------------------------------------------------------------------------------------
 
 GOOD = {
-    "rep2": 0.0, "immediate_repeat": 0.0, "bad_ending": 0.0, "no_end": 0.0,
+    "rep2": 0.0, "immediate_repeat": 0.0, "bad_ending": 0.0, "no_end": 0.0, "strung": 0.0,
     "length": 9.0, "fluency_nll": 2.0, "unique_ratio": 0.9,
 }  # fmt: skip
 
 
 def states(kl=1.0, photos=200, before=GOOD, **changes):
-    return {gate.name: gate.state for gate in check_gates({**GOOD, **changes}, before, 9.0, kl, photos)}
+    return {gate.name: gate.state for gate in check_gates({**GOOD, **changes}, before, Own(9.0), kl, photos)}
 
 
 def test_a_good_model_is_green_everywhere():
@@ -55,6 +55,7 @@ def test_a_good_model_is_green_everywhere():
         ("length", {"length": 14.0}),
         ("length", {"length": 5.0}),
         ("fluency", {"fluency_nll": 2.6}),
+        ("list", {"strung": 0.05}),
         ("variety", {"unique_ratio": 0.4}),
         ("drift", {"kl": 9.0}),
     ],
@@ -73,7 +74,7 @@ def test_guards_warn_before_they_are_red():
 
 def test_wording_may_become_as_unusual_as_half_the_way_to_the_persons_own():
     def fluency(now, own):
-        rows = {gate.name: gate for gate in check_gates({**GOOD, "fluency_nll": now}, GOOD, 9.0, 1.0, 200, own)}
+        rows = {gate.name: gate for gate in check_gates({**GOOD, "fluency_nll": now}, GOOD, Own(9.0, own), 1.0, 200)}
         return rows["fluency"]
 
     assert [fluency(now, 4.0).state for now in (2.7, 2.9, 3.1)] == ["green", "amber", "red"]
@@ -84,7 +85,7 @@ def test_wording_may_become_as_unusual_as_half_the_way_to_the_persons_own():
 
 def test_a_share_of_nothing_and_of_all_is_said_without_a_number():
     def sentences(**changes):
-        return {gate.name: gate.sentence for gate in check_gates({**GOOD, **changes}, GOOD, 9.0, 1.0, 200)}
+        return {gate.name: gate.sentence for gate in check_gates({**GOOD, **changes}, GOOD, Own(9.0), 1.0, 200)}
 
     good = sentences(unique_ratio=1.0)
     assert good["stutter"] == "No caption says a word twice in a row."
@@ -107,9 +108,19 @@ def test_where_no_wording_was_learned_stage_2_goes_gently_but_a_published_one_as
     assert gentler(published) == replace(published, seed_weight=0)
 
 
+def test_words_may_be_strung_together_as_half_of_the_persons_own_are():
+    def state(share, own):
+        rows = check_gates({**GOOD, "strung": share}, {**GOOD, "strung": 0.02}, Own(9.0, strung=own), 1.0, 200)
+        return next(gate.state for gate in rows if gate.name == "list")
+
+    assert [state(share, 0.3) for share in (0.05, 0.1, 0.2)] == ["green", "amber", "red"]
+    assert [state(share, None) for share in (0.02, 0.04, 0.06)] == ["green", "amber", "red"]
+    assert state(0.06, 0.0) == "red", "a person who never does gives no room"
+
+
 def test_long_captions_may_move_further():
     def drift(kl, words):
-        rows = check_gates({**GOOD, "length": words}, {**GOOD, "length": words}, words, kl, 200)
+        rows = check_gates({**GOOD, "length": words}, {**GOOD, "length": words}, Own(words), kl, 200)
         return {gate.name: gate.state for gate in rows}["drift"]
 
     assert [drift(kl, 5.0) for kl in (5.0, 7.0, 9.0)] == ["green", "amber", "red"]
