@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from core.errors import UserError
 from core.onnx import bundle as files
 from core.onnx.half import halved
 from core.onnx.onnx_file import external_locations
+from core.onnx.outliers import PRODUCTS, spoilt
 from core.telemetry import send_nothing
 
 OFFERED = ("fp32", "fp16", "int8")
-PRODUCTS = ("MatMul", "Gemm")
 _FEW = 0.2
 """Below this share of weights in convolutions an encoder is one of matrix products: ViT 0.03, EfficientNet 0.9."""
 _LARGEST_SINGLE_FILE = 1_900_000_000
@@ -28,18 +30,19 @@ def check_precision(precision: str) -> None:
         raise UserError(f"There is no precision {precision!r}.", f"Use one of: {', '.join(OFFERED)}.")
 
 
-def convert(folder: Path, precision: str) -> None:
+def convert(folder: Path, precision: str, read: Mapping[str, np.ndarray]) -> None:
     """Convert the fp32 graphs in ``folder`` in place.
 
     ``int8``: weights of matrix products in 7 of the 8 bits with a scale per column, activations quantised while
     running; in the decoder, and in an image encoder that consists of such products (docs/decisions/0030 says why not in
-    one of convolutions). The text encoder stays exact: scores stand beside those of other bundles. ``fp16``: all three.
+    one of convolutions). Products of the decoder that would lose too much of what it makes of its inputs ``read`` stay
+    exact, and the text encoder: scores stand beside those of other bundles. ``fp16``: all three.
     """
     if precision == "fp16":
         for name in (files.IMAGE_ENCODER, files.TEXT_ENCODER, files.DECODER):
             _rewrite(folder / name, halved)
     elif precision == "int8":
-        _to_int8(folder / files.DECODER)
+        _to_int8(folder / files.DECODER, read)
         if _of_products(folder / files.IMAGE_ENCODER):
             _to_int8(folder / files.IMAGE_ENCODER)
 
@@ -66,7 +69,7 @@ def _rewrite(path: Path, change: Callable[[Any], Any]) -> None:
     onnx.save(model, path, save_as_external_data=large, location=f"{path.name}.data" if large else None)
 
 
-def _to_int8(path: Path) -> None:
+def _to_int8(path: Path, read: Mapping[str, np.ndarray] | None = None) -> None:
     import logging
 
     send_nothing()
@@ -76,6 +79,8 @@ def _to_int8(path: Path) -> None:
     exact = _cosines(path)
     try:
         _fold_constants(path, folded)
+        exact += spoilt(folded, read) if read else []
+        exact += [f"{name}_MatMul" for name in exact]  # what the quantiser first makes of a Gemm
         logging.disable(logging.WARNING)  # it advises, through the root logger, what has just been done
         quantize_dynamic(
             folded,

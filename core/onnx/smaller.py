@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from core.jobs import JobContext
@@ -16,7 +17,7 @@ from core.onnx import bundle as files
 from core.onnx import quantize
 from core.onnx.bundle import Manifest, sha256_of, write_manifest
 from core.onnx.precision_loss import PrecisionLoss, measure_loss
-from core.onnx.session import open_bundle
+from core.onnx.session import Bundle, open_bundle
 
 SAME_VECTOR = 0.999
 """From this cosine on a vector counts as the exact encoder's: vectors and scores of both stand beside each other."""
@@ -28,6 +29,10 @@ _SENTENCES = (
     "an airport with many planes near several buildings",
     "12 o'clock",
 )
+
+
+_READ = 32
+"""Word pieces of them that the decoder is tried with."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ def make_smaller(ctx: JobContext, folder: Path, manifest: Manifest, precision: s
     with tempfile.TemporaryDirectory(prefix=f"{folder.name}.exact.", dir=folder.parent) as place:
         original = Path(shutil.copytree(folder, Path(place) / "bundle"))
         ctx.progress(0, None, "Making the numbers smaller")
-        quantize.convert(folder, precision)
+        quantize.convert(folder, precision, _sentences(open_bundle(original, provider="cpu")))
         manifest = write_manifest(replace(manifest, precision=precision), folder)
         ctx.check_cancelled()
         manifest = _settle_texts(manifest, original, folder)
@@ -62,6 +67,17 @@ def make_smaller(ctx: JobContext, folder: Path, manifest: Manifest, precision: s
             elif loss.cosine < SAME_VECTOR:
                 manifest = _with_own_fingerprint(manifest, folder)
         return write_manifest(replace(manifest, precision_loss=loss.to_dict()), folder)
+
+
+def _sentences(bundle: Bundle) -> dict[str, np.ndarray]:
+    """Inputs of the decoder: the vector of a sentence, and words that follow."""
+    part = bundle.manifest.decoder
+    words = bundle.tokenizer.encode(" ".join(_SENTENCES)).ids[: min(_READ, part.max_positions - part.prefix_length)]
+    return {
+        "embeddings": bundle.encoder.encode_texts(_SENTENCES[:1], prompt=False)[:, None],
+        "input_ids": np.array([words], np.int64),
+        "past": np.zeros((part.layers, 2, 1, part.heads, 0, part.head_dim), np.float32),
+    }
 
 
 def _loss(ctx: JobContext, original: Path, folder: Path, evidence: Evidence) -> PrecisionLoss:

@@ -36,6 +36,7 @@ TORCH_FREE = (
     "core.onnx.precision_loss",
     "core.onnx.quantize",
     "core.onnx.half",
+    "core.onnx.outliers",
     "core.onnx.samples",
     "core.onnx.smaller",
     "core.starter.scenes",

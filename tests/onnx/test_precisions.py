@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from core.commands import bundle as command
 from core.errors import UserError
 from core.jobs import QuietContext
-from core.onnx import quantize, smaller
+from core.onnx import outliers, quantize, smaller
 from core.onnx.bundle import BundleError, load_manifest, write_manifest
 from core.onnx.export import ExportRequest, export_job
 from core.onnx.half import halved
@@ -76,6 +76,47 @@ def test_int8_is_smaller_and_says_how_much_it_differs(tmp_path, exported, quick_
     assert [path.name for path in tmp_path.iterdir()] == ["int8"]  # the exact one it was compared with is gone
 
 
+@pytest.fixture
+def with_an_outlier(tmp_path) -> Path:
+    """Two products with their weights beside the graph; one number of the second's input is 400 times the others."""
+    rng = np.random.default_rng(0)
+    first, second = (rng.normal(size=(16, 16)).astype(np.float32) for _ in range(2))
+    first[:, 3] *= 400
+    nodes = [
+        helper.make_node("MatMul", ["x", "first"], ["between"], name="calm"),
+        helper.make_node("Gemm", ["between", "second"], ["y"], name="spoilt", transB=1),
+    ]
+    second[:, 3] = 0  # nothing of the outlier itself is wanted
+    ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 16])] for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "two", *ends, initializers({"first": first, "second": second}))
+    onnx.save(model_of(graph), tmp_path / "two.onnx", save_as_external_data=True, location="two.data", size_threshold=0)
+    return tmp_path / "two.onnx"
+
+
+def test_a_product_whose_input_has_an_outlier_is_found(with_an_outlier):
+    x = np.random.default_rng(1).normal(size=(8, 16)).astype(np.float32)
+    assert outliers.spoilt(with_an_outlier, {"x": x}) == ["spoilt"]
+    assert sorted(path.name for path in with_an_outlier.parent.iterdir()) == ["two.data", "two.onnx"]
+
+
+def test_what_is_found_stays_exact_in_int8(tmp_path, tiny_bundle, monkeypatch):
+    read: list[dict[str, np.ndarray]] = []
+
+    def found(path: Path, inputs: dict[str, np.ndarray]) -> list[str]:
+        read.append(inputs)
+        graph = onnx.load(path).graph
+        weights = {weight.name for weight in graph.initializer}
+        products = [node for node in graph.node if node.op_type in outliers.PRODUCTS and node.input[1] in weights]
+        return [products[0].name, products[-1].name]
+
+    without = made_smaller(tiny_bundle, tmp_path / "without", "int8")
+    monkeypatch.setattr(quantize, "spoilt", found)
+    made = made_smaller(tiny_bundle, tmp_path / "b", "int8")
+    assert products(made, "decoder.onnx") == products(without, "decoder.onnx") - 2 > 0
+    (one,) = read
+    assert one["embeddings"].shape[:2] == (1, 1) and one["input_ids"].shape[1] > 4
+
+
 def test_an_encoder_of_convolutions_stays_exact_in_int8(tmp_path, tiny_bundle):
     folder = made_smaller(tiny_bundle, tmp_path / "b", "int8")
     name = "image_encoder.onnx"
@@ -118,8 +159,8 @@ def model_of(graph: onnx.GraphProto) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
-def products(folder: Path) -> int:
-    graph = onnx.load(folder / "image_encoder.onnx").graph
+def products(folder: Path, graph_of: str = "image_encoder.onnx") -> int:
+    graph = onnx.load(folder / graph_of).graph
     return sum(node.op_type == "MatMulInteger" for node in graph.node)
 
 
