@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from core.bench.quality.material import Material, Photos
-from core.bench.quality.rows import Rows, Trained, labelled_data
+from core.bench.quality.rows import How, Rows, Trained, labelled_data
 from core.bench.quality.scores import Scores, score
 from core.training.data import TrainingData
 from core.training.presets import Preset, find_preset, gentler, similarity_alone, with_overrides
@@ -47,8 +47,8 @@ def run_task(task: Task, material: Material, pool: Photos, start: Path, seeds: S
     scores: dict[str, list[Scores]] = {}
     trained: dict[str, list[Trained]] = {}
 
-    def add(row: str, checkpoint: Path, *, rerank: bool = False) -> None:
-        captions = rows.captions(_slug(f"{task.name} {row}"), checkpoint, dev, rerank=rerank)
+    def add(row: str, checkpoint: Path, how: How = "greedy") -> None:
+        captions = rows.captions(_slug(f"{task.name} {row}"), checkpoint, dev, how)
         scores.setdefault(row, []).append(score(material, task.dataset, dev, captions))
 
     def train(row: str, data: TrainingData, preset: Preset, stages: str, begin: Path, seed: int) -> Trained:
@@ -65,17 +65,17 @@ def run_task(task: Task, material: Material, pool: Photos, start: Path, seeds: S
         recommended = find_preset("recommended")
         one = train(STAGE1, data, recommended, "1", start, seed)
         add(STAGE1, one.checkpoint)
-        add(STAGE1 + RERANKED, one.checkpoint, rerank=True)
+        add(STAGE1 + RERANKED, one.checkpoint, "rerank")
         for row, preset in ((SIMILARITY, _similarity(recommended)), (RECOMMENDED, recommended)):
             two = train(row, data, _after(preset, one, len(data.practice_images)), "2", one.checkpoint, seed)
             add(row, two.checkpoint)
-        add(RECOMMENDED + RERANKED, two.checkpoint, rerank=True)
+        add(RECOMMENDED + RERANKED, two.checkpoint, "rerank")
         if task.full:
             everything = labelled_data(some, np.arange(len(some)), seed)
             preset = _whole(recommended, len(everything.seeds.pairs()[1]), task.full_epochs)
             whole = train(FULL, everything, preset, "1", start, seed)
             add(FULL, whole.checkpoint)
-            add(FULL + RERANKED, whole.checkpoint, rerank=True)
+            add(FULL + RERANKED, whole.checkpoint, "rerank")
     return Table(scores, trained)
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from core.training.presets import Preset
 from core.training.runfolder import write_text
 
 RERANK = DecodingOptions(method="sample", candidates=8, temperature=0.7)
+BEAM = DecodingOptions(method="beam", beams=5)
+"""ClipCap's."""
+How = Literal["greedy", "beam", "rerank"]
 RERANK_FLUENCY = 0.3
 """Weight of the mean log-probability beside CLIP-S when candidates are ranked (methods 5.3, decoding)."""
 _HELD_SHARE, _FEWEST_HELD, _MOST_HELD = 0.2, 5, 300
@@ -104,23 +107,23 @@ class Rows:
             write_text(done, json.dumps(value, indent=1, ensure_ascii=False))
         return Trained(folder / "kept", **json.loads(done.read_text(encoding="utf-8")))
 
-    def captions(self, name: str, checkpoint: Path, photos: Photos, *, rerank: bool = False) -> list[str]:
-        """Greedy captions of ``photos``, or the best of eight samples by CLIP-S and fluency."""
+    def captions(self, name: str, checkpoint: Path, photos: Photos, how: How = "greedy") -> list[str]:
+        """Captions of ``photos``: greedy, by beam search, or the best of eight samples by CLIP-S and fluency."""
         encoder = self._material.encoder
         settings = {
             "checkpoint": checkpoint_sha256(checkpoint), "encoder": encoder.fingerprint,
             "photos": [one.path.name for one in photos.photos],
-            "rerank": [asdict(RERANK), RERANK_FLUENCY] if rerank else [],
+            "rerank": {"greedy": [], "beam": [asdict(BEAM)], "rerank": [asdict(RERANK), RERANK_FLUENCY]}[how],
         }  # fmt: skip
 
         def make() -> list[str]:
             captioner = load_captioner(checkpoint, encoder.fingerprint)
-            return self._reranked(captioner, photos) if rerank else self._greedy(captioner, photos)
+            return self._reranked(captioner, photos) if how == "rerank" else self._likeliest(captioner, photos, how)
 
         return self._cells.value(f"captions-{name}", settings, make)
 
-    def _greedy(self, captioner: Captioner, photos: Photos) -> list[str]:
-        options = DecodingOptions(max_tokens=captioner.info.caption_tokens)
+    def _likeliest(self, captioner: Captioner, photos: Photos, how: How) -> list[str]:
+        options = replace(BEAM if how == "beam" else DecodingOptions(), max_tokens=captioner.info.caption_tokens)
         found = decode(TorchDecoder(captioner), photos.vectors, options, self._ctx)
         return [captioner.decode(best.tokens) for best, *_ in found]
 
