@@ -18,9 +18,6 @@ FAULTS = (
 """Wrong numbers, types and names in a model's settings come out as any of these; ``ImportError``: its format wants a
 program that is not here."""
 
-_SHORT = "cannot reshape array"
-"""What the reader of GGUF files meets where numbers are missing at the end."""
-
 
 @contextmanager
 def faults_told(what: str, next_step: str) -> Iterator[None]:
@@ -36,6 +33,4 @@ def faults_told(what: str, next_step: str) -> Iterator[None]:
         if not isinstance(error, FAULTS) and type(error) is not Exception:  # tokenizers raises that very class
             raise
         said = " ".join(str(error).split()) or type(error).__name__
-        if isinstance(error, struct.error) or _SHORT in said:
-            said = "a file ends too early, as if copied or downloaded in part. Get it anew."
         raise UserError(f"{what} could not be loaded: {said}", next_step) from error

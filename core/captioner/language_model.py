@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import struct
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,8 +50,9 @@ def load_language_model(name: str) -> LanguageModel:
         UserError: the name is not understood, or the folder does not hold a usable causal language model.
     """
     if (file := _gguf_of(name)) is not None:
-        with _alone(file) as (folder, inside):
-            model = _load_model(folder, file, gguf_file=inside, **_unpacked())
+        settings = _unpacked()
+        with _alone(file) as (folder, inside), _whole(file):
+            model = _load_model(folder, file, gguf_file=inside, **settings)
             return _checked(LanguageModel(name, model, _load_tokenizer(folder, file, gguf_file=inside)))
     folder = _folder_of(name)
     return _checked(LanguageModel(name, load_model_folder(folder), load_tokenizer_folder(folder)))
@@ -64,7 +66,7 @@ def check_language_model(name: str) -> None:
     """
     if (file := _gguf_of(name)) is not None:
         _unpacked()
-        with _alone(file) as (folder, inside):  # what describes the model stands before the tokenizer
+        with _alone(file) as (folder, inside), _whole(file):  # what describes the model stands before the tokenizer
             _load_tokenizer(folder, file, gguf_file=inside)
         return
     folder = _folder_of(name)
@@ -213,6 +215,24 @@ def _alone(file: Path) -> Iterator[tuple[Path, str]]:
                 f"{beside} would be taken for a part of {file}.", f"Put {file.name} into a folder of its own."
             )
     yield file.parent, file.name
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[None]:
+    """While a GGUF file is read. One that cannot be gone through from its head to its last tensor is said to be broken,
+    whatever transformers met first."""
+    try:
+        yield
+    except UserError as error:
+        from gguf import GGUFReader
+
+        try:
+            GGUFReader(file)
+        except (ValueError, LookupError, OverflowError, struct.error) as broken:
+            raise UserError(
+                f"{file} is damaged, or ends too early, as if copied or downloaded in part.", "Get the file anew."
+            ) from broken
+        raise error
 
 
 def _linked(file: Path, link: Path) -> bool:

@@ -13,7 +13,7 @@ from core.metrics.tokenize import tokenize
 BAD_ENDINGS = frozenset(
     ["with", "in", "on", "of", "a", "at", "to", "for", "an", "this", "his", "her", "that", "the"]
 )  # a sentence that ends with one of them was cut
-COMMON_WORDS, STRUNG_IN_A_ROW = 20, 4
+COMMON_WORDS, STRUNG_IN_A_ROW = 20, 5
 
 
 def repeats(words: Sequence[str], n: int) -> int:
@@ -33,17 +33,16 @@ def ends_badly(words: Sequence[str]) -> bool:
 
 
 def common_words(sentences: Sequence[str]) -> frozenset[str]:
-    """The words, at most 20, that most of the sentences have: in any language those that join the others, and what the
-    sentences are about most often."""
-    counts = Counter(word for text in sentences for word in sorted(set(tokenize(text))))
+    """The 20 words that occur in most sentences: those that join the others, and what is spoken of most."""
+    counts = Counter(word for text in sentences for word in set(tokenize(text)))
     return frozenset(sorted(counts, key=lambda word: (-counts[word], word))[:COMMON_WORDS])
 
 
 def strung_rate(captions: Sequence[str], common: Collection[str]) -> float:
-    """Share of captions, 0..1, that string words together as a list does: four in a row none of which is ``common``.
+    """Share of captions, 0..1, that string words together as keywords are: five in a row none of which is ``common``.
 
-    For the guard of practice, in place of nouns in a row (:func:`core.metrics.word_guards.noun_list_rate`), which takes
-    word lists of one language. People do it too: compare with their share.
+    The guard of practice in place of nouns in a row (:func:`core.metrics.word_guards.noun_list_rate`), which takes
+    lists of English words. People do it too: compare with their share, and with the same ``common``.
     """
     runs = [[len(list(run)) for rare, run in itertools.groupby(_rare(text, common)) if rare] for text in captions]
     return float(np.mean([max(one, default=0) >= STRUNG_IN_A_ROW for one in runs])) if captions else 0.0

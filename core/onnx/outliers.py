@@ -25,7 +25,8 @@ def spoilt(path: Path, inputs: Mapping[str, np.ndarray]) -> list[str]:
 
     model = onnx.load(path, load_external_data=False)
     weights = {weight.name: weight for weight in model.graph.initializer}
-    products = [node for node in model.graph.node if node.op_type in PRODUCTS and node.input[1] in weights]
+    flat = {name for name, weight in weights.items() if len(weight.dims) == 2}
+    products = [node for node in model.graph.node if node.op_type in PRODUCTS and node.input[1] in flat]
     read = _activations(path, model, [node.input[0] for node in products], inputs)
     found = []
     for node in products:
@@ -39,9 +40,11 @@ def spoilt(path: Path, inputs: Mapping[str, np.ndarray]) -> list[str]:
 def lost(activations: np.ndarray, weight: np.ndarray) -> float:
     """The share of ``activations @ weight`` that is gone with 8 bits an activation and one scale for all of them.
 
-    ``activations`` ``[..., k]``, ``weight`` ``[k, n]``.
+    ``activations`` ``[..., k]``, ``weight`` ``[k, n]``; all is gone of what is no number.
     """
     rows = activations.reshape(-1, activations.shape[-1])
+    if not np.isfinite(rows).all():
+        return 1.0
     scale = (max(0.0, float(rows.max())) - min(0.0, float(rows.min()))) / 255 or 1.0
     error = (np.round(rows / scale) * scale - rows) @ weight
     exact = np.linalg.norm(rows @ weight, axis=1)

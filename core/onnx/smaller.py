@@ -29,10 +29,8 @@ _SENTENCES = (
     "an airport with many planes near several buildings",
     "12 o'clock",
 )
-
-
 _READ = 32
-"""Word pieces of them that the decoder is tried with."""
+"""Word pieces of these sentences that the decoder is tried with."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,8 @@ def make_smaller(ctx: JobContext, folder: Path, manifest: Manifest, precision: s
     with tempfile.TemporaryDirectory(prefix=f"{folder.name}.exact.", dir=folder.parent) as place:
         original = Path(shutil.copytree(folder, Path(place) / "bundle"))
         ctx.progress(0, None, "Making the numbers smaller")
-        quantize.convert(folder, precision, _sentences(open_bundle(original, provider="cpu")))
+        read = _sentences(open_bundle(original, provider="cpu")) if precision == "int8" else {}
+        quantize.convert(folder, precision, read)
         manifest = write_manifest(replace(manifest, precision=precision), folder)
         ctx.check_cancelled()
         manifest = _settle_texts(manifest, original, folder)
@@ -72,10 +71,11 @@ def make_smaller(ctx: JobContext, folder: Path, manifest: Manifest, precision: s
 def _sentences(bundle: Bundle) -> dict[str, np.ndarray]:
     """Inputs of the decoder: the vector of a sentence, and words that follow."""
     part = bundle.manifest.decoder
-    words = bundle.tokenizer.encode(" ".join(_SENTENCES)).ids[: min(_READ, part.max_positions - part.prefix_length)]
+    words = bundle.tokenizer.encode(" ".join(_SENTENCES), add_special_tokens=False).ids
+    room = min(_READ, part.max_positions - part.prefix_length)
     return {
         "embeddings": bundle.encoder.encode_texts(_SENTENCES[:1], prompt=False)[:, None],
-        "input_ids": np.array([words], np.int64),
+        "input_ids": np.array([words[:room]], np.int64),
         "past": np.zeros((part.layers, 2, 1, part.heads, 0, part.head_dim), np.float32),
     }
 

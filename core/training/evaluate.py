@@ -16,7 +16,7 @@ from core.encoders.encoder import Encoder
 from core.jobs import JobContext
 from core.metrics.cider import CiderD
 from core.metrics.clip_score import clip_s, fit
-from core.metrics.guards import common_words, guard_summary, no_end_rate, strung_rate
+from core.metrics.guards import guard_summary, no_end_rate
 from core.metrics.retrieval import ranks
 from core.training.data import CaptionedVectors, TrainingData
 from core.training.texts import text_vectors
@@ -64,8 +64,6 @@ class Judge:
         # Failures must show: what decoding for people prevents (repeats) is allowed here.
         self._options = DecodingOptions(method="greedy", max_tokens=max_tokens, no_repeat_ngram=0)
         self._nothing = data.nothing
-        self._all_own = [*data.seeds.pairs()[1], *data.held_seeds.pairs()[1]]
-        self._common = common_words(self._all_own or data.texts)
         self._cider = CiderD(self._held_seeds.captions) if len(self._held_seeds) else None
         self._samples = data.sample_photos()
 
@@ -79,11 +77,6 @@ class Judge:
         """How unusual the person's own captions are, as ``fluency_nll`` is of a model's; those held out where there are
         any, ``None`` where there is no caption."""
         return self._fluency(self._own) if self._own else None
-
-    @property
-    def seed_strung(self) -> float | None:
-        """The share of the person's captions that string words together, ``None`` where there is no caption."""
-        return strung_rate(self._all_own, self._common) if self._all_own else None
 
     @property
     def options(self) -> DecodingOptions:
@@ -117,7 +110,6 @@ class Judge:
             **{name: value for name, value in place.summary().items() if name in ("r1", "r5", "mrr")},
             **guard_summary(captions),
             "no_end": no_end_rate(finished),
-            "strung": strung_rate(captions, self._common),
             "fluency_nll": self._fluency(captions),
         }
         if len(cider):

@@ -24,7 +24,7 @@ _SHARES = (
     ("stutter", "immediate_repeat", "of captions say a word twice in a row", "No caption says a word twice in a row"),
     ("ending", "bad_ending", "of captions end in the middle", "No caption ends in the middle"),
     ("unfinished", "no_end", "of captions never come to an end", "Every caption comes to an end"),
-    ("list", "strung", "of captions string words together, as a list does", "No caption reads as a list of words"),
+    ("strung", "strung", "of captions string words together like keywords", "No caption strings words together"),
 )
 """Of shares of captions: the gate, the figure, and what is said of some and of none."""
 
@@ -32,7 +32,7 @@ _SHARES = (
 @dataclass(frozen=True)
 class Own:
     """The person's captions by the figures of guards: ``length`` in words; how unusual they are, in nats a word piece,
-    and the share that strings words together, ``None`` where there are none."""
+    and the share that strings words together, ``None`` where there are too few to tell."""
 
     length: float
     fluency_nll: float | None = None
@@ -57,9 +57,8 @@ def check_gates(
     stutter = share("immediate_repeat", 0.01, 0.01)
     ending = share("bad_ending", 0.05, 0.02)
     unfinished = share("no_end", 0.02, 0.02)
-    was = before.get("strung", 0.0)  # a practice begun with an earlier Seedcap has not noted it
-    red = max(_nearer(was, own.strung, 0.03), one)
-    strung = Limit(max(red / 2, was), red)
+    many = max(_nearer(before["strung"], own.strung, 0.03), before["strung"] + one)
+    strung = Limit((before["strung"] + many) / 2, many)
     unusual = _nearer(before["fluency_nll"], own.fluency_nll, 0.5)
     fluency = Limit(unusual - 0.25, unusual)
     room = room_to_move(own.length)
@@ -95,8 +94,8 @@ def check_gates(
 
 def _nearer(before: float, own: float | None, rise: float) -> float:
     """How far wording may go from what it was ``before``: by ``rise``, or half the way to the person's ``own`` where
-    that is further. A stage 1 that says the same of many photos says what is likeliest of all, and whatever tells them
-    apart is less usual than that (record 0040)."""
+    that is further. A stage 1 that says the same of many photos says what is likeliest of all, in its simplest words,
+    and whatever tells them apart is less usual than that (record 0040)."""
     return max(before + rise, before if own is None else (before + own) / 2)
 
 

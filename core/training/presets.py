@@ -165,6 +165,8 @@ class Stage2Settings:
 
 _GENTLE, _GENTLE_RATE = 0.3, 3e-5
 _LONGEST = 3
+_LONG = 2
+"""Practice that :func:`gentler` makes so many times as long as usual is rewarded for its wording as well."""
 
 
 @dataclass(frozen=True)
@@ -361,16 +363,33 @@ def gentler(stage2: Stage2Settings, photos: int = 0) -> Stage2Settings:
 
     There is no new wording to grow into, only one to lose: no seeds are mixed in, and where stage 2 is held to what it
     began with, it goes a third as fast and as far, unless it goes slowly already (docs/decisions/0032). Of many
-    ``photos`` to practise on it sees each twice, in three times the usual steps at most (docs/decisions/0041).
+    ``photos`` to practise on it sees each twice, in three times the usual steps at most (docs/decisions/0041), and in
+    practice that long good wording is rewarded too (docs/decisions/0044).
     """
     stage2 = replace(stage2, seed_weight=0.0)
     if stage2.beta == 0:
         return stage2
     rate = max(_GENTLE * stage2.lr, min(stage2.lr, _GENTLE_RATE))
-    steps = stage2.steps
-    if steps == Stage2Settings.steps:
-        steps = max(steps, min(_LONGEST * steps, math.ceil(2 * photos / stage2.photos)))
-    return replace(stage2, lr=rate, kl_target=_GENTLE * stage2.kl_target, steps=steps)
+    if stage2.steps == Stage2Settings.steps:
+        stage2 = _longer(stage2, min(_LONGEST * stage2.steps, math.ceil(2 * photos / stage2.photos)))
+    return replace(stage2, lr=rate, kl_target=_GENTLE * stage2.kl_target)
+
+
+def _longer(stage2: Stage2Settings, steps: int) -> Stage2Settings:
+    """Practice of so many ``steps``, if these are more. Where it is long, fluency and grammar are among the rewards,
+    each divided by its spread, and what is about the photo rises slowly; not where a person has set any of it."""
+    stage2 = replace(stage2, steps=max(steps, stage2.steps))
+    plain = Stage2Settings()
+    worded = {
+        "rewards": replace(plain.rewards, contrastive=0.5, fluency=0.5, grammar=0.5, stutter=0.5),
+        "calibration_photos": 64,
+        "contrastive_scale": 50.0,
+        "clip_ramp": 40,
+        "contrastive_ramp": 0.33,
+        "normalise_advantage": False,
+    }
+    set_by_hand = any(getattr(stage2, name) != getattr(plain, name) for name in worded)
+    return stage2 if set_by_hand or steps < _LONG * plain.steps else replace(stage2, **worded)
 
 
 def similarity_alone(stage2: Stage2Settings) -> Stage2Settings:

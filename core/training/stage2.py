@@ -10,6 +10,7 @@ from torch import nn
 
 from core.captioner.captioner import pad
 from core.encoders.encoder import Encoder
+from core.metrics.guards import common_words, strung_rate
 from core.training.compute import autocast, numpy_rng
 from core.training.data import TrainingData, hard_neighbours
 from core.training.evaluate import Evaluation
@@ -29,6 +30,8 @@ from core.training.steps import Environment, StepResult
 _BETA_RATE = 0.1
 _ALARMS = 3
 """Evaluations in a row with a red guard that end the stage."""
+_FEWEST_OWN = 20
+"""Of fewer captions of the person's own a share says little."""
 
 
 class Stage2:
@@ -46,6 +49,9 @@ class Stage2:
         before: Evaluation,
     ) -> None:
         self._settings, self._env, self._before = settings, env, before
+        own = [*data.seeds.pairs()[1], *data.held_seeds.pairs()[1]]
+        self._common = common_words([*own, *before.captions])
+        self._own_strung = strung_rate(own, self._common) if len(own) >= _FEWEST_OWN else None
         self.steps, self.evaluate_every = settings.steps, settings.evaluate_every
         captioner = env.captioner
         self._scorer = Scorer(data, encoder, settings, env)
@@ -116,12 +122,12 @@ class Stage2:
             self._env.ctx.partial(gate)
         score = float(evaluation.merit(self._scorer.sharpness).mean())
         if progress.step == 0:
-            progress.began = dict(evaluation.values)
+            progress.began = self._figures(evaluation)
         if not self._settings.gated:
             score = float(progress.step)
         elif red := _red(gates):
             score = float("-inf")
-            again = red - self._mending(evaluation, progress.began or self._before.values, kl)
+            again = red - self._mending(evaluation, progress.began, kl)
             progress.strikes = progress.strikes + 1 if again else 0
             if progress.strikes >= _ALARMS:
                 progress.stopped = f"a guard was red {_ALARMS} times in a row ({', '.join(sorted(again))})"
@@ -133,16 +139,20 @@ class Stage2:
 
     def gates_of(self, evaluation: Evaluation, kl: float) -> tuple[GateRow, ...]:
         """The guards of a model, compared with the one before this stage."""
-        return self._compared(evaluation.values, self._before.values, kl)
+        return self._compared(self._figures(evaluation), self._figures(self._before), kl)
 
     def _mending(self, evaluation: Evaluation, began: Mapping[str, float], kl: float) -> set[str]:
         """Guards that were red when practice began with the figures ``began``, and are not beside those."""
-        from_the_start = _red(self._compared(began, self._before.values, 0.0))
-        return from_the_start - _red(self._compared(evaluation.values, began, kl))
+        before = self._figures(self._before)
+        began = before | dict(began)  # what an earlier version noted may lack some
+        return _red(self._compared(began, before, 0.0)) - _red(self._compared(self._figures(evaluation), began, kl))
+
+    def _figures(self, evaluation: Evaluation) -> dict[str, float]:
+        """What guards compare. Words are strung together beside those that join them in captions of before."""
+        return {**evaluation.values, "strung": strung_rate(evaluation.captions, self._common)}
 
     def _compared(self, now: Mapping[str, float], before: Mapping[str, float], kl: float) -> tuple[GateRow, ...]:
-        judge = self._env.judge
-        own = Own(self.length_mean, judge.seed_nll, judge.seed_strung)
+        own = Own(self.length_mean, self._env.judge.seed_nll, self._own_strung)
         return check_gates(now, before, own, kl, len(self._before.captions))
 
     def draw_photos(self, step: int) -> np.ndarray:

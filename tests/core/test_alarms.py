@@ -22,14 +22,14 @@ from tests.tiny import random_pixels
 
 CALM = {
     "rep2": 0.0, "immediate_repeat": 0.0, "bad_ending": 0.0, "no_end": 0.0, "fluency_nll": 3.0, "unique_ratio": 1.0,
-    "length": 10.0, "strung": 0.0,
+    "length": 10.0,
 }  # fmt: skip
 PHOTOS = 300
 
 
 def judged(fit: float = 1.0, **values: float) -> Evaluation:
     rows = np.full(PHOTOS, fit), np.full(PHOTOS, 0.5), np.ones(PHOTOS), np.zeros(0)
-    return Evaluation(("a",) * PHOTOS, *rows, {**CALM, **values})
+    return Evaluation(("a dog runs over the grass",) * PHOTOS, *rows, {**CALM, **values})
 
 
 @pytest.fixture
@@ -90,3 +90,20 @@ def test_how_it_began_is_known_after_a_stop(stage):
     again = Progress(**json.loads(json.dumps(asdict(progress))))
     _, again = checks(stage, [0.022, 0.022, 0.022], again)
     assert not again.stopped
+
+
+def test_what_an_earlier_version_had_not_noted_of_the_start_was_as_before_practice(stage):
+    _, progress = checks(stage, [0.035, 0.022])
+    del progress.began["strung"]
+    _, progress = checks(stage, [0.022, 0.022, 0.022], progress)
+    assert not progress.stopped
+
+
+def test_captions_that_turn_into_lists_of_words_turn_their_guard_red(stage):
+    def strung(share: float) -> str:
+        listed = int(share * PHOTOS)
+        captions = ("river pond shore boat oar sail",) * listed + ("a dog runs over the grass",) * (PHOTOS - listed)
+        evaluation = replace(judged(), captions=captions)
+        return next(gate.state for gate in stage.gates_of(evaluation, 0.0) if gate.name == "strung")
+
+    assert [strung(share) for share in (0.0, 0.01, 0.5)] == ["green", "green", "red"]

@@ -228,8 +228,8 @@ def test_a_gguf_file_is_looked_at_without_its_numbers(gguf):
     whole = gguf.read_bytes()
     check_language_model(f"gguf:{gguf}")
     for content, said in (
-        (whole[:2000], "could not be loaded"),
-        (b"GGUF" + b"\0" * 40, "could not be loaded"),
+        (whole[:2000], "is damaged, or ends too early"),
+        (b"GGUF" + b"\0" * 40, "is damaged, or ends too early"),
         (b"PK" + whole[2:], "does not begin as a GGUF file does"),
     ):
         gguf.write_bytes(content)

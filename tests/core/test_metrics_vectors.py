@@ -117,14 +117,15 @@ def test_guard_summary():
         guard_summary([])
 
 
-def test_words_strung_together_are_told_by_what_joins_them_in_any_language():
+def test_words_strung_together_are_told_by_what_joins_them_without_a_list_of_words():
     things = [("hund", "wiese"), ("ball", "bank"), ("kind", "treppe")]
     theirs = [f"der {one} liegt auf der {two}" for one, two in things] * 10
     common = common_words([*theirs, *(f"wort{i}" for i in range(40))])
     assert {"der", "liegt", "auf"} <= common and len(common) == 20
-    assert strung_rate(["der teppich liegt auf der terrasse", "hund wiese liegt auf sonne gras"], common) == 0
-    assert strung_rate(["sonne gras fell ohren", "der see und die berge liegt"], common) == 1.0
-    assert strung_rate(["sonne gras fell liegt ohren"], common) == strung_rate([], common) == 0
+    plain = ["der alte bunte lange teppich liegt auf der terrasse", "sonne gras fell ohren liegt auf gras"]
+    assert strung_rate(plain, common) == 0
+    assert strung_rate(["sonne gras fell ohren laub", "der see fluss tal berg wald liegt"], common) == 1.0
+    assert strung_rate([], common) == 0
 
 
 def test_unique_ratio_ignores_case_and_punctuation_only():

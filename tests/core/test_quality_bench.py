@@ -223,6 +223,18 @@ def test_vectors_of_clip_are_learned_from_without_their_encoder(vectors_folder, 
     assert found["clip_vitb32_clipcap-mlp_cider"] > 0
 
 
+def test_all_photos_labelled_are_told_greedily_and_by_beam_search(material, monkeypatch):
+    monkeypatch.setattr(published, "find_preset", lambda name: with_overrides(find_preset(name), PUBLISHED_FAST))
+    monkeypatch.setattr(published, "Material", lambda *_: material)
+    result = published.full_task(QuietContext(), material.data, 1, material.data)
+    found = {one.name: one.value for one in result.measures}
+    kinds = [f"clipcap-{kind}" for kind in ("mlp", "transformer")]
+    assert {f"{kind}_{how}_bleu4" for kind in kinds for how in ("greedy", "beam")} < set(found)
+    assert found["bleu4"] == max(found[f"{kind}_beam_bleu4"] for kind in kinds)
+    made = sorted(path.name for path in (material.data / "cells").glob("captions-full-clipcap-mlp-*"))
+    assert len(made) == 2, "greedy captions and those of beam search are cells of their own"
+
+
 def test_an_order_holds_only_where_it_falls():
     assert published._ordered([3.0, 2.0, 1.0]) and not published._ordered([3.0, 1.0, 1.0])
 

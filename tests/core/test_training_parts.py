@@ -55,7 +55,7 @@ def test_a_good_model_is_green_everywhere():
         ("length", {"length": 14.0}),
         ("length", {"length": 5.0}),
         ("fluency", {"fluency_nll": 2.6}),
-        ("list", {"strung": 0.05}),
+        ("strung", {"strung": 0.05}),
         ("variety", {"unique_ratio": 0.4}),
         ("drift", {"kl": 9.0}),
     ],
@@ -108,14 +108,27 @@ def test_where_no_wording_was_learned_stage_2_goes_gently_but_a_published_one_as
     assert gentler(published) == replace(published, seed_weight=0)
 
 
+def test_long_practice_is_rewarded_for_its_wording_as_well_unless_a_person_set_any_of_it():
+    recommended = find_preset("recommended").stage2
+    few, many = 50 * recommended.photos, 150 * recommended.photos
+    short, long = gentler(recommended, few), gentler(recommended, many)
+    assert short.rewards == recommended.rewards and not short.calibration_photos
+    assert min(long.rewards.fluency, long.rewards.grammar) > 0 and long.calibration_photos
+    for own in ({"rewards": replace(recommended.rewards, clip_s=2.0)}, {"calibration_photos": 8}, {"steps": 250}):
+        after = gentler(replace(recommended, **own), many)
+        assert after.rewards.fluency == 0 and {name: getattr(after, name) for name in own} == own
+
+
 def test_words_may_be_strung_together_as_half_of_the_persons_own_are():
     def state(share, own):
         rows = check_gates({**GOOD, "strung": share}, {**GOOD, "strung": 0.02}, Own(9.0, strung=own), 1.0, 200)
-        return next(gate.state for gate in rows if gate.name == "list")
+        return next(gate.state for gate in rows if gate.name == "strung")
 
     assert [state(share, 0.3) for share in (0.05, 0.1, 0.2)] == ["green", "amber", "red"]
     assert [state(share, None) for share in (0.02, 0.04, 0.06)] == ["green", "amber", "red"]
     assert state(0.06, 0.0) == "red", "a person who never does gives no room"
+    one_more = check_gates({**GOOD, "strung": 0.15}, {**GOOD, "strung": 0.1}, Own(9.0), 1.0, 20)
+    assert next(gate.state for gate in one_more if gate.name == "strung") != "red", "one photo of twenty"
 
 
 def test_long_captions_may_move_further():

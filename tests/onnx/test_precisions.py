@@ -99,6 +99,12 @@ def test_a_product_whose_input_has_an_outlier_is_found(with_an_outlier):
     assert sorted(path.name for path in with_an_outlier.parent.iterdir()) == ["two.data", "two.onnx"]
 
 
+def test_of_what_is_no_number_everything_is_lost():
+    eye = np.eye(2, dtype=np.float32)
+    assert outliers.lost(np.array([[1, np.nan]], np.float32), eye) == outliers.lost(np.array([[np.inf, 1]]), eye) == 1
+    assert outliers.lost(np.array([[1, 255]], np.float32), eye) == outliers.lost(np.zeros((1, 2)), eye) == 0
+
+
 def test_what_is_found_stays_exact_in_int8(tmp_path, tiny_bundle, monkeypatch):
     read: list[dict[str, np.ndarray]] = []
 

@@ -113,6 +113,7 @@ class Rows:
         settings = {
             "checkpoint": checkpoint_sha256(checkpoint), "encoder": encoder.fingerprint,
             "photos": [one.path.name for one in photos.photos],
+            # Named when there was no other choice; another name would make all captions anew.
             "rerank": {"greedy": [], "beam": [asdict(BEAM)], "rerank": [asdict(RERANK), RERANK_FLUENCY]}[how],
         }  # fmt: skip
 
