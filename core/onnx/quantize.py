@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -58,46 +59,52 @@ def _of_products(path: Path) -> bool:
 
 
 def _rewrite(path: Path, change: Callable[[Any], Any]) -> None:
-    """Put the changed graph in place of the one at ``path``, and take away the file of weights that lay beside it."""
+    """Put the changed graph in place of the one at ``path``."""
     import onnx
 
-    beside = [path.with_name(name) for name in external_locations(path)]
-    model = change(onnx.load(path))
-    for file in (path, *beside):
+    _put(change(onnx.load(path)), path)
+
+
+def _put(model: Any, path: Path) -> None:
+    """Save ``model`` in place of the graph at ``path``, and take away the file of weights that lay beside that."""
+    import onnx
+
+    for file in (path, *(path.with_name(name) for name in external_locations(path))):
         file.unlink()
     large = sum(len(weight.raw_data) for weight in model.graph.initializer) > _LARGEST_SINGLE_FILE
     onnx.save(model, path, save_as_external_data=large, location=f"{path.name}.data" if large else None)
 
 
 def _to_int8(path: Path, read: Mapping[str, np.ndarray] | None = None) -> None:
+    """On the way weights lie beside their graphs: none of more than 2 GB can be in one file."""
     import logging
+
+    import onnx
 
     send_nothing()
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    folded, small = path.with_suffix(".folded"), path.with_suffix(".int8")
     exact = _cosines(path)
-    try:
+    with tempfile.TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as place:
+        folded, small = Path(place) / "folded.onnx", Path(place) / "int8.onnx"
         _fold_constants(path, folded)
         exact += spoilt(folded, read) if read else []
         exact += [f"{name}_MatMul" for name in exact]  # what the quantiser first makes of a Gemm
         logging.disable(logging.WARNING)  # it advises, through the root logger, what has just been done
-        quantize_dynamic(
-            folded,
-            small,
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            reduce_range=True,  # 7 bits: two products of 8 bits overflow in processors without VNNI
-            op_types_to_quantize=list(PRODUCTS),
-            nodes_to_exclude=exact,
-        )
-        for data in external_locations(path):  # the exact weights
-            (path.parent / data).unlink(missing_ok=True)
-        small.replace(path)
-    finally:
-        logging.disable(logging.NOTSET)
-        folded.unlink(missing_ok=True)
-        small.unlink(missing_ok=True)
+        try:
+            quantize_dynamic(
+                folded,
+                small,
+                weight_type=QuantType.QInt8,
+                per_channel=True,
+                reduce_range=True,  # 7 bits: two products of 8 bits overflow in processors without VNNI
+                op_types_to_quantize=list(PRODUCTS),
+                nodes_to_exclude=exact,
+                use_external_data_format=True,
+            )
+        finally:
+            logging.disable(logging.NOTSET)
+        _put(onnx.load(small), path)
 
 
 def _cosines(path: Path) -> list[str]:
@@ -126,9 +133,10 @@ def _fold_constants(path: Path, out: Path) -> None:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(out)
+    options.add_session_config_entry("session.optimized_model_external_initializers_file_name", f"{out.name}.data")
     options.log_severity_level = 3
     ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    model = onnx.load(out)
+    model = onnx.load(out, load_external_data=False)
     # The quantiser transposes weights and then stumbles over the shapes noted down before.
     del model.graph.value_info[:]
     _separate_shared_weights(model.graph)

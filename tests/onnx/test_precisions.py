@@ -123,6 +123,15 @@ def test_what_is_found_stays_exact_in_int8(tmp_path, tiny_bundle, monkeypatch):
     assert one["embeddings"].shape[:2] == (1, 1) and one["input_ids"].shape[1] > 4
 
 
+def test_int8_of_a_large_model_has_its_weights_beside_it(tmp_path, tiny_bundle, monkeypatch):
+    monkeypatch.setattr(quantize, "_LARGEST_SINGLE_FILE", 1000)
+    folder = made_smaller(tiny_bundle, tmp_path / "b", "int8")
+    assert (folder / "decoder.onnx.data").stat().st_size > 1000
+    assert sorted(path.name for path in folder.glob("decoder*")) == ["decoder.onnx", "decoder.onnx.data"]
+    captions, plain = (bundle_caption(open_bundle(one), rendered_scenes(1)[0]) for one in (folder, tiny_bundle))
+    assert captions and plain
+
+
 def test_an_encoder_of_convolutions_stays_exact_in_int8(tmp_path, tiny_bundle):
     folder = made_smaller(tiny_bundle, tmp_path / "b", "int8")
     name = "image_encoder.onnx"
