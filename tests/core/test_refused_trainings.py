@@ -56,7 +56,7 @@ BAD = {
     no_folder: "holds no language model",
     no_weights: "holds no language model",
     no_tokenizer: "The tokenizer in",
-    broken_header: "model.gguf could not be loaded",
+    broken_header: "model.gguf is damaged, or ends too early",
 }
 
 
