@@ -96,7 +96,7 @@ def _training(run: Path | None) -> Iterator[tuple[str, str]]:
             f"{data['seeds']} photos with captions by people and {data.get('unlabelled', 0)} without; judged on "
             f"{data.get('held_out_seeds', 0)} and {data.get('held_out_photos', 0)} that it never saw",
         )
-    for gate in report.get("gates") or ():
+    for gate in (report.get("gates") or ()) if report.get("kept") == "stage2" else ():
         if isinstance(gate, Mapping):
             yield f"check: {gate.get('name')}", f"{gate.get('state')}. {gate.get('sentence')}"
 

@@ -120,6 +120,11 @@ def _in_short(report: Mapping[str, Any], data: PageData) -> str:
         said = [f"{told} {report['taken_over']}" if report.get("taken_over") else told]
         if kept in rows and "before" in rows:
             said += _compared(rows[kept].figures, rows["before"].figures)
+            if kept == "stage1" and any("less like you" in one for one in said):
+                said.append(
+                    "It finds what you wrote likelier all the same: it has your words, and not yet when to use them. "
+                    "More captions help with that."
+                )
             firsts = [one for one in data.gains if (one.later, one.earlier, one.figure) == (kept, "before", "r1")]
             if any(one.low <= 0 <= one.high for one in firsts):
                 said.append("The difference in finding them may be chance.")

@@ -195,6 +195,12 @@ def test_in_short_there_is_no_word_of_the_trade_and_what_looks_the_same_is_the_s
     assert "kept" not in told(51.0), "whether it is in use, the library says"
 
 
+def test_a_stage_1_that_tells_the_seeds_better_and_others_worse_is_explained():
+    rows = tuple(Row(key, 9, {"cider": Figure(cider)}) for key, cider in (("before", 50.0), ("stage1", 40.0)))
+    page = pages.render(("run", "lib"), {"kept": "stage1", "reason": ""}, PageData(rows=rows), (), "", lambda _id: None)
+    assert "It finds what you wrote likelier all the same" in " ".join(Page(page).words)
+
+
 @pytest.mark.parametrize(("found", "chance"), [([1.0] * 8 + [0.0] * 4, False), ([1.0, 0.0] * 6, True)])
 def test_what_may_be_chance_is_said_of_finding_photos(found, chance):
     def evaluation(hits):

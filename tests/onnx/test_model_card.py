@@ -67,6 +67,9 @@ def test_it_tells_of_the_training_and_the_licences_of_its_models(own_bundle, run
     assert "`open_clip:hf-hub:someone/clip`; licence: cc-by-nc-4.0" in text
     assert "`dir:lm`; licence: not known" in text and "secret" not in text
     assert text == card(replace(manifest, source=run.name), run)
+    report = json.loads((run / "report.json").read_text(encoding="utf-8"))
+    (run / "report.json").write_text(json.dumps({**report, "kept": "stage1"}), encoding="utf-8")
+    assert "check:" not in card(manifest, run), "checks are of practice, which was not kept"
 
 
 def test_what_cannot_be_read_is_left_out(own_bundle, run, monkeypatch):
