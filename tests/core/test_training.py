@@ -430,6 +430,17 @@ def test_stage_1_is_judged_by_the_held_out_captions():
     assert judge_stage1(evaluation(BASE, BASE), worse, 0).better  # nothing to judge by
 
 
+def test_a_stage_1_that_recites_its_seeds_is_not_kept():
+    def judged(lost, cider):
+        before = evaluation(BASE, BASE, cider=[50.0, 60.0], nll=3.5)
+        return judge_stage1(before, evaluation(BASE - lost, BASE, cider=cider, nll=2.7), 2)
+
+    recites = judged(0.3, [40.0, 50.0])
+    assert not recites.better and "fit photos worse" in recites.reason and "CIDEr-D 55 to 45" in recites.reason
+    assert judged(0.3, [70.0, 80.0]).better, "a person's own wording may cost fit"
+    assert judged(0.0, [40.0, 50.0]).better, "two captions alone say little"
+
+
 @pytest.mark.parametrize(
     ("fit", "nll", "better", "word"),
     [
