@@ -64,10 +64,8 @@ def measure(models: Models, ctx: JobContext) -> PageData:
     on_practice = models.judge.on_practice
     judged = None
     if models.second is not None:
-        other = models.second.encoder.id
-        ctx.progress(
-            0, None, "Judging mirrored photos" if models.second.mirrored else f"Asking {other}, the second judge"
-        )
+        name, mirrored = models.second.encoder.id, models.second.mirrored
+        ctx.progress(0, None, "Judging photos mirrored and closer" if mirrored else f"Asking {name}, the second judge")
         judged = models.second.of({key: one.captions for key, one in evaluations.items()})
     return PageData(ordered, gains_of(evaluations), _photos(models, evaluations), models.seeds, on_practice, judged)
 

@@ -119,8 +119,9 @@ def _in_short(report: Mapping[str, Any], data: PageData) -> str:
         told = f"The new model of this training is as it was {after}."
         said = [f"{told} {report['taken_over']}" if report.get("taken_over") else told]
         if kept in rows and "before" in rows:
-            said += _compared(rows[kept].figures, rows["before"].figures)
-            if kept == "stage1" and any("less like you" in one for one in said):
+            now, before = rows[kept].figures, rows["before"].figures
+            said += _compared(now, before)
+            if kept == "stage1" and "cider" in now and "cider" in before and now["cider"].value < before["cider"].value:
                 said.append(
                     "It finds what you wrote likelier all the same: it has your words, and not yet when to use them. "
                     "More captions help with that."

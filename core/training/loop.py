@@ -156,7 +156,8 @@ class _Training:
 
         def verdict(later: _Judged) -> Verdict:
             self._tell_seeds()
-            return judge_folds(folds) if folds else judge_stage1(self._best.evaluation, later.evaluation, self._held)
+            was, now = self._best.evaluation, later.evaluation
+            return judge_folds(folds, was, now) if folds else judge_stage1(was, now, self._held)
 
         self._run(stage, env, before, verdict)
 

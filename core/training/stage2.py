@@ -51,7 +51,7 @@ class Stage2:
         self._settings, self._env, self._before = settings, env, before
         own = [*data.seeds.pairs()[1], *data.held_seeds.pairs()[1]]
         self._common = common_words([*own, *before.captions])
-        self._own_strung = strung_rate(own, self._common) if len(own) >= _FEWEST_OWN else None
+        self._figures_before = self._figures(before)
         self.steps, self.evaluate_every = settings.steps, settings.evaluate_every
         captioner = env.captioner
         self._scorer = Scorer(data, encoder, settings, env)
@@ -63,6 +63,8 @@ class Stage2:
         self._seed_images = data.seeds.images
         self._seed_ids = captioner.encode(captions, min(max(48, settings.max_tokens), captioner.max_tokens))
         self.length_mean = self._scorer.length_mean
+        strung = strung_rate(own, self._common) if len(own) >= _FEWEST_OWN else None
+        self._own = Own(self.length_mean, env.judge.seed_nll, strung)
         self._rates = (settings.lr, settings.lr_large_lm if has_large_lm(captioner) else settings.lr)
         self.optimiser = make_optimiser(captioner, *self._rates, 0.0)
         self.method = chosen_method(settings, captioner)
@@ -139,21 +141,20 @@ class Stage2:
 
     def gates_of(self, evaluation: Evaluation, kl: float) -> tuple[GateRow, ...]:
         """The guards of a model, compared with the one before this stage."""
-        return self._compared(self._figures(evaluation), self._figures(self._before), kl)
+        return self._compared(self._figures(evaluation), self._figures_before, kl)
 
     def _mending(self, evaluation: Evaluation, began: Mapping[str, float], kl: float) -> set[str]:
         """Guards that were red when practice began with the figures ``began``, and are not beside those."""
-        before = self._figures(self._before)
-        began = before | dict(began)  # what an earlier version noted may lack some
-        return _red(self._compared(began, before, 0.0)) - _red(self._compared(self._figures(evaluation), began, kl))
+        began = {**self._figures_before, **began}  # what an earlier version noted may lack some
+        worse = _red(self._compared(self._figures(evaluation), began, kl))
+        return _red(self._compared(began, self._figures_before, 0.0)) - worse
 
     def _figures(self, evaluation: Evaluation) -> dict[str, float]:
         """What guards compare. Words are strung together beside those that join them in captions of before."""
         return {**evaluation.values, "strung": strung_rate(evaluation.captions, self._common)}
 
     def _compared(self, now: Mapping[str, float], before: Mapping[str, float], kl: float) -> tuple[GateRow, ...]:
-        own = Own(self.length_mean, self._env.judge.seed_nll, self._own_strung)
-        return check_gates(now, before, own, kl, len(self._before.captions))
+        return check_gates(now, before, self._own, kl, len(self._before.captions))
 
     def draw_photos(self, step: int) -> np.ndarray:
         """Positions of this step's photos, all different: anchors in turn, neighbours of them, then any others."""

@@ -43,23 +43,28 @@ def judge_stage1(before: Evaluation, after: Evaluation, held_out: int) -> Verdic
         return Verdict(
             False, f"Stage 1 does not tell your {_count(held_out, 'held-out photo')} better than before {told}."
         )
-    nearer = len(after.cider) == 0 or after.cider.mean() > before.cider.mean()
-    if not nearer and paired_bootstrap(before.fit, after.fit).high < 0:
-        return Verdict(
-            False,
-            f"Stage 1 is not kept: it tells your {_count(held_out, 'held-out photo')} more in your words {told}, but "
-            f"its captions fit photos worse ({before.fit.mean():.3f} to {after.fit.mean():.3f}) and are no more like "
-            f"yours (CIDEr-D {before.cider.mean():.0f} to {after.cider.mean():.0f}). More captions help.",
-        )
-    return Verdict(
-        True,
-        f"Stage 1 tells your {_count(held_out, 'held-out photo')} more in your words than before {told}.",
-    )
+    said = f"Stage 1 tells your {_count(held_out, 'held-out photo')} more in your words than before {told}."
+    return _unless_recited(said, before, after)
 
 
-def judge_folds(folds: FoldJudgement) -> Verdict:
+def judge_folds(folds: FoldJudgement, before: Evaluation, after: Evaluation) -> Verdict:
     """The same of seeds left out in turn, where only few could be held out for good."""
-    return Verdict(folds.change.value < 0, folds.sentence)
+    if folds.change.value >= 0:
+        return Verdict(False, folds.sentence)
+    return _unless_recited(folds.sentence, before, after)
+
+
+def _unless_recited(said: str, before: Evaluation, after: Evaluation) -> Verdict:
+    """Kept, as ``said``, unless its captions fit photos worse beyond doubt and are no nearer to the person's own."""
+    nearer = len(after.cider) == 0 or after.cider.mean() > before.cider.mean()
+    if nearer or paired_bootstrap(before.fit, after.fit).high >= 0:
+        return Verdict(True, said)
+    return Verdict(
+        False,
+        f"{said} It is not kept all the same: its captions fit photos worse ({before.fit.mean():.3f} to "
+        f"{after.fit.mean():.3f}) and are no more like yours (CIDEr-D {before.cider.mean():.0f} to "
+        f"{after.cider.mean():.0f}). More captions help.",
+    )
 
 
 def judge_stage2(

@@ -16,7 +16,7 @@ from core.jobs import Cancelled, QuietContext
 from core.metrics.bootstrap import Difference
 from core.training import loop, seed_trials
 from core.training.data import CaptionedVectors, make_training_data
-from core.training.evaluate import caption_nll
+from core.training.evaluate import Evaluation, caption_nll
 from core.training.loop import TrainingConfig, train_stages
 from core.training.presets import LmSettings, Preset, Stage1Settings, find_preset, with_overrides
 from core.training.seed_trials import FoldJudgement, Trainer, judge_by_folds, photo_losses, seed_curve
@@ -27,6 +27,8 @@ SETTINGS = Stage1Settings(
     steps=8, minimum_steps=4, pairs=8, texts=8, evaluate_every=4, lr_mapper=1e-3, lr_lm=1e-3, image_noise=0.0
 )
 PRESET = Preset("try", "", "", stage1=SETTINGS, lm=LmSettings("all"))
+SAME = Evaluation(("a",) * 4, np.ones(4), np.ones(4), np.ones(4), np.zeros(0), {})
+"""Neither fits better nor worse: the folds alone decide."""
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_every_photo_is_judged_by_a_model_that_did_not_learn_it(encoder, caption
     assert found.change.value == pytest.approx(found.after - found.before, abs=1e-6)
     assert found.after < found.before, "the seeds begin with a word that the starter never says"
     assert FoldJudgement.from_dict(json.loads(json.dumps(asdict(found)))) == found
-    assert judge_folds(found).better and "12 captioned photos" in found.sentence
+    assert judge_folds(found, SAME, SAME).better and "12 captioned photos" in found.sentence
 
 
 def test_losses_of_photos_are_means_over_their_tokens(encoder, captioner):
@@ -87,7 +89,7 @@ def test_losses_of_photos_are_means_over_their_tokens(encoder, captioner):
     (Difference(0.1, -0.1, 0.3, 0.2), False, "no more"),
 ])  # fmt: skip
 def test_what_folds_decide(change, better, word):
-    verdict = judge_folds(FoldJudgement(5, 12, 3.0, 3.0 + change.value, 1, change))
+    verdict = judge_folds(FoldJudgement(5, 12, 3.0, 3.0 + change.value, 1, change), SAME, SAME)
     assert verdict.better is better and word in verdict.reason
 
 

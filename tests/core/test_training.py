@@ -15,6 +15,7 @@ from core.captioner.mapper_settings import MapperSettings
 from core.encoders.open_clip_encoder import load_encoder
 from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
+from core.metrics.bootstrap import Difference
 from core.training import loop
 from core.training import steps as stage_steps
 from core.training.data import CaptionedVectors, make_training_data
@@ -23,8 +24,9 @@ from core.training.loop import TrainingConfig, train_stages
 from core.training.messages import GateRow, MetricRow, Samples, StageStarted
 from core.training.presets import find_preset, with_overrides
 from core.training.runfolder import kept_checkpoint, read_rows
+from core.training.seed_trials import FoldJudgement
 from core.training.stage1 import Stage1
-from core.training.verdict import Verdict, judge_against_current, judge_stage1, judge_stage2
+from core.training.verdict import Verdict, judge_against_current, judge_folds, judge_stage1, judge_stage2
 from tests.tiny import SENTENCES, random_pixels
 
 FAST = {
@@ -439,6 +441,9 @@ def test_a_stage_1_that_recites_its_seeds_is_not_kept():
     assert not recites.better and "fit photos worse" in recites.reason and "CIDEr-D 55 to 45" in recites.reason
     assert judged(0.3, [70.0, 80.0]).better, "a person's own wording may cost fit"
     assert judged(0.0, [40.0, 50.0]).better, "two captions alone say little"
+    folds = FoldJudgement(5, 20, 3.5, 2.7, 2, Difference(-0.8, -0.9, -0.7, 0.01))
+    before, worse = (evaluation(BASE - lost, BASE, cider=[50.0 - 50 * lost]) for lost in (0.0, 0.3))
+    assert judge_folds(folds, before, before).better and not judge_folds(folds, before, worse).better
 
 
 @pytest.mark.parametrize(
