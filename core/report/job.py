@@ -162,7 +162,7 @@ def _similarity_alone(
 ) -> dict[str, Evaluation]:
     """Stage 2 as first published: similarity and nothing else, from the same model; its red gates are named."""
     from core.captioner.checkpoint import load_captioner
-    from core.training.compute import set_attention, use_bf16
+    from core.training.compute import precision_of, set_attention
     from core.training.lm_training import begin, end
     from core.training.stage2 import Stage2
     from core.training.state import Progress
@@ -177,8 +177,8 @@ def _similarity_alone(
     set_attention(captioner.lm, training=True)
     before = evaluations.get("stage1" if warm.name == "stage1" else "before") or parts.judge(captioner)
     nobody = cast(Any, None)
-    bf16 = use_bf16(parts.preset.precision, captioner.device)
-    env = Environment(captioner, parts.judge, nobody, parts.ctx, parts.seed, bf16)
+    precision = precision_of(parts.preset.precision, captioner.device)
+    env = Environment(captioner, parts.judge, nobody, parts.ctx, parts.seed, precision)
     stage, progress = Stage2(parts.data, parts.encoder, settings, env, before), Progress()
     for step in range(stage.steps):
         parts.ctx.check_cancelled()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import math
 import platform
 import zlib
 from typing import Any, cast
@@ -15,25 +17,79 @@ from core.devices import choose_device
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 _LARGEST_KEPT, _KEPT = 32 << 20, 1 << 30
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_FIRST_SCALE, _SMALLEST_SCALE, _STEPS_TO_GROW = 2.0**16, 1.0, 200
 
 
-def use_bf16(precision: str, device: torch.device) -> bool:
-    """Whether matrix products run in bfloat16: ``auto`` says yes where the hardware does that faster."""
-    if precision != "auto":
-        return precision == "bf16"
+class Precision:
+    """How precisely training computes: matrix products in ``dtype``; weights and their updates always in float32.
+
+    Small gradients vanish in float16. So a loss is multiplied by ``scale`` before its way back, and the gradients are
+    divided by it afterwards; a step whose gradients overflow is left out, and the scale halved (arXiv 1710.03740). A
+    model that float16 is too narrow for, at whatever scale, goes on in float32.
+    """
+
+    def __init__(self, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> None:
+        self.dtype, self.device = dtype, device or torch.device("cpu")
+        self.scale = _FIRST_SCALE if dtype == torch.float16 else 1.0
+        self._good = 0
+
+    @property
+    def is_exact(self) -> bool:
+        return self.dtype == torch.float32
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        return contextlib.nullcontext() if self.is_exact else torch.autocast(self.device.type, dtype=self.dtype)
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Add the gradient of ``loss``, times ``scale``, to the weights'."""
+        (loss if self.scale == 1.0 else loss * self.scale).backward()
+
+    def step(self, optimiser: torch.optim.Optimizer, most: float = math.inf) -> None:
+        """One step with the gradients collected since they were cleared, as long as ``most`` together at most."""
+        weights = [one for group in optimiser.param_groups for one in group["params"] if one.grad is not None]
+        if self.scale != 1.0:
+            for one in weights:
+                one.grad.div_(self.scale)
+        if most < math.inf or self.dtype == torch.float16:
+            norm = nn.utils.clip_grad_norm_(weights, most)
+            if self.dtype == torch.float16 and not self._fits(norm):
+                return
+        optimiser.step()
+
+    def _fits(self, norm: torch.Tensor) -> bool:
+        if bool(norm.isfinite()):
+            self._good += 1
+            if self._good % _STEPS_TO_GROW == 0:
+                self.scale *= 2
+            return True
+        self._good, self.scale = 0, self.scale / 2
+        if self.scale < _SMALLEST_SCALE:
+            self.dtype, self.scale = torch.float32, 1.0
+        return False
+
+
+def precision_of(name: str, device: torch.device) -> Precision:
+    """``fp32``, ``bf16``, ``fp16``, or for ``auto`` what the hardware computes fastest.
+
+    Cards before Ampere have no bfloat16 of their own, and from Volta on a float16 that is twice as fast and more.
+    """
+    if name != "auto":
+        return Precision(_DTYPES[name], device)
+    dtype = torch.float32
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            dtype = torch.bfloat16
+        elif torch.version.cuda and torch.cuda.get_device_capability(device) >= (7, 0):
+            dtype = torch.float16
+    elif device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():
+        dtype = torch.bfloat16
+    return Precision(dtype, device)
 
 
-def autocast(bf16: bool, device: torch.device) -> torch.autocast:
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
-
-
-def cpu_autocast() -> torch.autocast:
+def cpu_autocast() -> contextlib.AbstractContextManager[object]:
     """bfloat16 on the processor where it has the instructions; without them it is many times slower than float32."""
-    cpu = torch.device("cpu")
-    return autocast(use_bf16("auto", cpu), cpu)
+    return precision_of("auto", torch.device("cpu")).autocast()
 
 
 def set_attention(lm: nn.Module, *, training: bool) -> None:

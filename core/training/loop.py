@@ -13,7 +13,7 @@ from core.encoders.encoder import Encoder, said_too_long, sharpness
 from core.errors import UserError
 from core.jobs import JobContext
 from core.training.adaptation import decided
-from core.training.compute import keep_freed_memory, set_attention, use_bf16
+from core.training.compute import keep_freed_memory, precision_of, set_attention
 from core.training.data import TrainingData
 from core.training.enough import SeedsTold, keys_of, write_told
 from core.training.evaluate import Evaluation, Judge
@@ -135,7 +135,7 @@ class _Training:
             run=run,
             ctx=ctx,
             seed=config.seed,
-            bf16=use_bf16(config.preset.precision, captioner.device),
+            precision=precision_of(config.preset.precision, captioner.device),
             resume=config.resume,
             with_lm=config.with_lm or not frozen,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -21,27 +22,33 @@ _ROWS_WITHOUT_CHECKPOINTS = 4
 """Fewer rows at once than this cost more time than computing activations twice."""
 
 
-class MicroBatches:
-    """How many rows are computed at once: half as many from the moment on when the memory ran out.
+@dataclass(frozen=True)
+class Portion:
+    """So many rows at once; ``checkpointing``: without keeping their activations (see :func:`checkpointed`)."""
 
-    ``can_checkpoint``: whether the work can do without activations (see :func:`checkpointed`); then ``checkpointing``
-    becomes true before portions get tiny.
+    rows: int
+    checkpointing: bool = False
+
+
+class MicroBatches:
+    """How much is computed at once: half as many rows from the moment on when the memory ran out.
+
+    ``can_checkpoint``: whether the work can do without activations; then it has to before portions get tiny.
     """
 
     def __init__(self, rows: int, *, can_checkpoint: bool = False) -> None:
-        self.rows = max(1, rows)
-        self.checkpointing = False
+        self.portion = Portion(max(1, rows))
         self._can_checkpoint = can_checkpoint
 
-    def run(self, work: Callable[[int], T]) -> T:
-        """The result of ``work(rows)``, which begins anew with fewer rows as often as the memory runs out.
+    def run(self, work: Callable[[Portion], T]) -> T:
+        """The result of ``work(portion)``, which begins anew with a smaller one as often as the memory runs out.
 
         Raises:
             UserError: not even one row fits.
         """
         while True:
             try:
-                return work(self.rows)
+                return work(self.portion)
             except MAY_SAY_SO as error:
                 if not is_out_of_memory(error):
                     raise
@@ -52,10 +59,11 @@ class MicroBatches:
             self._give_way()
 
     def _give_way(self) -> None:
-        if self.rows <= _ROWS_WITHOUT_CHECKPOINTS and self._can_checkpoint and not self.checkpointing:
-            self.checkpointing = True
-        elif self.rows > 1:
-            self.rows //= 2
+        now = self.portion
+        if now.rows <= _ROWS_WITHOUT_CHECKPOINTS and self._can_checkpoint and not now.checkpointing:
+            self.portion = Portion(now.rows, checkpointing=True)
+        elif now.rows > 1:
+            self.portion = Portion(now.rows // 2, now.checkpointing)
         else:
             raise UserError(
                 "The memory does not suffice to train this model, not even on one caption at a time.",

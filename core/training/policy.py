@@ -1,7 +1,8 @@
 """The gradient of stage 2: policy gradient and exact KL, teacher-forced on what was sampled.
 
 The prefix of each photo is run once and shared by its captions, also backwards: micro-batches of captions collect the
-gradient at the prefix's keys and values, and one backward pass takes it on to the mapper.
+gradient at the prefix's keys and values, and one backward pass takes it on to the mapper. Where the memory is too small
+for that, each caption has its prefix run along, and no activation is kept.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from torch.nn import functional as F
 from core.captioner.captioner import IGNORE, Captioner
 from core.captioner.torch_decoder import new_cache
 from core.jobs import JobContext
-from core.training.compute import autocast
+from core.training.compute import Precision
+from core.training.memory import Portion, checkpointed
 
 _GRADIENT_ROWS = 64
 
@@ -52,12 +54,12 @@ class Batch:
 @dataclass(frozen=True)
 class PolicyOptions:
     """``temperature``: that of the samples, whose distribution the gradient is of; ``beta``: weight of the KL;
-    ``entropy``: of the entropy of the words."""
+    ``portion``: of captions, computed at once; ``entropy``: weight of the entropy of the words."""
 
     temperature: float
     beta: float
-    micro_rows: int
-    bf16: bool
+    portion: Portion
+    precision: Precision
     entropy: float = 0.0
 
 
@@ -106,28 +108,57 @@ def policy_backward(
     # Captions of like length together: the longest of a micro-batch decides how much of it is padding.
     order = counted.sum(dim=1).argsort(stable=True)
     surrogate = kl_sum = 0.0
-    with autocast(options.bf16, batch.ids.device):
-        prefix = run_prefix(policy, batch.embeddings)
-        leaves = prefix.leaves()
+    with options.precision.autocast():
+        ours = _states(policy, batch.embeddings, options.portion)
         with torch.no_grad():
-            reference_prefix = run_prefix(reference, batch.embeddings) if reference else None
-        for start in range(0, len(order), options.micro_rows):
+            theirs = None if reference is None else _Shared(reference, batch.embeddings)
+        for rows in order.split(options.portion.rows):
             ctx.check_cancelled()
-            rows = order[start : start + options.micro_rows]
             width = int(counted[rows].sum(dim=1).max())
             ids, use = batch.ids[rows, :width], counted[rows, :width]
-            logits = policy.head(caption_states(policy, leaves.rows(owner[rows]), ids)[use])
-            reference_logits = None
-            if reference is not None and reference_prefix is not None:
-                with torch.no_grad():
-                    states = caption_states(reference, reference_prefix.rows(owner[rows]), ids)[use]
-                    reference_logits = reference.head(states)
+            logits = policy.head(ours.of(owner[rows], ids)[use])
+            with torch.no_grad():
+                expected = None if theirs is None else theirs.captioner.head(theirs.of(owner[rows], ids)[use])
             weights = batch.advantages[rows][:, None].expand(-1, width)[use]
-            gradient, one, kl = logit_gradient(logits, ids[use], weights, reference_logits, options)
+            gradient, one, kl = logit_gradient(logits, ids[use], weights, expected, options)
             surrogate, kl_sum = surrogate + one, kl_sum + kl
-            logits.backward(gradient.div_(tokens))
-        prefix.backward_from(leaves)
+            logits.backward(gradient.mul_(options.precision.scale / tokens))
+        ours.finish()
     return PolicyLosses(surrogate / tokens, kl_sum / tokens, kl_sum / len(batch.ids))
+
+
+class _Shared:
+    """States of captions behind a prefix that was run once; gradients gather there until :meth:`finish`."""
+
+    def __init__(self, captioner: Captioner, embeddings: torch.Tensor) -> None:
+        self.captioner = captioner
+        self._prefix = run_prefix(captioner, embeddings)
+        self._leaves = self._prefix.leaves()
+
+    def of(self, owner: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """:func:`caption_states` of captions ``ids`` ``[R, L]`` of the photos ``owner`` ``[R]``."""
+        return caption_states(self.captioner, self._leaves.rows(owner), ids)
+
+    def finish(self) -> None:
+        self._prefix.backward_from(self._leaves)
+
+
+class _Checkpointed:
+    """The same for want of memory: prefix and caption in one pass, whose activations are computed again."""
+
+    def __init__(self, captioner: Captioner, embeddings: torch.Tensor) -> None:
+        self._captioner, self._embeddings = captioner, embeddings
+
+    def of(self, owner: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        with checkpointed(self._captioner.lm, wanted=True):
+            return self._captioner.hidden(self._embeddings[owner], ids)
+
+    def finish(self) -> None:
+        """Each portion has sent its gradient all the way."""
+
+
+def _states(captioner: Captioner, embeddings: torch.Tensor, portion: Portion) -> _Shared | _Checkpointed:
+    return (_Checkpointed if portion.checkpointing else _Shared)(captioner, embeddings)
 
 
 @torch.no_grad()
@@ -135,9 +166,9 @@ def log_probabilities(captioner: Captioner, batch: Batch, options: PolicyOptions
     """log π of each caption of ``batch``, ``[R]`` float32, summed over its tokens, the end token included."""
     samples = len(batch.ids) // len(batch.embeddings)
     result = torch.zeros(len(batch.ids), device=batch.ids.device)
-    with autocast(options.bf16, batch.ids.device):
+    with options.precision.autocast():
         prefix = run_prefix(captioner, batch.embeddings)
-        for rows in torch.arange(len(batch.ids), device=batch.ids.device).split(options.micro_rows):
+        for rows in torch.arange(len(batch.ids), device=batch.ids.device).split(options.portion.rows):
             ctx.check_cancelled()
             ids, use = batch.ids[rows], batch.ids[rows] != IGNORE
             logits = captioner.head(caption_states(captioner, prefix.rows(rows // samples), ids)[use]).float()

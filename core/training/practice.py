@@ -11,7 +11,8 @@ import torch
 
 from core.captioner.captioner import Captioner
 from core.encoders.encoder import Encoder
-from core.training.compute import autocast, torch_rng
+from core.training.compute import torch_rng
+from core.training.memory import Portion
 from core.training.policy import Batch, PolicyLosses, PolicyOptions, policy_backward
 from core.training.presets import Stage2Settings
 from core.training.rollout import Rollouts, Sampler
@@ -33,12 +34,12 @@ class Practised:
 @dataclass(frozen=True)
 class Moment:
     """Where practice is: this step of so many. ``beta``: weight of the KL to the model that stage 2 began with;
-    ``at_once``: captions that the memory has room for."""
+    ``portion``: of captions, that the memory has room for."""
 
     step: int
     steps: int
     beta: float
-    at_once: int
+    portion: Portion
     progress: Progress
 
 
@@ -72,8 +73,8 @@ class Practice:
     def draw(self, photos: np.ndarray, step: int, *, greedy: bool = False, purpose: str = "stage2-samples") -> Rollouts:
         """``settings.samples`` captions of each photo, or the greedy one."""
         settings = self.settings
-        if self._sampler is None:
-            self._sampler = Sampler(self.captioner, self.env.bf16)
+        if self._sampler is None or self._sampler.dtype != self.env.precision.dtype:
+            self._sampler = Sampler(self.captioner, self.env.precision.dtype)
         self._sampler.refresh()
         samples, temperature = (1, 0.0) if greedy else (settings.samples, settings.temperature)
         draws = torch_rng(self.env.seed, purpose, step)
@@ -87,12 +88,12 @@ class Practice:
 
     def vectors(self, captions: Sequence[str]) -> np.ndarray:
         """Text vectors ``[n, dim]`` as rewards use them. Exact scores are for judging; a reward is noisy anyway."""
-        with autocast(self.env.bf16, self.captioner.device):
+        with self.env.precision.autocast():
             return self._scorer.vectors(captions)
 
     def score(self, moment: Moment, sampled: Sampled) -> tuple[np.ndarray, Mapping[str, float]]:
         """Rewards ``[R]``, and the means of their parts."""
-        with autocast(self.env.bf16, self.captioner.device):
+        with self.env.precision.autocast():
             return self._scorer.score(sampled, moment.step, moment.steps, moment.progress)
 
     def backward(
@@ -102,11 +103,11 @@ class Practice:
         weights = torch.from_numpy(advantages.astype(np.float32)).to(self.captioner.device)
         batch = Batch(self.embeddings(photos), trimmed(ids), weights)
         reference = self.reference if self.settings.beta > 0 else None
-        options = self.options(temperature, moment.at_once, moment.beta)
+        options = self.options(temperature, moment.portion, moment.beta)
         return policy_backward(self.captioner, reference, batch, options, self.env.ctx)
 
-    def options(self, temperature: float, at_once: int, beta: float = 0.0) -> PolicyOptions:
-        return PolicyOptions(temperature, beta, at_once, self.env.bf16, self.settings.entropy)
+    def options(self, temperature: float, portion: Portion, beta: float = 0.0) -> PolicyOptions:
+        return PolicyOptions(temperature, beta, portion, self.env.precision, self.settings.entropy)
 
 
 def trimmed(ids: torch.Tensor) -> torch.Tensor:

@@ -198,7 +198,7 @@ class Preset:
     mapper: MapperSettings = field(default_factory=MapperSettings)
     new_mapper: bool = False
     lm: LmSettings = field(default_factory=LmSettings)
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
 
     @property
     def text_only(self) -> bool:

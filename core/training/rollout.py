@@ -11,7 +11,7 @@ from core.captioner.captioner import IGNORE, Captioner
 from core.captioner.torch_decoder import new_cache
 from core.jobs import JobContext
 from core.training.compute import set_attention
-from core.training.memory import MicroBatches
+from core.training.memory import MicroBatches, Portion
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Rollouts:
 class Sampler:
     """A copy of the policy in the precision that samples fastest; its weights follow the policy's."""
 
-    def __init__(self, policy: Captioner, bf16: bool) -> None:
-        self._policy = policy
+    def __init__(self, policy: Captioner, dtype: torch.dtype = torch.float32) -> None:
+        self._policy, self.dtype = policy, dtype
         self._model = policy
         self._memory: MicroBatches | None = None
-        if bf16:
-            mapper, lm = copy.deepcopy(policy.mapper).to(torch.bfloat16), copy.deepcopy(policy.lm).to(torch.bfloat16)
+        if dtype != torch.float32:
+            mapper, lm = copy.deepcopy(policy.mapper).to(dtype), copy.deepcopy(policy.lm).to(dtype)
             set_attention(lm, training=False)
             self._model = Captioner(mapper, lm, policy.tokenizer, policy.info).eval().requires_grad_(False)
 
@@ -67,8 +67,8 @@ class Sampler:
         draws = torch.rand(len(embeddings) * samples, max_tokens, generator=generator).to(self._model.device)
         self._memory = self._memory or MicroBatches(len(embeddings))
 
-        def sample_some(photos: int) -> Rollouts:
-            """So many photos at once."""
+        def sample_some(portion: Portion) -> Rollouts:
+            photos = portion.rows
             parts = [
                 self._sample(embeddings[i : i + photos], temperature, draws[i * samples : (i + photos) * samples], ctx)
                 for i in range(0, len(embeddings), photos)

@@ -18,7 +18,7 @@ from core.captioner.captioner import IGNORE, Captioner, pad
 from core.encoders.encoder import Encoder
 from core.jobs import JobContext
 from core.metrics.bootstrap import RESAMPLES, Difference, paired_bootstrap
-from core.training.compute import numpy_rng, use_bf16
+from core.training.compute import numpy_rng, precision_of
 from core.training.data import CaptionedVectors, TrainingData
 from core.training.enough import FEWEST_HELD, answer
 from core.training.lm_training import begin
@@ -59,9 +59,9 @@ class Trainer:
         """One captioner again and again: before training, where an evaluation is due, at the end."""
         captioner = copy.deepcopy(self.captioner)
         begin(captioner, self.preset.lm, self.seed)
-        bf16 = use_bf16(self.preset.precision, captioner.device)
+        precision = precision_of(self.preset.precision, captioner.device)
         nobody = cast(Any, None)  # nothing is judged or written on the way
-        env = Environment(captioner, nobody, nobody, self.ctx, self.seed, bf16)
+        env = Environment(captioner, nobody, nobody, self.ctx, self.seed, precision)
         stage = Stage1(data, self.encoder, self.preset.stage1, env, fresh=self.fresh)
         yield captioner
         for step in range(stage.steps):

@@ -19,7 +19,7 @@ from core.captioner.mapper import SHARPNESS
 from core.disk import replacing
 from core.encoders.encoder import Encoder, sharpness
 from core.training.candidates import passes, went_bad
-from core.training.compute import autocast, numpy_rng, torch_rng
+from core.training.compute import numpy_rng, torch_rng
 from core.training.data import TrainingData
 from core.training.drawing import SAMPLES, of_people, photos_to_draw
 from core.training.evaluate import Evaluation
@@ -98,7 +98,7 @@ def library_sentences(data: TrainingData, encoder: Encoder, env: Environment, mo
     photos = photos_to_draw(most, len(people), len(data.practice_images), slowly=slowly)
     sentences += _drawn(data.practice_images, env, photos)[: most - len(sentences)]
     env.ctx.progress(0, None, READING)
-    with autocast(env.bf16, env.captioner.device):
+    with env.precision.autocast():
         vectors = text_vectors(encoder, list(dict.fromkeys(sentences)), prompt=False)
     return vectors.reshape(-1, data.practice_images.shape[1]).astype(np.float16)
 
@@ -109,7 +109,7 @@ def _drawn(images: np.ndarray, env: Environment, photos: int) -> list[str]:
     began = time.monotonic()
     until = math.inf if env.deadline is None else began + _SHARE_OF_TIME * (env.deadline - began)
     order = numpy_rng(env.seed, "sentences", 1).permutation(len(images))[:photos]
-    sampler = Sampler(captioner, env.bf16)
+    sampler = Sampler(captioner, env.precision.dtype)
     sampler.refresh()
     for start in range(0, len(order), _PHOTOS_AT_ONCE):
         if time.monotonic() > until:

@@ -7,16 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
-from torch import nn
 from torch.optim import Optimizer
 
 from core.captioner.captioner import IGNORE, Captioner, pad
 from core.encoders.encoder import Encoder
 from core.known_models import LARGE_LM
-from core.training.compute import autocast, numpy_rng, torch_rng
+from core.training.compute import numpy_rng, torch_rng
 from core.training.data import TrainingData
 from core.training.evaluate import Evaluation
-from core.training.memory import MicroBatches, checkpointed
+from core.training.memory import MicroBatches, Portion, checkpointed
 from core.training.noise import add_noise, mean_cosine, noise_variance
 from core.training.presets import Stage1Settings
 from core.training.state import Progress
@@ -67,24 +66,23 @@ class Stage1:
     def step(self, step: int, progress: Progress) -> StepResult:
         self._set_rates(step)
         embeddings, ids = self._batch(step)
-        total = self._memory.run(lambda rows: self._backward(embeddings, ids, rows))
-        nn.utils.clip_grad_norm_(self._env.captioner.parameters(), 1.0)
-        self.optimiser.step()
+        total = self._memory.run(lambda portion: self._backward(embeddings, ids, portion))
+        self._env.precision.step(self.optimiser, 1.0)
         return StepResult(loss=total)
 
-    def _backward(self, embeddings: torch.Tensor, ids: torch.Tensor, at_once: int) -> float:
-        """The gradient of the mean loss per token, so many rows at once; the loss."""
+    def _backward(self, embeddings: torch.Tensor, ids: torch.Tensor, portion: Portion) -> float:
+        """The gradient of the mean loss per token, a portion at a time; the loss."""
         captioner, device = self._env.captioner, self._env.captioner.device
         self.optimiser.zero_grad(set_to_none=True)
         tokens, total = int((ids != IGNORE).sum()), 0.0
-        with checkpointed(captioner.lm, self._memory.checkpointing):
-            for rows, width in like_lengths(ids, at_once):
-                with autocast(self._env.bf16, device):
+        with checkpointed(captioner.lm, portion.checkpointing):
+            for rows, width in like_lengths(ids, portion.rows):
+                with self._env.precision.autocast():
                     losses = captioner.token_losses(
                         embeddings[rows].to(device), ids[rows, :width].to(device), self._settings.label_smoothing
                     )
                 loss = losses.sum() / tokens
-                loss.backward()
+                self._env.precision.backward(loss)
                 total += float(loss.detach())
                 self._env.ctx.check_cancelled()
         return total

@@ -6,17 +6,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import nn
 
 from core.captioner.captioner import pad
 from core.encoders.encoder import Encoder
 from core.metrics.guards import common_words, strung_rate
-from core.training.compute import autocast, numpy_rng
+from core.training.compute import numpy_rng
 from core.training.data import TrainingData, hard_neighbours
 from core.training.evaluate import Evaluation
 from core.training.gates import Own, check_gates, room_to_move
 from core.training.lm_training import unchanging_copy
-from core.training.memory import MicroBatches
+from core.training.memory import MicroBatches, Portion, checkpointed
 from core.training.messages import GateRow
 from core.training.methods import chosen_method, make_method, needs_reference
 from core.training.policy import PolicyLosses
@@ -73,7 +72,9 @@ class Stage2:
         reference = unchanging_copy(captioner, share_lm=frozen).eval() if wanted else None
         self._practice = Practice(self._scorer, encoder, settings, env, reference)
         self._method = make_method(self._practice)
-        self._memory = MicroBatches(settings.micro_rows)
+        unrolled = self.method == "straight-through"  # word by word, each after a cache of those before
+        can_checkpoint = has_large_lm(captioner) and not unrolled
+        self._memory = MicroBatches(settings.micro_rows, can_checkpoint=can_checkpoint)
         if settings.calibration_photos > 0:
             self._scorer.calibrate(self._calibration_batches())
 
@@ -87,10 +88,9 @@ class Stage2:
         for group, rate in zip(self.optimiser.param_groups, self._rates, strict=False):
             group["lr"] = rate * self._share_of_rate(step)
         practised, seed_loss = self._memory.run(
-            lambda rows: self._gradient(Moment(step, self.steps, beta, rows, progress), photos)
+            lambda portion: self._gradient(Moment(step, self.steps, beta, portion, progress), photos)
         )
-        nn.utils.clip_grad_norm_(env.captioner.parameters(), settings.clip_norm)
-        self.optimiser.step()
+        env.precision.step(self.optimiser, settings.clip_norm)
         self._hold_kl(step, practised.losses, beta, progress)
         if practised.sampled is not None:
             self._scorer.remember(practised.sampled, step, progress)
@@ -102,7 +102,7 @@ class Stage2:
         """The gradient of practice and of the interleaved seeds; what both were."""
         self.optimiser.zero_grad(set_to_none=True)
         practised = self._method.practise(moment, photos)
-        seed_loss = self._seed_backward(moment.step, moment.at_once)
+        seed_loss = self._seed_backward(moment.step, moment.portion)
         self._env.ctx.check_cancelled()
         return practised, seed_loss
 
@@ -185,8 +185,8 @@ class Stage2:
             found.append(self._practice.sampled(photos, rollouts))
         return found
 
-    def _seed_backward(self, step: int, at_once: int) -> float | None:
-        """Interleaved cross-entropy on seed captions, so many at once; what it was, in nats per token."""
+    def _seed_backward(self, step: int, portion: Portion) -> float | None:
+        """Interleaved cross-entropy on seed captions, a portion at a time; what it was, in nats per token."""
         settings, env = self._settings, self._env
         wanted = settings.seed_rows if settings.seed_weight > 0 else 0
         rows = cycle(len(self._seed_ids), wanted, step, env.seed, "seeds")
@@ -194,13 +194,13 @@ class Stage2:
             return None
         device = env.captioner.device
         tokens, total = sum(len(self._seed_ids[i]) for i in rows), 0.0
-        for start in range(0, len(rows), at_once):
-            part = rows[start : start + at_once]
+        for start in range(0, len(rows), portion.rows):
+            part = rows[start : start + portion.rows]
             images = torch.from_numpy(self._seed_images[self._seed_owner[part]]).to(device)
-            with autocast(env.bf16, device):
+            with checkpointed(env.captioner.lm, portion.checkpointing), env.precision.autocast():
                 losses = env.captioner.token_losses(images, pad([self._seed_ids[i] for i in part]).to(device))
             loss = losses.sum() / tokens
-            (settings.seed_weight * loss).backward()
+            env.precision.backward(settings.seed_weight * loss)
             total += float(loss.detach())
         return total
 

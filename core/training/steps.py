@@ -13,6 +13,7 @@ import torch
 from core.captioner.captioner import Captioner
 from core.captioner.checkpoint import save_captioner
 from core.jobs import Cancelled, JobContext
+from core.training.compute import Precision
 from core.training.evaluate import Evaluation, Judge
 from core.training.messages import MetricRow, Samples, StageStarted
 from core.training.runfolder import METRICS, SAMPLES, RunFolder, StageOutcome
@@ -35,7 +36,7 @@ class Environment:
     run: RunFolder
     ctx: JobContext
     seed: int
-    bf16: bool
+    precision: Precision
     resume: bool = False
     deadline: float | None = None
     with_lm: bool = True

@@ -19,7 +19,7 @@ from core.errors import UserError
 from core.jobs import JobContext
 from core.metrics.clip_score import fit
 from core.training.bridge import Bridge
-from core.training.compute import autocast, torch_rng
+from core.training.compute import torch_rng
 from core.training.policy import PolicyLosses
 from core.training.practice import Moment, Practice, Practised
 
@@ -57,20 +57,21 @@ class StraightThrough:
 
     def practise(self, moment: Moment, photos: np.ndarray) -> Practised:
         practice, settings = self._practice, self._practice.settings
-        captioner = practice.captioner
         embeddings = practice.embeddings(photos).repeat_interleave(settings.samples, dim=0)
         first, last = settings.tau
         tau = first + (last - first) * min(1.0, moment.step / max(1, moment.steps - 1))
         cosines, drawn = [], []
-        for rows in torch.arange(len(embeddings)).split(moment.at_once):
+        for rows in torch.arange(len(embeddings)).split(moment.portion.rows):
             images = embeddings[rows.to(embeddings.device)]
             generators = [torch_rng(practice.env.seed, f"straight-through-{row}", moment.step) for row in rows.tolist()]
-            with autocast(practice.env.bf16, captioner.device):
+            with practice.env.precision.autocast():
                 soft = self._draw(images, generators, tau)
                 lists = [row[row != IGNORE].tolist() for row in soft.ids]
                 found = self._bridge.similarities(images, lists, soft.words)
             practice.env.ctx.check_cancelled()
-            (-_CLIP_S_SCALE * settings.rewards.clip_s * found.float().sum() / len(embeddings)).backward()
+            practice.env.precision.backward(
+                -_CLIP_S_SCALE * settings.rewards.clip_s * found.float().sum() / len(embeddings)
+            )
             cosines.append(found.detach().float().cpu().numpy())
             drawn.append(torch.nn.functional.pad(soft.ids, (0, practice.max_tokens - soft.ids.shape[1]), value=IGNORE))
         score = float(fit(np.concatenate(cosines)).mean())

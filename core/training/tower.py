@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from core.encoders.encoder import Encoder
 from core.encoders.open_clip_encoder import OpenClipEncoder
 from core.errors import UserError
-from core.training.compute import autocast, numpy_rng, torch_rng
+from core.training.compute import numpy_rng, torch_rng
 from core.training.corruptions import corrupt, vocabulary_of
 from core.training.data import TrainingData
 from core.training.stage1 import cycle
@@ -80,17 +80,17 @@ def tune_tower(encoder: Encoder, data: TrainingData, steps: int, env: Environmen
         photos = list(dict.fromkeys(cycle(len(captions), _BATCH, step, env.seed, "tower-pairs")))
         if len(photos) > 1:
             told = [captions[photo][int(rng.integers(len(captions[photo])))] for photo in photos]
-            with autocast(env.bf16, own.device):
+            with env.precision.autocast():
                 loss = _contrastive_loss(own, data.seeds.images[photos], told)
-            loss.backward()
+            env.precision.backward(loss)
             env.ctx.check_cancelled()
         real = [sentences[i] for i in cycle(len(sentences), _BATCH, step, env.seed, "tower-sentences")]
         spoiled = [corrupt(one, vocabulary, rng) for one in real]
-        with autocast(env.bf16, own.device):
+        with env.precision.autocast():
             logits = head(own.text_states(own.token_ids([*real, *spoiled])))
         target = torch.tensor([1] * len(real) + [0] * len(spoiled), device=logits.device)
-        F.cross_entropy(logits.float(), target).backward()
-        optimiser.step()
+        env.precision.backward(F.cross_entropy(logits.float(), target))
+        env.precision.step(optimiser)
     for parameter in tuned:
         parameter.requires_grad_(False)
     return TunedTower(own, head)

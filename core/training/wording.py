@@ -9,13 +9,12 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from core.captioner.captioner import IGNORE, Captioner, pad
-from core.training.compute import autocast, numpy_rng, set_attention
+from core.training.compute import numpy_rng, set_attention
 from core.training.grammar import GrammarHead, examples, fit_head
-from core.training.memory import MicroBatches
+from core.training.memory import MicroBatches, Portion, checkpointed
 from core.training.stage1 import cycle, has_large_lm, like_lengths, make_optimiser, warm_up_cosine
 from core.training.steps import Environment
 
@@ -61,7 +60,7 @@ class Wording:
         features = np.zeros((len(different), width + 1), np.float32)
         for rows, longest in like_lengths(ids, _ROWS):
             self._env.ctx.check_cancelled()
-            with autocast(self._env.bf16, model.device):
+            with self._env.precision.autocast():
                 features[rows.cpu().numpy()] = _features(model, self._nothing, ids[rows, :longest])
         found = features[[place[caption] for caption in captions]]
         return Reading(-found[:, -1].astype(np.float64), found)
@@ -77,25 +76,26 @@ class Wording:
         rows = model.encode(self._sentences, limit)
         steps = min(_MOST_STEPS, -(-_EPOCHS * len(rows) // _BATCH))
         rates = (_RATE, _RATE_LARGE_LM if has_large_lm(model) else _RATE)
-        optimiser, memory = make_optimiser(model, *rates, 0.01), MicroBatches(_BATCH // 2)
+        optimiser = make_optimiser(model, *rates, 0.01)
+        memory = MicroBatches(_BATCH // 2, can_checkpoint=has_large_lm(model))
         for step in range(steps):
             env.ctx.progress(step, steps, "Learning how your captions read")
             for group, rate in zip(optimiser.param_groups, rates, strict=False):
                 group["lr"] = rate * warm_up_cosine(step, steps)
             batch = pad([rows[i] for i in cycle(len(rows), _BATCH, step, env.seed, "wording")]).to(model.device)
             memory.run(partial(self._gradient, batch))
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
+            env.precision.step(optimiser, 1.0)
 
-    def _gradient(self, batch: torch.Tensor, at_once: int) -> None:
-        """That of the mean loss per token, so many rows at once."""
+    def _gradient(self, batch: torch.Tensor, portion: Portion) -> None:
+        """That of the mean loss per token, a portion at a time."""
         model, tokens = self._model, int((batch != IGNORE).sum())
         model.zero_grad(set_to_none=True)
-        for some, width in like_lengths(batch, at_once):
-            self._env.ctx.check_cancelled()
-            with autocast(self._env.bf16, model.device):
-                losses = model.token_losses(self._nothing.expand(len(some), -1), batch[some, :width])
-            (losses.sum() / tokens).backward()
+        with checkpointed(model.lm, portion.checkpointing):
+            for some, width in like_lengths(batch, portion.rows):
+                self._env.ctx.check_cancelled()
+                with self._env.precision.autocast():
+                    losses = model.token_losses(self._nothing.expand(len(some), -1), batch[some, :width])
+                self._env.precision.backward(losses.sum() / tokens)
 
 
 def _features(model: Captioner, nothing: torch.Tensor, ids: torch.Tensor) -> np.ndarray:

@@ -222,6 +222,31 @@ def test_both_stages_go_on_in_smaller_portions(data, captioner, encoder, tmp_pat
             assert other["loss"] == pytest.approx(one["loss"], rel=1e-4)
 
 
+def test_both_stages_of_a_large_model_go_on_without_activations(data, captioner, encoder, tmp_path, monkeypatch):
+    """Here the memory has no room for a single layer's activations."""
+    monkeypatch.setattr("core.training.stage1.LARGE_LM", 0)
+    one_step = {
+        "stage1.steps": 1, "stage2.steps": 1, "stage2.photos": 3, "stage2.samples": 2, "precision": "fp32",
+        "stage2.method": "leave-one-out", "lm.train": "all", "stage2.sentences": 0,
+    }  # fmt: skip
+    train_stages(data, copy.deepcopy(captioner), encoder, config(overrides=one_step), tmp_path / "free", QuietContext())
+    plain, block, kept = captioner.run, captioner.lm.transformer.h[0], []
+
+    def run(inputs, cache=None):
+        if torch.is_grad_enabled():
+            if "forward" not in vars(block):
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            kept.append(inputs.shape[0])
+        return plain(inputs, cache)
+
+    monkeypatch.setattr(captioner, "run", run)
+    train_stages(data, captioner, encoder, config(overrides=one_step), tmp_path / "tight", QuietContext())
+    assert kept and max(kept) <= 4
+    for stage in ("stage1", "stage2"):
+        one, other = (weights(tmp_path / name / stage) for name in ("free", "tight"))
+        assert (one - other).abs().gt(1e-4).float().mean() < 0.01
+
+
 def test_a_model_that_never_fits_is_said_in_words(data, captioner, encoder, tmp_path, monkeypatch):
     limit_rows(captioner, 0, monkeypatch)
     with pytest.raises(UserError, match="memory") as refused:
@@ -232,11 +257,11 @@ def test_a_model_that_never_fits_is_said_in_words(data, captioner, encoder, tmp_
 def test_portions_stay_small_and_other_errors_are_not_taken_for_want_of_memory():
     tried = []
 
-    def work(rows):
-        tried.append(rows)
-        if rows > 5:
+    def work(portion):
+        tried.append(portion.rows)
+        if portion.rows > 5:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
-        return rows
+        return portion.rows
 
     memory = MicroBatches(40)
     assert memory.run(work) == memory.run(work) == 5
@@ -248,11 +273,10 @@ def test_portions_stay_small_and_other_errors_are_not_taken_for_want_of_memory()
 def test_a_large_model_does_without_activations_before_portions_get_tiny():
     memory, tried = MicroBatches(16, can_checkpoint=True), []
 
-    def work(rows):
-        tried.append((rows, memory.checkpointing))
-        if rows > 2:
+    def work(portion):
+        tried.append((portion.rows, portion.checkpointing))
+        if portion.rows > 2:
             raise MemoryError
-        return rows
 
     memory.run(work)
     assert tried == [(16, False), (8, False), (4, False), (4, True), (2, True)]

@@ -11,6 +11,7 @@ import pytest
 from core.captioner.checkpoint import load_captioner
 from core.encoders.open_clip_encoder import load_encoder
 from core.jobs import QuietContext
+from core.training.compute import Precision
 from core.training.data import CaptionedVectors, TrainingData
 from core.training.evaluate import Evaluation, Judge
 from core.training.presets import PRESETS, Stage2Settings
@@ -42,7 +43,7 @@ def stage(tiny_starter, tmp_path) -> Stage2:
     data = TrainingData(none, none, images, np.arange(8), images[:0], none.ids)
     context = QuietContext()
     judge = Judge(data, encoder, None, 24, context)
-    env = Environment(captioner, judge, RunFolder(tmp_path), context, 0, bf16=False)
+    env = Environment(captioner, judge, RunFolder(tmp_path), context, 0, Precision())
     settings = Stage2Settings(photos=4, samples=3, max_tokens=24, rewards=PRESETS["two-stage"].stage2.rewards)
     return Stage2(data, encoder, replace(settings, calibration_photos=0, gated=True), env, judged())
 

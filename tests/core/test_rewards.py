@@ -19,6 +19,7 @@ from core.jobs import Cancelled, QuietContext
 from core.metrics.cider import CiderD
 from core.metrics.clip_score import clip_s
 from core.training import tower
+from core.training.compute import Precision
 from core.training.corruptions import corrupt, vocabulary_of, word_list
 from core.training.data import CaptionedVectors, TrainingData, make_training_data
 from core.training.grammar import examples, fit_head, looks_wrong
@@ -76,7 +77,7 @@ def data(encoder):
 @pytest.fixture
 def environment(captioner, tmp_path):
     """What a stage works with; the judge and the run's folder are of no use to rewards."""
-    return Environment(captioner, None, None, QuietContext(), seed=0, bf16=False)  # pyright: ignore[reportArgumentType]
+    return Environment(captioner, None, None, QuietContext(), seed=0, precision=Precision())  # pyright: ignore[reportArgumentType]
 
 
 # -- spoiled captions -------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from core.errors import UserError
 from core.jobs import Cancelled, QuietContext
 from core.onnx.source import checkpoint_sha256
 from core.training import loop, sentences
+from core.training.compute import Precision
 from core.training.evaluate import Evaluation, Judge
 from core.training.loop import train_stages
 from core.training.messages import MetricRow
@@ -185,7 +186,7 @@ def test_drawing_them_keeps_to_the_time(data, captioner, encoder, tmp_path, monk
     now = iter(range(10_000))
     monkeypatch.setattr(sentences.time, "monotonic", lambda: float(next(now)))
     judge = Judge(data, encoder, captioner, 24, QuietContext())
-    env = Environment(captioner, judge, RunFolder(tmp_path), QuietContext(), 0, False, deadline=20.0)
+    env = Environment(captioner, judge, RunFolder(tmp_path), QuietContext(), 0, Precision(), deadline=20.0)
     drawn: list[int] = []
     sample = sentences.Sampler.sample
     monkeypatch.setattr(sentences.Sampler, "sample", lambda *given: drawn.append(1) or sample(*given))

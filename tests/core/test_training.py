@@ -432,6 +432,16 @@ def test_stage_1_is_judged_by_the_held_out_captions():
     assert judge_stage1(evaluation(BASE, BASE), worse, 0).better  # nothing to judge by
 
 
+def test_both_stages_learn_in_float16(data, captioner, encoder, tmp_path):
+    found = Recorder()
+    half = config(overrides={**FAST, "precision": "fp16"})
+    report = train_stages(data, captioner, encoder, half, tmp_path, found)
+    rows = [row for row in read_rows(tmp_path / "metrics.jsonl") if "loss" in row]
+    losses = [row["loss"] for row in rows if row["stage"] == 1]
+    assert min(losses) < 0.8 * losses[0] and np.isfinite([row["loss"] for row in rows]).all()
+    assert np.isfinite([row["kl"] for row in rows if row["stage"] == 2]).all() and report.kept
+
+
 def test_a_stage_1_that_recites_its_seeds_is_not_kept():
     def judged(lost, cider):
         before = evaluation(BASE, BASE, cider=[50.0, 60.0], nll=3.5)

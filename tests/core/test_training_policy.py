@@ -14,6 +14,8 @@ from torch.nn import functional as F
 from core.captioner.captioner import IGNORE, pad
 from core.captioner.checkpoint import load_captioner
 from core.jobs import Cancelled, QuietContext
+from core.training.compute import Precision
+from core.training.memory import Portion
 from core.training.noise import add_noise, noise_variance
 from core.training.policy import Batch, PolicyOptions, logit_gradient, policy_backward
 from core.training.presets import PRESETS, RewardWeights
@@ -197,7 +199,9 @@ def gradients(module):
 
 
 def options(**changes):
-    return PolicyOptions(**{"temperature": 0.9, "beta": 0.0, "micro_rows": 100, "bf16": False, **changes})
+    return PolicyOptions(
+        **{"temperature": 0.9, "beta": 0.0, "portion": Portion(100), "precision": Precision(), **changes}
+    )
 
 
 def test_the_policy_gradient_is_that_of_the_plain_formula(captioner):
@@ -219,9 +223,9 @@ def test_micro_batches_change_nothing(captioner):
         for parameter in captioner.parameters():
             parameter.add_(0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
     found = []
-    for rows in (100, 4, 1):
+    for portion in (Portion(100), Portion(4), Portion(1), Portion(4, checkpointing=True)):
         captioner.zero_grad()
-        settings = options(beta=0.3, micro_rows=rows)
+        settings = options(beta=0.3, portion=portion)
         losses = policy_backward(captioner, reference, batch_of(captioner), settings, QuietContext())
         found.append((gradients(captioner), losses))
     for other, losses in found[1:]:
@@ -229,12 +233,26 @@ def test_micro_batches_change_nothing(captioner):
         assert losses.kl_caption == pytest.approx(found[0][1].kl_caption, rel=1e-3)
 
 
-@pytest.mark.parametrize("bf16", [False, True])
-def test_kl_to_itself_is_zero_and_pulls_nowhere(captioner, bf16):
-    batch = batch_of(captioner, advantages=(0.0,) * 6)
-    losses = policy_backward(captioner, copy.deepcopy(captioner), batch, options(beta=1.0, bf16=bf16), QuietContext())
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_kl_to_itself_is_zero_and_pulls_nowhere(captioner, dtype):
+    batch, precision = batch_of(captioner, advantages=(0.0,) * 6), Precision(dtype)
+    settings = options(beta=1.0, precision=precision)
+    losses = policy_backward(captioner, copy.deepcopy(captioner), batch, settings, QuietContext())
     assert losses.kl_token == pytest.approx(0, abs=1e-6)
-    assert gradients(captioner).abs().max() < 1e-6
+    assert gradients(captioner).abs().max() / precision.scale < 1e-6
+
+
+@pytest.mark.parametrize("portion", [Portion(100), Portion(4, checkpointing=True)])
+def test_a_gradient_in_float16_is_that_of_float32_times_its_scale(captioner, portion):
+    found = []
+    for precision in (Precision(), Precision(torch.float16)):
+        captioner.zero_grad()
+        settings = options(beta=0.3, precision=precision, portion=portion)
+        policy_backward(captioner, copy.deepcopy(captioner), batch_of(captioner), settings, QuietContext())
+        found.append(gradients(captioner) / precision.scale)
+    exact, half = found
+    assert float((half - exact).norm() / exact.norm()) < 0.01
+    assert precision.scale > 1 and not torch.equal(half, exact)
 
 
 def test_kl_grows_with_the_distance_and_pulls_back(captioner):
@@ -270,8 +288,8 @@ def test_the_gradient_by_the_logits_is_that_of_the_formula():
 def test_samples_end_repeat_with_their_seed_and_come_photo_by_photo(captioner):
     images = torch.from_numpy(unit(3, DIM))
 
-    def draw(seed, bf16=False):
-        sampler = Sampler(captioner, bf16)
+    def draw(seed, dtype=torch.float32):
+        sampler = Sampler(captioner, dtype)
         return sampler.sample(images, 4, 0.9, 24, torch.Generator().manual_seed(seed), QuietContext())
 
     one, again, other = draw(1), draw(1), draw(2)
@@ -283,12 +301,12 @@ def test_samples_end_repeat_with_their_seed_and_come_photo_by_photo(captioner):
         assert captioner.end_token_id not in tokens[:-1]
         assert finished or len(tokens) == 24
         assert (row[len(tokens) :] == IGNORE).all()
-    assert draw(1, bf16=True).ids.shape == (12, 24)
+    assert draw(1, torch.bfloat16).ids.shape == (12, 24)
 
 
 def test_samples_follow_the_policys_probabilities(captioner):
     image = torch.from_numpy(unit(1, DIM))
-    drawn = Sampler(captioner, False).sample(image, 3000, 0.9, 1, torch.Generator().manual_seed(0), QuietContext())
+    drawn = Sampler(captioner).sample(image, 3000, 0.9, 1, torch.Generator().manual_seed(0), QuietContext())
     counts = torch.bincount(drawn.ids[:, 0], minlength=300) / 3000
     expected = torch.softmax(captioner.logits(image, torch.zeros(1, 1, dtype=torch.long))[0, 0] / 0.9, -1)
     assert (counts - expected).abs().max() < 0.03
@@ -296,11 +314,11 @@ def test_samples_follow_the_policys_probabilities(captioner):
 
 def test_a_refreshed_sampler_follows_the_policy(captioner):
     image = torch.from_numpy(unit(1, DIM))
-    sampler = Sampler(captioner, True)
+    sampler = Sampler(captioner, torch.bfloat16)
     with torch.no_grad():
         captioner.lm.get_input_embeddings().weight[5] *= 30
         captioner.mapper.layers[2].weight.mul_(3)
-    fresh = Sampler(captioner, True)
+    fresh = Sampler(captioner, torch.bfloat16)
     sampler.refresh()
     draw = lambda s: s.sample(image, 20, 0.9, 5, torch.Generator().manual_seed(0), QuietContext()).ids  # noqa: E731
     assert torch.equal(draw(sampler), draw(fresh))
@@ -316,10 +334,10 @@ def test_cancel_is_asked_at_every_sampling_step_and_micro_batch(captioner):
                 raise Cancelled
 
     ctx = Count()
-    rollouts = Sampler(captioner, False).sample(
+    rollouts = Sampler(captioner).sample(
         torch.from_numpy(unit(2, DIM)), 3, 0.9, 10, torch.Generator().manual_seed(0), ctx
     )
     assert ctx.asked >= max(len(tokens) for tokens in rollouts.token_lists())
     ctx = Count()
-    policy_backward(captioner, None, batch_of(captioner), options(micro_rows=2), ctx)
+    policy_backward(captioner, None, batch_of(captioner), options(portion=Portion(2)), ctx)
     assert ctx.asked == 3
