@@ -1,12 +1,13 @@
 """The command line: finds the command, imports its module and nothing else, runs it, reports.
 
-Exit status: 0 done, 1 some items failed (they are listed), 2 wrong usage or input, 130 stopped by Ctrl-C.
+Exit status: 0 done, 1 some items failed (they are listed), 2 wrong usage or input, 130 stopped by Ctrl-C or a signal.
 An exception that is not a :class:`UserError` is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import importlib
 import io
@@ -71,8 +72,14 @@ class CommandModule(Protocol):
     def run(self, args: argparse.Namespace, ctx: JobContext) -> CommandResult: ...
 
 
+_STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
 class TerminalContext(ConsoleContext):
-    """Progress on stderr; the first Ctrl-C lets the job end at its next safe point, the second one ends it at once."""
+    """Progress on stderr; the first Ctrl-C lets the job end at its next safe point, the second one ends it at once.
+
+    So does what a shutdown, a scheduler or a closed terminal sends.
+    """
 
     def __init__(self) -> None:
         super().__init__(sys.stderr)
@@ -91,18 +98,21 @@ class TerminalContext(ConsoleContext):
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        previous = signal.signal(signal.SIGINT, self._interrupt)
+        numbers = [getattr(signal, name) for name in _STOPPING if hasattr(signal, name)]
+        previous = {number: signal.signal(number, self._interrupt) for number in numbers}
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, previous)
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         if self._cancelled:
             raise KeyboardInterrupt
         self._cancelled = True
         self.clear_line()
-        self._stream.write("Stopping at the next safe point. Press Ctrl-C again to stop at once.\n")
+        with contextlib.suppress(OSError):  # the terminal may be what has gone
+            self._stream.write("Stopping at the next safe point. Press Ctrl-C again to stop at once.\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -128,9 +138,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         ctx.clear_line()
         print(f"seedcap: {in_words()}", file=sys.stderr)
         return 2
-    except (KeyboardInterrupt, Cancelled):
+    except (KeyboardInterrupt, Cancelled) as stopped:
         ctx.clear_line()
-        print("Stopped. What was finished is saved.", file=sys.stderr)
+        print(f"Stopped. What was finished is saved. {stopped}".strip(), file=sys.stderr)
         return STOPPED
 
 

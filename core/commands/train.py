@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.asking import agreed, somebody_is_there
 from core.commands.result import CommandResult
 from core.errors import UserError
-from core.jobs import JobContext
+from core.jobs import Cancelled, JobContext
 
 if TYPE_CHECKING:
     from core.library.library import Library
@@ -55,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
     from core.library.library import Library
-    from core.training.job import train_job
+    from core.training.job import stopped_run, train_job
     from core.training.messages import TrainRequest
 
     if args.limit_minutes is not None and args.limit_minutes <= 0:
@@ -74,9 +76,13 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         device=args.device,
     )
     with Library.open(args.library, exclusive=True) as library:
-        if not (_may_download(args, library, request, ctx) and _may_use_the_battery(args)):
+        may = _may_begin_anew(args, library) and _may_download(args, library, request, ctx)
+        if not (may and _may_use_the_battery(args)):
             return CommandResult({"report": None}, "Nothing was trained.")
-        report = train_job(ctx, request)
+        try:
+            report = train_job(ctx, request)
+        except Cancelled:
+            raise Cancelled(f"Go on: {_going_on(args)}" if stopped_run(library) else "") from None
     lines = [_table({name: result.values for name, result in report.results.items()}), "", report.reason]
     lines += report.notes
     if (own := report.own_captions) is not None and own.few:
@@ -92,6 +98,23 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         f"{report.seconds / 60:.1f} minutes. Run folder: {report.folder}"
     )
     return CommandResult({"report": report}, "\n".join(lines))
+
+
+def _going_on(args: argparse.Namespace) -> str:
+    return f"seedcap train {shlex.quote(str(args.library))} --resume"
+
+
+def _may_begin_anew(args: argparse.Namespace, library: Library) -> bool:
+    """A training that was stopped cannot be gone on with once another has begun; somebody who is there is asked."""
+    from core.training.job import stopped_run
+
+    stopped = None if args.resume or args.yes else stopped_run(library)
+    if stopped is None:
+        return True
+    said = f"A training was stopped and can be gone on with ({_going_on(args)}); a new one ends that."
+    if not somebody_is_there():
+        print(said, file=sys.stderr)
+    return agreed(f"{said} Begin a new one?", nobody=True)
 
 
 def _may_download(args: argparse.Namespace, library: Library, request: TrainRequest, ctx: JobContext) -> bool:

@@ -255,12 +255,17 @@ def _new_run(library: Library, request: TrainRequest, preset: Preset, encoder: E
     )
 
 
-def _stopped(library: Library) -> RunRow:
+def stopped_run(library: Library) -> RunRow | None:
     """The newest training, if it did not end; one that was overtaken by another is not gone on with."""
     newest = next(iter(runs(library)), None)
-    if newest is None or newest.status not in STOPPED:
+    return None if newest is None or newest.status not in STOPPED else newest
+
+
+def _stopped(library: Library) -> RunRow:
+    stopped = stopped_run(library)
+    if stopped is None:
         raise UserError("There is no stopped training to go on with.", "Start a new training.", topic="begin anew")
-    return newest
+    return stopped
 
 
 def meant(library: Library, request: TrainRequest) -> TrainRequest:

@@ -104,25 +104,26 @@ def test_stopping_is_said_and_has_its_own_status(command, capsys, raised):
     assert "Stopped" in capsys.readouterr().err
 
 
-def test_first_ctrl_c_waits_for_a_safe_point_second_does_not(command):
-    seen = []
+@pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_first_ctrl_c_waits_for_a_safe_point_second_does_not(command, sent):
+    number, seen = getattr(signal, sent), []
 
     def polite(args, ctx):
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         seen.append("went on")
         ctx.check_cancelled()
         seen.append("never")
 
     def deaf(args, ctx):
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)
         seen.append("never")
 
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(number)
     assert command(polite) == cli.STOPPED
     assert command(deaf) == cli.STOPPED
     assert seen == ["went on"]
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(number) is before
 
 
 def test_missing_json_folder_is_refused_before_the_work(command, tmp_path, capsys):

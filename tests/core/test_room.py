@@ -11,9 +11,9 @@ from core.captioner.language_model import load_language_model
 from core.errors import UserError
 from core.hub.cache import find
 from core.hub.pins import read_pins
-from core.jobs import QuietContext
+from core.jobs import Cancelled, QuietContext
 from core.library.library import Library
-from core.library.runs import create_run, runs
+from core.library.runs import CANCELLED, create_run, runs, update_run
 from core.training.job import train_job
 from core.training.presets import find_preset, with_overrides
 from core.training.room import needed_bytes, parameters_of
@@ -71,6 +71,31 @@ def test_who_is_at_a_terminal_is_asked_before_a_download(hub, models_on_hub, lib
     for options in (["--lm", LM, "--yes"], []):  # nobody wants to be asked, and nothing is downloaded
         assert cli.main(["train", str(library), *options]) == 2
     assert len(begun) == 3 and len(hub.asked) == asked
+
+
+def test_a_stopped_training_is_not_dropped_without_a_word(library, monkeypatch, capsys):
+    begun = []
+
+    def stop(_ctx, wanted):
+        begun.append(wanted.resume)
+        with Library.open(library) as opened:
+            config = {"request": {"encoder": "starter", "lm": "starter", "preset": "recommended"}}
+            run = create_run(opened, "recommended", config, seed=0, data_hash="", encoder_fingerprint="")
+            update_run(opened, run.id, status=CANCELLED)
+        raise Cancelled
+
+    monkeypatch.setattr("core.training.job.train_job", stop)
+    assert cli.main(["train", str(library)]) == cli.STOPPED
+    go_on = f"seedcap train {library} --resume"
+    assert capsys.readouterr().err.splitlines()[-1] == f"Stopped. What was finished is saved. Go on: {go_on}"
+    assert cli.main(["train", str(library)]) == cli.STOPPED, "nobody is there to be asked"
+    assert go_on in capsys.readouterr().err.splitlines()[0]
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdin.readline", lambda: "n\n", raising=False)
+    assert cli.main(["train", str(library)]) == 0 and begun == [False, False]
+    said = capsys.readouterr()
+    assert "Begin a new one?" in said.err and "Nothing was trained." in said.out
+    assert cli.main(["train", str(library), "--resume"]) == cli.STOPPED and begun[-1] is True
 
 
 def test_who_goes_on_is_asked_about_the_models_of_the_stopped_training(
