@@ -203,7 +203,7 @@ def training(at: Photographer, *, quick: bool) -> None:
     at.take("train-more")
     train.options.more.set_open(False)
     if quick:
-        train.overrides = {"stage1.steps": 60, "stage1.minimum_steps": 40, "stage2.steps": 30}
+        train.overrides = {"stage1.steps": 60, "stage1.folds": 0, "stage1.minimum_steps": 40, "stage2.steps": 30}
     train.begin()
     at.wait(lambda: train.steps.current >= 2 and len(train.reward.points) >= (8 if quick else 40), 1_800)
     at.take("train")

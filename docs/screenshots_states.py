@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 STATES = ("empty", "busy", "done", "failing")
 """Of every place there is a picture ``PLACE-STATE``; some have more."""
-FEW_STEPS = {"stage1.steps": 60, "stage1.minimum_steps": 40, "stage2.steps": 30}
+FEW_STEPS = {"stage1.steps": 60, "stage1.folds": 0, "stage1.minimum_steps": 40, "stage2.steps": 30}
 LONG_S = 900
 
 

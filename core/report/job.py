@@ -193,8 +193,9 @@ def _similarity_alone(
 
 
 def _seed_evidence(parts: _Measuring) -> SeedEvidence:
+    from core.training.adaptation import FEW_SEEDS
     from core.training.enough import SeedsTold, read_told, write_told
-    from core.training.seed_trials import FEW_SEEDS, Trainer, judge_by_folds, seed_curve
+    from core.training.seed_trials import Trainer, judge_by_folds, seed_curve
 
     if parts.start is None:
         return SeedEvidence(sentences=(_NEW_MAPPER,))

@@ -12,7 +12,7 @@ from core.captioner.checkpoint import load_captioner
 from core.encoders.encoder import Encoder, said_too_long, sharpness
 from core.errors import UserError
 from core.jobs import JobContext
-from core.training.adaptation import decided
+from core.training.adaptation import decided, folds_of
 from core.training.compute import keep_freed_memory, precision_of, set_attention
 from core.training.data import TrainingData
 from core.training.enough import SeedsTold, keys_of, write_told
@@ -23,7 +23,7 @@ from core.training.lm_training import begin, end, unchanging_copy
 from core.training.messages import GateRow, Kept, OwnCaptions, StageResult
 from core.training.presets import Preset, gentler
 from core.training.runfolder import STARTER, RunFolder, StageOutcome
-from core.training.seed_trials import FEW_SEEDS, FoldJudgement, Trainer, judge_by_folds, photo_losses
+from core.training.seed_trials import FoldJudgement, Trainer, judge_by_folds, photo_losses
 from core.training.sentences import give_sentences
 from core.training.stage1 import Stage1, has_large_lm
 from core.training.stage2 import Stage2
@@ -150,7 +150,7 @@ class _Training:
 
     def stage1(self, *, last: bool) -> None:
         env = self._with_deadline(1.0 if last else STAGE1_SHARE)
-        folds = self._folds(self._preset.stage1.folds)
+        folds = self._folds()
         before = self._open(1)
         stage = Stage1(self._data, self._encoder, self._preset.stage1, env, fresh=self._config.fresh)
 
@@ -169,11 +169,14 @@ class _Training:
             told = SeedsTold(len(self._data.seeds), dict(zip(keys_of(held), losses, strict=True)))
             write_told(self._env.run.path, told)
 
-    def _folds(self, wanted: int) -> FoldJudgement | None:
-        """Seeds left out in turn, where that is asked for and there are few; what it said before a stop counts."""
-        if wanted < 2 or self._held == 0 or len(self._data.seeds) + self._held >= FEW_SEEDS:
-            return None
+    def _folds(self) -> FoldJudgement | None:
+        """Seeds left out in turn, where there are few; what it said before a stop counts."""
         run, env, config = self._env.run, self._env, self._config
+        limited = config.limit_minutes is not None
+        photos = len(self._data.seeds) + self._held
+        wanted = folds_of(self._preset.stage1, photos, fresh=config.fresh, limited=limited) if self._held else 0
+        if not wanted:
+            return None
         if env.resume and (said := run.folds()) is not None:
             return FoldJudgement.from_dict(said)
         trainer = Trainer(self._captioner, self._encoder, self._preset, env.ctx, config.seed, config.fresh)

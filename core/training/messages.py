@@ -10,6 +10,7 @@ from typing import Literal
 from core.marking import tr
 
 LOADING, LOOKING = tr("Loading the models"), tr("Looking at the photos")
+FOLDING = tr("Trying stage 1 without some of your captions")
 DRAWING, READING = tr("Captioning photos to practise with"), tr("Reading these captions")
 TRYING = tr("Trying whether these captions help")
 BEFORE_PRACTICE = DRAWING, READING, TRYING

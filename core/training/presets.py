@@ -22,8 +22,8 @@ class Stage1Settings:
     that a small one needs. ``patience``: evaluations without a better held-out loss before stopping,
     ``minimum_steps`` at the earliest. ``epochs``: passes over the captions in place of ``steps``, and at least
     ``minimum_steps``; it is then judged once a pass at most. ``pairs=0``: no photo is learned from, only sentences.
-    ``folds``: below 25 labelled photos, where a fifth held out says little, stage 1 is judged by so many trainings that
-    each leave others out; 0: by the held-out captions alone.
+    ``folds``: where few photos are labelled, so that a fifth held out says little, stage 1 is judged by so many
+    trainings that each leave others out (:func:`core.training.adaptation.folds_of`); 0: by the held-out captions alone.
     """
 
     steps: int = 100
@@ -43,7 +43,7 @@ class Stage1Settings:
     evaluate_every: int = 20
     patience: int = 3
     max_tokens: int = 48
-    folds: int = 0
+    folds: int = 5
 
 
 @dataclass(frozen=True)

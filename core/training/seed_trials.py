@@ -22,14 +22,13 @@ from core.training.compute import numpy_rng, precision_of
 from core.training.data import CaptionedVectors, TrainingData
 from core.training.enough import FEWEST_HELD, answer
 from core.training.lm_training import begin
+from core.training.messages import FOLDING
 from core.training.presets import Preset
 from core.training.stage1 import Stage1
 from core.training.state import Progress
 from core.training.steps import Environment
 
 FOLDS = 5
-FEW_SEEDS = 25
-"""Labelled photos below which a fifth of them is too few to judge on."""
 SHARES = (0.25, 0.5, 0.75, 1.0)
 _FEWEST_FOR_CURVE = 16
 _T_TWO_DEGREES = 4.303
@@ -131,7 +130,7 @@ def judge_by_folds(trainer: Trainer, data: TrainingData, folds: int = FOLDS) -> 
     parts = [part for part in np.array_split(order, folds) if len(part)]
     columns = np.zeros((0, 0))
     for number, part in enumerate(parts):
-        trainer.ctx.progress(number, len(parts), "Judging on seeds left out in turn")
+        trainer.ctx.progress(number, len(parts), FOLDING)
         rest = np.setdiff1d(order, part)
         found = trainer.losses(_with_seeds(data, chosen(everything, rest)), chosen(everything, part))
         if number == 0:

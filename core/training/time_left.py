@@ -15,9 +15,9 @@ from core import machine
 from core.devices import AUTO, CPU, asked_for
 from core.jobs import JobContext
 from core.measured import keep_measured, measured
-from core.training.adaptation import adapted
+from core.training.adaptation import adapted, folds_of
 from core.training.drawing import photos_to_draw
-from core.training.messages import DRAWING, LOOKING, MetricRow, StageStarted, TimeLeft, TrainRequest
+from core.training.messages import DRAWING, FOLDING, LOOKING, MetricRow, StageStarted, TimeLeft, TrainRequest
 from core.training.presets import Preset
 
 _KEPT = "training-pace"
@@ -49,18 +49,20 @@ class Pace:
 
     def seconds(self, plan: Plan) -> float:
         """Of all that is planned."""
-        stages = self.stage1 * plan.stage1 + self.stage2 * plan.stage2
+        stages = self.stage1 * (plan.stage1 + plan.folds) + self.stage2 * plan.stage2
         return self.load + self.look * plan.photos + stages + self.draw * plan.drawn + self.finish
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to do: photos to look at, steps of each stage, and photos to draw sentences of between them."""
+    """What is to do: photos to look at, steps of each stage, photos to draw sentences of between them, and steps of
+    stage 1 with seeds left out in turn before."""
 
     photos: int
     stage1: int
     stage2: int
     drawn: int = 0
+    folds: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,16 +89,20 @@ def plan_of(preset: Preset, request: TrainRequest, material: Material, done: Map
     done = done or {}
     large = request.lm != TrainRequest.lm
     slowly = large and (asked_for() if request.device == AUTO else request.device) in (AUTO, CPU)
-    if done.get(2) or "1" not in request.stages:
-        first = 0
-    else:
+    first = folds = 0
+    if "1" in request.stages and not done.get(2):
         stage = adapted(preset, material.captions, large=large, on_processor=slowly).stage1
-        first = stage.steps + (stage.fresh_steps if _has_new_mapper(request, preset) else 0)
+        fresh = _has_new_mapper(request, preset)
+        first = stage.steps + (stage.fresh_steps if fresh else 0)
+        if not done.get(1):  # captions may be more than photos: then it is said to take longer than it does
+            limited = request.limit_minutes is not None
+            folds = first * folds_of(stage, material.captions, fresh=fresh, limited=limited)
     second = preset.stage2.steps if "2" in request.stages and preset.stage2 is not None else 0
     drawn = 0
     if preset.stage2 is not None and second and not done.get(2):
         drawn = photos_to_draw(preset.stage2.sentences, material.captions, material.without, slowly=slowly)
-    return Plan(material.photos, max(0, first - done.get(1, 0)), max(0, second - done.get(2, 0)), drawn)
+    steps = max(0, first - done.get(1, 0)), max(0, second - done.get(2, 0))
+    return Plan(material.photos, *steps, drawn, folds)
 
 
 def _has_new_mapper(request: TrainRequest, preset: Preset) -> bool:
@@ -171,6 +177,7 @@ class Forecast:
         self._looked = self._looked_s = 0.0
         self._stage = 0
         self._stages_began: float | None = None
+        self._fold_began: float | None = None
         self.plan_anew(plan)
         self._draw_began: float | None = None
         self._draw_s: float | None = None
@@ -180,7 +187,8 @@ class Forecast:
     def plan_anew(self, plan: Plan) -> None:
         """Before anything of it has begun."""
         self._todo = {1: plan.stage1, 2: plan.stage2}
-        self._photos, self._drawn = plan.photos, plan.drawn
+        self._photos, self._drawn, self._folds = plan.photos, plan.drawn, plan.folds
+        self._folded = 0.0
 
     def look(self, done: int, total: int) -> None:
         """So many of so many photos were looked at."""
@@ -188,6 +196,12 @@ class Forecast:
         if self._look_began is None:
             self._look_began = now
         self._looked, self._looked_s, self._photos = done, now - self._look_began, total - done
+
+    def fold(self, done: int, total: int) -> None:
+        """So many of so many trainings on seeds left out in turn were made."""
+        if self._fold_began is None:
+            self._fold_began = self._clock()
+        self._folded = done / total
 
     def draw(self, done: int, total: int) -> None:
         """Sentences were drawn of so many of so many photos."""
@@ -202,10 +216,10 @@ class Forecast:
         """A stage begins with so many steps to do."""
         now = self._clock()
         if self._stages_began is None:
-            self._stages_began, self._loaded = now, now - self._began - self._looked_s
+            self._stages_began, self._loaded = now, (self._fold_began or now) - self._began - self._looked_s
         if stage == 2:
             self._todo[1] = self._drawn = 0
-        self._stage, self._at, self._photos = stage, now, 0
+        self._stage, self._at, self._photos, self._folds = stage, now, 0, 0
         self._todo[stage] = steps
 
     def step(self, left: int) -> None:
@@ -222,12 +236,13 @@ class Forecast:
         look = self._looked_s / self._looked if self._looked >= ENOUGH_PHOTOS else pace.look
         stages = sum(self._todo[n] * (self._steps[n].measured or slow * of) for n, of in self._planned)
         stages += self._drawn * (self._draw_s or slow * pace.draw)
-        if self._stages_began is None:
-            loading = max(0.0, pace.load - (now - self._began - self._looked_s))
-        else:
-            loading = 0.0
+        loading = 0.0
+        if self._stages_began is not None:
             if self._limit is not None:
                 stages = min(stages, max(0.0, self._limit - (now - self._stages_began)))
+        elif self._fold_began is None:
+            loading = max(0.0, pace.load - (now - self._began - self._looked_s))
+        stages += self._folds * (1 - self._folded) * pace.stage1
         return loading + self._photos * look + stages + slow * pace.finish
 
     @property
@@ -286,6 +301,8 @@ class Timed:
     def progress(self, done: int, total: int | None, message: str = "") -> None:
         if message == LOOKING and total is not None:
             self._forecast.look(done, total)
+        elif message == FOLDING and total is not None:
+            self._forecast.fold(done, total)
         elif message == DRAWING and total is not None:
             self._forecast.draw(done, total)
         elif self._stage and total is not None and message.startswith(f"Stage {self._stage}"):

@@ -28,7 +28,13 @@ from tests.tiny import SENTENCES
 __all__ = ["captioner", "data", "encoder"]  # fixtures
 
 RECOMMENDED = find_preset("recommended")
-SHORT = {"stage1.steps": 4, "stage1.evaluate_every": 4, "stage2.steps": 4, "stage2.evaluate_every": 4}
+SHORT = {
+    "stage1.steps": 4,
+    "stage1.folds": 0,
+    "stage1.evaluate_every": 4,
+    "stage2.steps": 4,
+    "stage2.evaluate_every": 4,
+}
 
 
 # -- what auto means --------------------------------------------------------------------------------------------------
@@ -206,7 +212,14 @@ def limit_rows(captioner, most, monkeypatch):
 
 def test_both_stages_go_on_in_smaller_portions(data, captioner, encoder, tmp_path, monkeypatch):
     plain, limited = copy.deepcopy(captioner), captioner
-    one_step = {"stage1.steps": 1, "stage2.steps": 1, "stage2.photos": 3, "stage2.seed_rows": 9, "precision": "fp32"}
+    one_step = {
+        "stage1.steps": 1,
+        "stage1.folds": 0,
+        "stage2.steps": 1,
+        "stage2.photos": 3,
+        "stage2.seed_rows": 9,
+        "precision": "fp32",
+    }
     free, tight = Recorder(), Recorder()
     train_stages(data, plain, encoder, config(overrides=one_step), tmp_path / "free", free)
     asked = limit_rows(limited, 3, monkeypatch)
@@ -227,7 +240,7 @@ def test_both_stages_of_a_large_model_go_on_without_activations(data, captioner,
     monkeypatch.setattr("core.training.stage1.LARGE_LM", 0)
     one_step = {
         "stage1.steps": 1, "stage2.steps": 1, "stage2.photos": 3, "stage2.samples": 2, "precision": "fp32",
-        "stage2.method": "leave-one-out", "lm.train": "all", "stage2.sentences": 0,
+        "stage2.method": "leave-one-out", "stage1.folds": 0, "lm.train": "all", "stage2.sentences": 0,
     }  # fmt: skip
     train_stages(data, copy.deepcopy(captioner), encoder, config(overrides=one_step), tmp_path / "free", QuietContext())
     plain, block, kept = captioner.run, captioner.lm.transformer.h[0], []

@@ -15,6 +15,7 @@ from core.encoders.open_clip_encoder import load_encoder
 from core.jobs import Cancelled, QuietContext
 from core.metrics.bootstrap import Difference
 from core.training import loop, seed_trials
+from core.training.adaptation import adapted, folds_of
 from core.training.data import CaptionedVectors, make_training_data
 from core.training.evaluate import Evaluation, caption_nll
 from core.training.loop import TrainingConfig, train_stages
@@ -110,6 +111,19 @@ def test_shares_of_the_seeds(encoder, captioner):
 ])  # fmt: skip
 def test_what_more_seeds_would_do_in_words(gain, word):
     assert word in seed_trials._curve_sentence(20, gain)
+
+
+def test_folds_are_for_few_photos_unless_they_would_take_long():
+    plain, other, none = (replace(Stage1Settings(), folds=n) for n in (5, 3, 0))
+    assert folds_of(plain, 24, fresh=False, limited=False) == 5
+    assert folds_of(plain, 25, fresh=False, limited=False) == 0
+    assert [folds_of(plain, 10, fresh=fresh, limited=not fresh) for fresh in (True, False)] == [0, 0]
+    assert folds_of(other, 10, fresh=True, limited=True) == 3, "a person asked for them"
+    assert folds_of(none, 10, fresh=False, limited=False) == folds_of(other, 25, fresh=False, limited=False) == 0
+    large = [
+        adapted(find_preset("recommended"), 12, large=True, on_processor=cpu).stage1.folds for cpu in (True, False)
+    ]
+    assert large == [0, 5]
 
 
 def test_folds_decide_about_stage_1_where_asked_and_are_not_asked_twice(encoder, captioner, tmp_path, monkeypatch):

@@ -32,7 +32,7 @@ from tests.tiny import SENTENCES, random_pixels
 
 FAST = {
     "stage1.steps": 24, "stage1.minimum_steps": 4, "stage1.evaluate_every": 8, "stage1.lr_mapper": 1e-3,
-    "stage1.lr_lm": 1e-3, "stage1.pairs": 8, "stage1.texts": 8, "stage1.fresh_steps": 4,
+    "stage1.lr_lm": 1e-3, "stage1.pairs": 8, "stage1.folds": 0, "stage1.texts": 8, "stage1.fresh_steps": 4,
     "stage2.steps": 4, "stage2.evaluate_every": 2, "stage2.photos": 6, "stage2.samples": 3, "stage2.max_tokens": 24,
 }  # fmt: skip
 

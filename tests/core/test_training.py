@@ -31,7 +31,7 @@ from tests.tiny import SENTENCES, random_pixels
 
 FAST = {
     "stage1.steps": 12, "stage1.minimum_steps": 4, "stage1.evaluate_every": 4, "stage1.pairs": 8, "stage1.texts": 8,
-    "stage1.lr_mapper": 1e-3, "stage1.lr_lm": 1e-3, "stage1.fresh_steps": 8,
+    "stage1.lr_mapper": 1e-3, "stage1.lr_lm": 1e-3, "stage1.fresh_steps": 8, "stage1.folds": 0,
     "stage2.steps": 8, "stage2.evaluate_every": 4, "stage2.photos": 6, "stage2.samples": 3, "stage2.lr": 1e-3,
     "stage2.max_tokens": 24, "stage2.seed_rows": 4,
 }  # fmt: skip

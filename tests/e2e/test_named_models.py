@@ -36,7 +36,7 @@ ENCODER, LM = "open_clip:hf-hub:tiny/clip", "hf:tiny/lm"
 FAST = {
     "stage1.steps": 8, "stage1.minimum_steps": 2, "stage1.evaluate_every": 4, "stage1.pairs": 4, "stage1.texts": 4,
     "stage1.fresh_steps": 2, "stage2.steps": 2, "stage2.evaluate_every": 2, "stage2.photos": 4, "stage2.samples": 2,
-    "stage2.max_tokens": 12,
+    "stage2.max_tokens": 12, "stage1.folds": 0,
 }  # fmt: skip
 
 

@@ -51,7 +51,7 @@ def test_closed_in_the_middle_of_a_training_it_goes_on_where_it_was(qtbot, windo
     write_captions(qtbot, window, 6)
     window.go("train")
     train = window.view("train")
-    endless = {"stage1.steps": 5_000, "stage1.minimum_steps": 5_000, "stage1.patience": 5_000}
+    endless = {"stage1.steps": 5_000, "stage1.folds": 0, "stage1.minimum_steps": 5_000, "stage1.patience": 5_000}
     train.overrides = {**FEW_STEPS, **endless}
     QTest.keyClick(train, Qt.Key.Key_Return, CTRL)
     qtbot.waitUntil(lambda: len(train.loss.points) > 3 or train._job is None, timeout=WAIT)

@@ -25,6 +25,7 @@ PHOTOS, WRITTEN = 14, 6
 CTRL = Qt.KeyboardModifier.ControlModifier
 FEW_STEPS = {
     "stage1.steps": 6,
+    "stage1.folds": 0,
     "stage1.minimum_steps": 2,
     "stage1.fresh_steps": 0,
     "stage1.evaluate_every": 3,

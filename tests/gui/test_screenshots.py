@@ -12,7 +12,14 @@ from gui.widgets.nav import PLACES
 from tests.gui.conftest import settle
 
 DOCS = Path(__file__).parents[2] / "docs"
-STEPS = {"stage1.steps": 4, "stage1.minimum_steps": 2, "stage1.fresh_steps": 0, "stage2.steps": 2, "stage2.photos": 4}
+STEPS = {
+    "stage1.steps": 4,
+    "stage1.folds": 0,
+    "stage1.minimum_steps": 2,
+    "stage1.fresh_steps": 0,
+    "stage2.steps": 2,
+    "stage2.photos": 4,
+}
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ ALWAYS = ("ViT-B-16-SigLIP",)
 ONE_STEP = {
     "stage1.steps": 1, "stage1.minimum_steps": 1, "stage1.fresh_steps": 1, "stage1.pairs": 4, "stage1.texts": 4,
     "stage2.steps": 1, "stage2.photos": 2, "stage2.samples": 2, "stage2.max_tokens": 8, "stage2.seed_rows": 2,
-    "stage2.sentences": 8,
+    "stage2.sentences": 8, "stage1.folds": 0,
 }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from core.metrics.clip_score import clip_s
 from core.onnx.source import checkpoint_sha256
 from core.training.data import CaptionedVectors, TrainingData, make_training_data
 from core.training.loop import TrainingConfig, train_stages
-from core.training.presets import Preset
+from core.training.presets import Preset, Stage1Settings
 from core.training.runfolder import write_text
 
 RERANK = DecodingOptions(method="sample", candidates=8, temperature=0.7)
@@ -143,4 +143,8 @@ def _told(settings: Any) -> Any:
     """``settings`` without those that are newer than some cells and change nothing as they are."""
     if not isinstance(settings, dict):
         return settings
-    return {name: _told(value) for name, value in settings.items() if value != {} and (name, value) != ("sentences", 0)}
+    kept = {name: value for name, value in settings.items() if value != {} and (name, value) != ("sentences", 0)}
+    # No bench labels as few photos as folds are for; cells know that as 0 of them.
+    return {
+        name: 0 if (name, value) == ("folds", Stage1Settings.folds) else _told(value) for name, value in kept.items()
+    }
