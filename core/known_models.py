@@ -64,3 +64,15 @@ def known_models(file: Path = LIST) -> tuple[KnownModel, ...]:
     document: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
     kinds: tuple[Kind, ...] = ("encoder", "language_model")
     return tuple(KnownModel(kind, **row) for kind in kinds for row in document[kind])
+
+
+def did_you_mean(name: str, *kinds: Kind) -> str:
+    """A question naming the known models that somebody may mean by ``name``, with a space after it; "" if none."""
+    wanted = _letters(name)
+    among = [one for one in known_models() if one.download and (not kinds or one.kind in kinds)]
+    meant = [one.name for one in among if len(wanted) > 2 and wanted in _letters(f"{one.name} {one.title}")]
+    return f"Did you mean {' or '.join(meant)}? " if meant else ""
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text.lower()))

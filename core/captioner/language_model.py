@@ -19,6 +19,7 @@ from torch import nn
 from core import paths
 from core.errors import UserError
 from core.hub.cache import require
+from core.known_models import did_you_mean
 from core.model_faults import faults_told
 from core.model_folders import refuse_packed, refuse_programs_from_the_hub, refuse_what_leads_out
 from core.running_out import room_for
@@ -283,4 +284,6 @@ def _folder_of(name: str) -> Path:
         return folder
     if scheme == "hf" and rest:
         return require(name).folder("language_model")
-    raise UserError(f"'{name}' does not name a language model.", f"Use one of: {_NAMES}.")
+    raise UserError(
+        f"'{name}' does not name a language model.", f"{did_you_mean(name, 'language_model')}Use one of: {_NAMES}."
+    )

@@ -9,6 +9,7 @@ from typing import Any
 from core.devices import AUTO, choose_device
 from core.encoders.encoder import Encoder
 from core.errors import UserError
+from core.known_models import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,6 @@ def load_encoder(name: str, device: Any = AUTO) -> Encoder:
     loader = LOADERS.get(name.partition(":")[0])
     if loader is None:
         known = ", ".join(one.names for one in LOADERS.values())
-        raise UserError(f"'{name}' does not name an encoder.", f"Use one of: {known}.")
+        raise UserError(f"'{name}' does not name an encoder.", f"{did_you_mean(name, 'encoder')}Use one of: {known}.")
     place = choose_device().name if device == AUTO else device
     return importlib.import_module(loader.module).load_encoder(name, place)

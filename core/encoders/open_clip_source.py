@@ -13,6 +13,7 @@ from core import paths
 from core.errors import UserError
 from core.hub.cache import LocalModel, require
 from core.hub.names import has_tokenizer
+from core.known_models import did_you_mean
 from core.model_folders import (
     refuse_code_beside,
     refuse_names_elsewhere,
@@ -102,7 +103,7 @@ def open_source(name: str) -> FolderSource | PublishedSource:
         return FolderSource(folder)
     scheme, _, rest = name.partition(":")
     if scheme != "open_clip" or not rest:
-        raise UserError(f"'{name}' does not name an encoder.", f"Use one of: {NAMES}.")
+        raise UserError(f"'{name}' does not name an encoder.", f"{did_you_mean(name, 'encoder')}Use one of: {NAMES}.")
     if rest.startswith("local-dir:"):
         folder = Path(rest.removeprefix("local-dir:")).expanduser()
         _check_folder(folder, f"{folder} holds no open_clip model", "Name a folder with open_clip_config.json in it.")

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from core.errors import UserError
+from core.known_models import did_you_mean
 from core.model_folders import PICKLES, WEIGHTS_FIRST
 
 Role = Literal["language_model", "encoder", "weights", "text"]
@@ -61,7 +62,7 @@ def wanted_by(name: str) -> tuple[Wanted, ...]:
             return (Wanted(weights.repository, None, "weights", weights.files), *text_parts(weights.text_cfg))
     raise UserError(
         f"'{name}' does not name a model that can be downloaded.",
-        "Write open_clip:ARCH/PRETRAINED, open_clip:hf-hub:REPO[@REVISION] or hf:REPO[@REVISION].",
+        f"{did_you_mean(name)}Write open_clip:ARCH/PRETRAINED, open_clip:hf-hub:REPO[@REVISION] or hf:REPO[@REVISION].",
         topic="list models",
     )
 

@@ -7,9 +7,11 @@ import importlib.util
 import json
 from pathlib import Path
 
+import pytest
+
 from core import cli
 from core.encoders.load import LOADERS
-from core.known_models import KnownModel, known_models
+from core.known_models import KnownModel, did_you_mean, known_models
 
 MODELS = known_models()
 
@@ -76,3 +78,17 @@ def test_the_command_tells_all_of_them_and_how_to_name_others(capsys, tmp_path):
 def test_what_the_command_cannot_do_is_refused_in_words(capsys):
     assert cli.main(["models", "burn"]) == 2
     assert "invalid choice: 'burn'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("said", "kinds", "meant"), [
+    ("SmolLM2", (), "SmolLM2-135M"),
+    ("smollm2 135m", ("language_model",), "SmolLM2-135M"),
+    ("vit-b-32", ("encoder",), "open_clip:ViT-B-32/"),
+    ("ViT-B-32", ("language_model",), None),
+    ("starter", (), None),
+    ("qq", (), None),
+    ("", (), None),
+])  # fmt: skip
+def test_part_of_a_name_is_enough_to_be_told_the_whole(said, kinds, meant):
+    told = did_you_mean(said, *kinds)
+    assert told.startswith("Did you mean ") and meant in told if meant else told == ""
