@@ -78,7 +78,7 @@ _STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
 class TerminalContext(ConsoleContext):
     """Progress on stderr; the first Ctrl-C lets the job end at its next safe point, the second one ends it at once.
 
-    So does what a shutdown, a scheduler or a closed terminal sends.
+    So does, as often as it comes, what a shutdown, a scheduler or a closed terminal sends.
     """
 
     def __init__(self) -> None:
@@ -92,26 +92,31 @@ class TerminalContext(ConsoleContext):
     def clear_line(self) -> None:
         """Remove a half-written progress line, so that what follows begins at the margin."""
         if self._live and self._message:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
             self._message = ""
+            with contextlib.suppress(OSError):
+                self._stream.write("\r\x1b[K")
+                self._stream.flush()
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         numbers = [getattr(signal, name) for name in _STOPPING if hasattr(signal, name)]
-        previous = {number: signal.signal(number, self._interrupt) for number in numbers}
+        # What a closed terminal sends may be ignored on purpose: nohup.
+        heard = [one for one in numbers if one == signal.SIGINT or signal.getsignal(one) == signal.SIG_DFL]
+        previous = {number: signal.signal(number, self._interrupt) for number in heard}
         try:
             yield
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
-    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
-        if self._cancelled:
-            raise KeyboardInterrupt
+    def _interrupt(self, number: int, _frame: FrameType | None) -> None:
+        if self._cancelled:  # a logout sends several signals, and more than once
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
         self._cancelled = True
-        self.clear_line()
-        with contextlib.suppress(OSError):  # the terminal may be what has gone
+        with contextlib.suppress(OSError, RuntimeError):  # the terminal has gone; or was just being written to
+            self.clear_line()
             self._stream.write("Stopping at the next safe point. Press Ctrl-C again to stop at once.\n")
 
 
@@ -139,8 +144,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"seedcap: {in_words()}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, Cancelled) as stopped:
-        ctx.clear_line()
-        print(f"Stopped. What was finished is saved. {stopped}".strip(), file=sys.stderr)
+        with contextlib.suppress(OSError):  # the terminal may be what has gone
+            ctx.clear_line()
+            print(f"Stopped. What was finished is saved. {stopped}".strip(), file=sys.stderr)
         return STOPPED
 
 

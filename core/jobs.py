@@ -6,6 +6,7 @@ worker process: arguments, partial results and the return value are picklable fr
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from typing import Protocol, TextIO
@@ -87,8 +88,9 @@ class ConsoleContext:
         self._last, self._message = now, message
         count = f"{done}/{total}" if total is not None else str(done)
         line = f"{message} {count}".strip()
-        self._stream.write(f"\r\x1b[K{line}" + ("\n" if finished else "") if self._live else line + "\n")
-        self._stream.flush()
+        with contextlib.suppress(OSError):  # a terminal that was closed has nobody to tell; the work may end well
+            self._stream.write(f"\r\x1b[K{line}" + ("\n" if finished else "") if self._live else line + "\n")
+            self._stream.flush()
 
     def partial(self, result: object) -> None:
         pass

@@ -91,5 +91,6 @@ def expected(here: Here, request: TrainRequest, counts: Counts) -> tuple[float, 
         return None
     done = {one.stage: one.done for one in here.so_far if isinstance(one, StageStarted)} if request.resume else {}
     without = max(0, counts.photos - counts.seeds)
-    plan = plan_of(preset, request, Material(0 if here.looked_at else counts.photos, counts.seeds, without), done)
+    material = Material(0 if here.looked_at else counts.photos, counts.seeds, without, counts.seeds)
+    plan = plan_of(preset, request, material, done)
     return span(here.paces, request, plan)

@@ -201,7 +201,7 @@ def worker_main(pipe: Connection, log: Path) -> None:
         # The app has gone. A job that does not answer must not live on without it.
         if not idle.wait(ORPHAN_GRACE_S):
             if hasattr(os, "killpg"):
-                os.killpg(os.getpgid(0), signal.SIGTERM)  # this process and whatever its job has started
+                os.killpg(os.getpgid(0), signal.SIGKILL)  # this process and whatever its job has started
             os._exit(1)
 
     idle = threading.Event()
@@ -268,7 +268,7 @@ def end_group(leader: int) -> None:
     """End what is left of a worker's process group: processes that its job has started."""
     if hasattr(os, "killpg") and leader != os.getpgid(0):
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(leader, signal.SIGTERM)
+            os.killpg(leader, signal.SIGKILL)
 
 
 def _log_to(log: Path) -> None:

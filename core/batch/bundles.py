@@ -112,7 +112,7 @@ def export_in_process(ctx: JobContext, source: str, folder: Path, more: Sequence
         status = process.wait()
     finally:
         if process.poll() is None:
-            process.terminate()
+            process.kill()  # asked to end it would finish the graph it writes
             process.wait()
         reader.join()
         process.stderr.close()

@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="cpu, mps, cuda:0, cuda:1, …; see doctor (default: the best)")
     parser.add_argument("--resume", action="store_true", help="go on with the training that was stopped")
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0); one seed gives one result")
-    parser.add_argument("--yes", action="store_true", help="do not ask about downloads and the battery")
+    parser.add_argument(
+        "--yes", action="store_true", help="do not ask about downloads, the battery and a stopped training"
+    )
     parser.add_argument(
         "--set",
         dest="overrides",
@@ -76,13 +78,16 @@ def run(args: argparse.Namespace, ctx: JobContext) -> CommandResult:
         device=args.device,
     )
     with Library.open(args.library, exclusive=True) as library:
+        before = stopped_run(library)
         may = _may_begin_anew(args, library) and _may_download(args, library, request, ctx)
         if not (may and _may_use_the_battery(args)):
             return CommandResult({"report": None}, "Nothing was trained.")
         try:
             report = train_job(ctx, request)
         except Cancelled:
-            raise Cancelled(f"Go on: {_going_on(args)}" if stopped_run(library) else "") from None
+            stopped = stopped_run(library)
+            mine = stopped is not None and (args.resume or before is None or stopped.id != before.id)
+            raise Cancelled(f"Go on: {_going_on(args)}" if mine else "") from None
     lines = [_table({name: result.values for name, result in report.results.items()}), "", report.reason]
     lines += report.notes
     if (own := report.own_captions) is not None and own.few:

@@ -195,13 +195,17 @@ def _similarity_alone(
 def _seed_evidence(parts: _Measuring) -> SeedEvidence:
     from core.training.adaptation import FEW_SEEDS
     from core.training.enough import SeedsTold, read_told, write_told
-    from core.training.seed_trials import Trainer, judge_by_folds, seed_curve
+    from core.training.runfolder import RunFolder
+    from core.training.seed_trials import FoldJudgement, Trainer, judge_by_folds, seed_curve
 
     if parts.start is None:
         return SeedEvidence(sentences=(_NEW_MAPPER,))
     trainer = Trainer(parts.start, parts.encoder, parts.preset, parts.ctx, parts.seed)
     labelled = len(parts.data.seeds) + len(parts.data.held_seeds)
-    folds = judge_by_folds(trainer, parts.data) if labelled < FEW_SEEDS else None
+    said = RunFolder(parts.run).folds().get("judgement")
+    folds = None
+    if labelled < FEW_SEEDS:
+        folds = FoldJudgement.from_dict(said) if said else judge_by_folds(trainer, parts.data)
     curve = seed_curve(trainer, parts.data)
     if curve.gain is not None:
         told = read_told(parts.run)

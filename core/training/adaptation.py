@@ -33,9 +33,9 @@ class _Row:
 
 
 _LR_MAPPER, _LR_MAPPER_STAGE2 = 5e-5, 1e-5
-FEW_SEEDS = 25
+FOLDS, FEW_SEEDS = 5, 25
 """Labelled photos below which a fifth of them is too few to judge on."""
-_ON_A_PROCESSOR = {"pairs": 8, "texts": 8, "fresh_steps": 300, "steps": 150, "evaluate_every": 50, "folds": 0}
+_ON_A_PROCESSOR = {"pairs": 8, "texts": 8, "fresh_steps": 300, "steps": 150, "evaluate_every": 50}
 """Of stage 1: a step of 64 captions of a large one takes a processor ten seconds, and a new mapper needs steps."""
 _PASSES = 3
 """Over many captions, of a small language model: so `bench quality` learns all captions of half a train split."""
@@ -86,13 +86,14 @@ def adapted(preset: Preset, captions: int, *, large: bool, on_processor: bool = 
 def folds_of(stage1: Stage1Settings, photos: int, *, fresh: bool, limited: bool) -> int:
     """How many trainings, each without some of the labelled ``photos``, judge stage 1; 0: the held-out ones do.
 
-    They take several times as long as stage 1. Unless a person asks for another number, there are none where that is
-    long (a ``fresh`` mapper, which practises first) or where the time is ``limited``.
+    They take several times as long as stage 1. Unless a person asks for them, there are none where that is long (a
+    ``fresh`` mapper, which practises first; every large language model has one) or where the time is ``limited``.
     """
-    if stage1.folds < 2 or photos >= FEW_SEEDS:
+    if photos >= FEW_SEEDS:
         return 0
-    asked = stage1.folds != Stage1Settings.folds
-    return stage1.folds if asked or not (fresh or limited) else 0
+    usual = 0 if fresh or limited else FOLDS
+    wanted = usual if stage1.folds is None else stage1.folds
+    return wanted if wanted >= 2 else 0
 
 
 def _often_enough(stage1: Stage1Settings, captions: int) -> Stage1Settings:

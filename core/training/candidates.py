@@ -112,7 +112,7 @@ class FromCandidates:
         model = practice.reference if reference else practice.captioner
         assert model is not None
         batch = Batch(practice.embeddings(photos), trimmed(ids), torch.zeros(len(ids)))
-        return log_probabilities(model, batch, practice.options(1.0, moment.portion), practice.env.ctx).cpu().numpy()
+        return log_probabilities(model, batch, practice.options(1.0, moment.micro), practice.env.ctx).cpu().numpy()
 
 
 def passes(captions: Sequence[str], finished: np.ndarray) -> np.ndarray:

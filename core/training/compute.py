@@ -45,8 +45,11 @@ class Precision:
         """Add the gradient of ``loss``, times ``scale``, to the weights'."""
         (loss if self.scale == 1.0 else loss * self.scale).backward()
 
-    def step(self, optimiser: torch.optim.Optimizer, most: float = math.inf) -> None:
-        """One step with the gradients collected since they were cleared, as long as ``most`` together at most."""
+    def step(self, optimiser: torch.optim.Optimizer, most: float = math.inf) -> bool:
+        """One step with the gradients collected since they were cleared, as long as ``most`` together at most.
+
+        Whether it was made: not where gradients overflowed, and what came of the forward pass may be no number either.
+        """
         weights = [one for group in optimiser.param_groups for one in group["params"] if one.grad is not None]
         if self.scale != 1.0:
             for one in weights:
@@ -54,8 +57,14 @@ class Precision:
         if most < math.inf or self.dtype == torch.float16:
             norm = nn.utils.clip_grad_norm_(weights, most)
             if self.dtype == torch.float16 and not self._fits(norm):
-                return
+                return False
         optimiser.step()
+        return True
+
+    def told(self, values: torch.Tensor) -> None:
+        """What a model has made in this precision: where it is no number, the model needs float32."""
+        if not bool(values.isfinite().all()):
+            self.dtype, self.scale = torch.float32, 1.0
 
     def _fits(self, norm: torch.Tensor) -> bool:
         if bool(norm.isfinite()):
@@ -77,11 +86,11 @@ def precision_of(name: str, device: torch.device) -> Precision:
     if name != "auto":
         return Precision(_DTYPES[name], device)
     dtype = torch.float32
-    if device.type == "cuda":
-        if torch.cuda.is_bf16_supported(including_emulation=False):
-            dtype = torch.bfloat16
-        elif torch.version.cuda and torch.cuda.get_device_capability(device) >= (7, 0):
-            dtype = torch.float16
+    if device.type == "cuda" and torch.version.hip:
+        dtype = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else dtype
+    elif device.type == "cuda":
+        chip = torch.cuda.get_device_capability(device)  # of this card: another may be the current one
+        dtype = torch.bfloat16 if chip >= (8, 0) else torch.float16 if chip >= (7, 0) else dtype
     elif device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():
         dtype = torch.bfloat16
     return Precision(dtype, device)

@@ -119,7 +119,9 @@ def _planner(library: Library, request: TrainRequest, preset: Preset, stopped: R
     """What is to do on a device of a name; the photos have been looked at where there was a training before."""
     without = len(unlabelled(library))
     photos = 0 if stopped is not None or runs(library) else without
-    material = Material(photos, sum(len(one.texts) for one in seeds(library)), without)
+    mine = seeds(library)
+    labelled = len({one.content_hash for one in mine})
+    material = Material(photos, sum(len(one.texts) for one in mine), without, labelled)
     done = None if stopped is None else steps_done(stopped.folder)
     return lambda device: plan_of(preset, replace(request, device=device), material, done)
 

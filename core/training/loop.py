@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from core.captioner.captioner import Captioner
+import numpy as np
+import torch
+
+from core.captioner.captioner import Captioner, pad
 from core.captioner.checkpoint import load_captioner
 from core.encoders.encoder import Encoder, said_too_long, sharpness
 from core.errors import UserError
@@ -33,6 +36,8 @@ from core.training.verdict import Verdict, judge_folds, judge_stage1, judge_stag
 
 STAGE1_SHARE = 0.3
 """Of a time limit, when both stages run."""
+
+_PROBED = 4
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,7 @@ class _Training:
             resume=config.resume,
             with_lm=config.with_lm or not frozen,
         )
+        self._probe()
         ctx.progress(0, None, "Judging the model it begins with")
         self._best = _Judged("before", self._env.judge(captioner))
         self._judged = [self._best]
@@ -148,11 +154,24 @@ class _Training:
         self._gates: tuple[GateRow, ...] = ()
         self._learning: dict[str, int] = {}
 
+    def _probe(self) -> None:
+        """Whether float16 is wide enough for this model: captions are drawn with it before anything is learned."""
+        captioner, precision = self._captioner, self._env.precision
+        if precision.dtype == torch.float16:
+            images = torch.from_numpy(self._data.practice_images[:_PROBED]).to(captioner.device)
+            words = (*self._data.seeds.pairs()[1], *self._data.texts, "a photo")[: len(images)]
+            ids = pad(captioner.encode(words, captioner.max_tokens)).to(captioner.device)
+            with torch.no_grad(), precision.autocast():
+                precision.told(captioner.logits(images[: len(words)], ids))
+
     def stage1(self, *, last: bool) -> None:
-        env = self._with_deadline(1.0 if last else STAGE1_SHARE)
+        began = time.monotonic()
         folds = self._folds()
+        self._began += time.monotonic() - began  # a limit is of learning
+        env = self._with_deadline(1.0 if last else STAGE1_SHARE)
         before = self._open(1)
-        stage = Stage1(self._data, self._encoder, self._preset.stage1, env, fresh=self._config.fresh)
+        settings, fresh = self._preset.stage1, self._config.fresh
+        stage = Stage1(self._data, self._encoder, settings, env, fresh=fresh, best=folds and folds.evaluation)
 
         def verdict(later: _Judged) -> Verdict:
             self._tell_seeds()
@@ -170,19 +189,23 @@ class _Training:
             write_told(self._env.run.path, told)
 
     def _folds(self) -> FoldJudgement | None:
-        """Seeds left out in turn, where there are few; what it said before a stop counts."""
+        """Seeds left out in turn, where there are few. How stage 1 is judged is decided once, before it begins."""
         run, env, config = self._env.run, self._env, self._config
-        limited = config.limit_minutes is not None
-        photos = len(self._data.seeds) + self._held
+        said = run.folds() if env.resume else {}
+        if "judgement" in said:
+            return FoldJudgement.from_dict(said["judgement"])
+        if env.resume and (run.state(1).exists() or run.outcome(1) is not None):
+            return None
+        photos, limited = len(self._data.seeds) + self._held, config.limit_minutes is not None
         wanted = folds_of(self._preset.stage1, photos, fresh=config.fresh, limited=limited) if self._held else 0
         if not wanted:
             return None
-        if env.resume and (said := run.folds()) is not None:
-            return FoldJudgement.from_dict(said)
         trainer = Trainer(self._captioner, self._encoder, self._preset, env.ctx, config.seed, config.fresh)
-        found = judge_by_folds(trainer, self._data, wanted)
-        run.write_folds(asdict(found))
-        return found
+        made = [np.array(one) for one in said.get("losses", ())]
+        keep = lambda found: run.write_folds({"losses": [one.tolist() for one in found]})  # noqa: E731
+        judgement = judge_by_folds(trainer, self._data, wanted, made, keep)
+        run.write_folds({"judgement": asdict(judgement)})
+        return judgement
 
     def stage2(self) -> None:
         settings = self._preset.stage2

@@ -23,7 +23,7 @@ _ROWS_WITHOUT_CHECKPOINTS = 4
 
 
 @dataclass(frozen=True)
-class Portion:
+class MicroBatch:
     """So many rows at once; ``checkpointing``: without keeping their activations (see :func:`checkpointed`)."""
 
     rows: int
@@ -37,18 +37,18 @@ class MicroBatches:
     """
 
     def __init__(self, rows: int, *, can_checkpoint: bool = False) -> None:
-        self.portion = Portion(max(1, rows))
+        self.micro = MicroBatch(max(1, rows))
         self._can_checkpoint = can_checkpoint
 
-    def run(self, work: Callable[[Portion], T]) -> T:
-        """The result of ``work(portion)``, which begins anew with a smaller one as often as the memory runs out.
+    def run(self, work: Callable[[MicroBatch], T]) -> T:
+        """The result of ``work(micro)``, which begins anew with a smaller one as often as the memory runs out.
 
         Raises:
             UserError: not even one row fits.
         """
         while True:
             try:
-                return work(self.portion)
+                return work(self.micro)
             except MAY_SAY_SO as error:
                 if not is_out_of_memory(error):
                     raise
@@ -59,11 +59,11 @@ class MicroBatches:
             self._give_way()
 
     def _give_way(self) -> None:
-        now = self.portion
-        if now.rows <= _ROWS_WITHOUT_CHECKPOINTS and self._can_checkpoint and not now.checkpointing:
-            self.portion = Portion(now.rows, checkpointing=True)
+        now = self.micro
+        if now.rows < 2 * _ROWS_WITHOUT_CHECKPOINTS and self._can_checkpoint and not now.checkpointing:
+            self.micro = MicroBatch(now.rows, checkpointing=True)
         elif now.rows > 1:
-            self.portion = Portion(now.rows // 2, now.checkpointing)
+            self.micro = MicroBatch(now.rows // 2, now.checkpointing)
         else:
             raise UserError(
                 "The memory does not suffice to train this model, not even on one caption at a time.",

@@ -17,7 +17,7 @@ from core.captioner.captioner import IGNORE, Captioner
 from core.captioner.torch_decoder import new_cache
 from core.jobs import JobContext
 from core.training.compute import Precision
-from core.training.memory import Portion, checkpointed
+from core.training.memory import MicroBatch, checkpointed
 
 _GRADIENT_ROWS = 64
 
@@ -54,11 +54,11 @@ class Batch:
 @dataclass(frozen=True)
 class PolicyOptions:
     """``temperature``: that of the samples, whose distribution the gradient is of; ``beta``: weight of the KL;
-    ``portion``: of captions, computed at once; ``entropy``: weight of the entropy of the words."""
+    ``micro``: how many captions are computed at once; ``entropy``: weight of the entropy of the words."""
 
     temperature: float
     beta: float
-    portion: Portion
+    micro: MicroBatch
     precision: Precision
     entropy: float = 0.0
 
@@ -109,10 +109,10 @@ def policy_backward(
     order = counted.sum(dim=1).argsort(stable=True)
     surrogate = kl_sum = 0.0
     with options.precision.autocast():
-        ours = _states(policy, batch.embeddings, options.portion)
+        ours = _states(policy, batch.embeddings, options.micro)
         with torch.no_grad():
             theirs = None if reference is None else _Shared(reference, batch.embeddings)
-        for rows in order.split(options.portion.rows):
+        for rows in order.split(options.micro.rows):
             ctx.check_cancelled()
             width = int(counted[rows].sum(dim=1).max())
             ids, use = batch.ids[rows, :width], counted[rows, :width]
@@ -154,11 +154,11 @@ class _Checkpointed:
             return self._captioner.hidden(self._embeddings[owner], ids)
 
     def finish(self) -> None:
-        """Each portion has sent its gradient all the way."""
+        """Each micro-batch has sent its gradient all the way."""
 
 
-def _states(captioner: Captioner, embeddings: torch.Tensor, portion: Portion) -> _Shared | _Checkpointed:
-    return (_Checkpointed if portion.checkpointing else _Shared)(captioner, embeddings)
+def _states(captioner: Captioner, embeddings: torch.Tensor, micro: MicroBatch) -> _Shared | _Checkpointed:
+    return (_Checkpointed if micro.checkpointing else _Shared)(captioner, embeddings)
 
 
 @torch.no_grad()
@@ -168,7 +168,7 @@ def log_probabilities(captioner: Captioner, batch: Batch, options: PolicyOptions
     result = torch.zeros(len(batch.ids), device=batch.ids.device)
     with options.precision.autocast():
         prefix = run_prefix(captioner, batch.embeddings)
-        for rows in torch.arange(len(batch.ids), device=batch.ids.device).split(options.portion.rows):
+        for rows in torch.arange(len(batch.ids), device=batch.ids.device).split(options.micro.rows):
             ctx.check_cancelled()
             ids, use = batch.ids[rows], batch.ids[rows] != IGNORE
             logits = captioner.head(caption_states(captioner, prefix.rows(rows // samples), ids)[use]).float()

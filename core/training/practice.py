@@ -12,7 +12,7 @@ import torch
 from core.captioner.captioner import Captioner
 from core.encoders.encoder import Encoder
 from core.training.compute import torch_rng
-from core.training.memory import Portion
+from core.training.memory import MicroBatch
 from core.training.policy import Batch, PolicyLosses, PolicyOptions, policy_backward
 from core.training.presets import Stage2Settings
 from core.training.rollout import Rollouts, Sampler
@@ -34,12 +34,12 @@ class Practised:
 @dataclass(frozen=True)
 class Moment:
     """Where practice is: this step of so many. ``beta``: weight of the KL to the model that stage 2 began with;
-    ``portion``: of captions, that the memory has room for."""
+    ``micro``: how many captions the memory has room for at once."""
 
     step: int
     steps: int
     beta: float
-    portion: Portion
+    micro: MicroBatch
     progress: Progress
 
 
@@ -103,11 +103,11 @@ class Practice:
         weights = torch.from_numpy(advantages.astype(np.float32)).to(self.captioner.device)
         batch = Batch(self.embeddings(photos), trimmed(ids), weights)
         reference = self.reference if self.settings.beta > 0 else None
-        options = self.options(temperature, moment.portion, moment.beta)
+        options = self.options(temperature, moment.micro, moment.beta)
         return policy_backward(self.captioner, reference, batch, options, self.env.ctx)
 
-    def options(self, temperature: float, portion: Portion, beta: float = 0.0) -> PolicyOptions:
-        return PolicyOptions(temperature, beta, portion, self.env.precision, self.settings.entropy)
+    def options(self, temperature: float, micro: MicroBatch, beta: float = 0.0) -> PolicyOptions:
+        return PolicyOptions(temperature, beta, micro, self.env.precision, self.settings.entropy)
 
 
 def trimmed(ids: torch.Tensor) -> torch.Tensor:

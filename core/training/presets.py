@@ -23,7 +23,8 @@ class Stage1Settings:
     ``minimum_steps`` at the earliest. ``epochs``: passes over the captions in place of ``steps``, and at least
     ``minimum_steps``; it is then judged once a pass at most. ``pairs=0``: no photo is learned from, only sentences.
     ``folds``: where few photos are labelled, so that a fifth held out says little, stage 1 is judged by so many
-    trainings that each leave others out (:func:`core.training.adaptation.folds_of`); 0: by the held-out captions alone.
+    trainings that each leave others out; 0: by the held-out captions alone; ``None``: as
+    :func:`core.training.adaptation.folds_of` says.
     """
 
     steps: int = 100
@@ -43,7 +44,7 @@ class Stage1Settings:
     evaluate_every: int = 20
     patience: int = 3
     max_tokens: int = 48
-    folds: int = 5
+    folds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -447,8 +448,9 @@ def _changed(settings: Any, path: list[str], name: str, value: object) -> Any:
     if path[0] not in names:
         raise UserError(f"There is no setting '{name}'.", f"Here are: {', '.join(names) or 'none'}.")
     old = getattr(settings, path[0])
-    new = _changed(old, path[1:], name, value) if len(path) > 1 else _converted(old, name, value)
     kind = get_type_hints(type(settings))[path[0]]
+    plain = 0 if old is None and int in get_args(kind) else old
+    new = _changed(old, path[1:], name, value) if len(path) > 1 else _converted(plain, name, value)
     if get_origin(kind) is Literal and new not in get_args(kind):
         raise UserError(
             f"'{value}' is no value for the setting '{name}'.", f"Choose one of: {', '.join(get_args(kind))}."

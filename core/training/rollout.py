@@ -11,7 +11,7 @@ from core.captioner.captioner import IGNORE, Captioner
 from core.captioner.torch_decoder import new_cache
 from core.jobs import JobContext
 from core.training.compute import set_attention
-from core.training.memory import MicroBatches, Portion
+from core.training.memory import MicroBatch, MicroBatches
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class Sampler:
         draws = torch.rand(len(embeddings) * samples, max_tokens, generator=generator).to(self._model.device)
         self._memory = self._memory or MicroBatches(len(embeddings))
 
-        def sample_some(portion: Portion) -> Rollouts:
-            photos = portion.rows
+        def sample_some(micro: MicroBatch) -> Rollouts:
+            photos = micro.rows
             parts = [
                 self._sample(embeddings[i : i + photos], temperature, draws[i * samples : (i + photos) * samples], ctx)
                 for i in range(0, len(embeddings), photos)

@@ -80,13 +80,13 @@ class RunFolder:
     def write_outcome(self, number: int, outcome: StageOutcome) -> None:
         write_text(self.stage(number) / OUTCOME, json.dumps(asdict(outcome), indent=2))
 
-    def folds(self) -> dict[str, Any] | None:
-        """What stage 1's folds said, where they were asked."""
+    def folds(self) -> dict[str, Any]:
+        """``judgement`` of seeds left out in turn, or the ``losses`` of as many as were; empty where none were."""
         file = self.path / FOLDS
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
-    def write_folds(self, judgement: Mapping[str, Any]) -> None:
-        write_text(self.path / FOLDS, json.dumps(judgement, indent=2))
+    def write_folds(self, found: Mapping[str, Any]) -> None:
+        write_text(self.path / FOLDS, json.dumps(found, indent=2))
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         write_text(self.path / CONFIG, to_toml(config))

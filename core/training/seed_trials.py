@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from core.captioner.captioner import IGNORE, Captioner, pad
 from core.encoders.encoder import Encoder
 from core.jobs import JobContext
 from core.metrics.bootstrap import RESAMPLES, Difference, paired_bootstrap
+from core.training.adaptation import FOLDS
 from core.training.compute import numpy_rng, precision_of
 from core.training.data import CaptionedVectors, TrainingData
 from core.training.enough import FEWEST_HELD, answer
@@ -28,7 +29,6 @@ from core.training.stage1 import Stage1
 from core.training.state import Progress
 from core.training.steps import Environment
 
-FOLDS = 5
 SHARES = (0.25, 0.5, 0.75, 1.0)
 _FEWEST_FOR_CURVE = 16
 _T_TWO_DEGREES = 4.303
@@ -40,7 +40,8 @@ _ROWS = 64
 class Trainer:
     """How stage 1 is trained here: from copies of ``captioner``, which is not changed.
 
-    ``preset``: with what of the language model learns decided (:func:`core.training.adaptation.decided`).
+    ``preset``: with what of the language model learns decided (:func:`core.training.adaptation.decided`). ``place``:
+    which of how many trainings one is, for the progress, which ``title`` names.
     """
 
     captioner: Captioner
@@ -49,6 +50,8 @@ class Trainer:
     ctx: JobContext
     seed: int = 0
     fresh: bool = False
+    title: str = "Trying stage 1"
+    place: tuple[int, int] = (0, 1)
 
     def losses(self, data: TrainingData, judged: CaptionedVectors) -> np.ndarray:
         """Nats a token of every photo of ``judged`` at each evaluation, the first before training: ``[e, n]``."""
@@ -62,9 +65,11 @@ class Trainer:
         nobody = cast(Any, None)  # nothing is judged or written on the way
         env = Environment(captioner, nobody, nobody, self.ctx, self.seed, precision)
         stage = Stage1(data, self.encoder, self.preset.stage1, env, fresh=self.fresh)
+        number, of = self.place
         yield captioner
         for step in range(stage.steps):
             self.ctx.check_cancelled()
+            self.ctx.progress(number * stage.steps + step, of * stage.steps, self.title)
             stage.step(step, Progress(step=step))
             if (step + 1) % stage.evaluate_every == 0 or step + 1 == stage.steps:
                 yield captioner
@@ -120,21 +125,30 @@ class FoldJudgement:
         return cls(**{**values, "change": Difference(**values["change"])})
 
 
-def judge_by_folds(trainer: Trainer, data: TrainingData, folds: int = FOLDS) -> FoldJudgement:
+def judge_by_folds(
+    trainer: Trainer,
+    data: TrainingData,
+    folds: int = FOLDS,
+    made: Sequence[np.ndarray] = (),
+    keep: Callable[[Sequence[np.ndarray]], None] | None = None,
+) -> FoldJudgement:
     """k-fold: each labelled photo is left out of one of ``folds`` trainings, and judged there.
 
     The same number of steps counts for all folds, the one that is best on average: it is one choice for all photos.
+    ``made``: losses ``[e, n]`` of the first folds, as an earlier call has handed them to ``keep``.
     """
     everything = joined(data.seeds, data.held_seeds)
     order = numpy_rng(trainer.seed, "folds", 0).permutation(len(everything))
     parts = [part for part in np.array_split(order, folds) if len(part)]
-    columns = np.zeros((0, 0))
-    for number, part in enumerate(parts):
-        trainer.ctx.progress(number, len(parts), FOLDING)
-        rest = np.setdiff1d(order, part)
-        found = trainer.losses(_with_seeds(data, chosen(everything, rest)), chosen(everything, part))
-        if number == 0:
-            columns = np.zeros((len(found), len(everything)))
+    losses = list(made)
+    for number in range(len(losses), len(parts)):
+        rest = np.setdiff1d(order, parts[number])
+        one = replace(trainer, title=FOLDING, place=(number, len(parts)))
+        losses.append(one.losses(_with_seeds(data, chosen(everything, rest)), chosen(everything, parts[number])))
+        if keep is not None:
+            keep(losses)
+    columns = np.zeros((len(losses[0]), len(everything)))
+    for part, found in zip(parts, losses, strict=True):
         columns[:, part] = found
     means = columns.mean(axis=1)
     best = int(means[1:].argmin()) + 1
@@ -166,8 +180,8 @@ def seed_curve(trainer: Trainer, data: TrainingData) -> SeedCurve:
     sizes = [max(1, round(share * count)) for share in SHARES]
     rows = []
     for number, size in enumerate(sizes):
-        trainer.ctx.progress(number, len(sizes), "Trying stage 1 with fewer seeds")
-        found = trainer.losses(_with_seeds(data, chosen(data.seeds, np.sort(order[:size]))), data.held_seeds)
+        one = replace(trainer, title="Trying stage 1 with fewer seeds", place=(number, len(sizes)))
+        found = one.losses(_with_seeds(data, chosen(data.seeds, np.sort(order[:size]))), data.held_seeds)
         rows.append(found[int(found.mean(axis=1).argmin())])
     losses = np.array(rows)
     points = tuple((size, float(one.mean())) for size, one in zip(sizes, losses, strict=True))

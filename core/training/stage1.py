@@ -15,7 +15,7 @@ from core.known_models import LARGE_LM
 from core.training.compute import numpy_rng, torch_rng
 from core.training.data import TrainingData
 from core.training.evaluate import Evaluation
-from core.training.memory import MicroBatches, Portion, checkpointed
+from core.training.memory import MicroBatch, MicroBatches, checkpointed
 from core.training.noise import add_noise, mean_cosine, noise_variance
 from core.training.presets import Stage1Settings
 from core.training.state import Progress
@@ -29,13 +29,24 @@ _NO_PAIRS_COSINE = 0.3
 
 
 class Stage1:
-    """Cross-entropy with early stopping by the held-out seeds' loss. ``fresh``: the mapper is new, practise first."""
+    """Cross-entropy with early stopping by the held-out seeds' loss.
+
+    ``fresh``: the mapper is new, practise first. ``best``: the evaluation, from 1 on, that it ends at, where seeds left
+    out in turn have told which is best.
+    """
 
     number = 1
     title = "Stage 1: learning your wording"
 
     def __init__(
-        self, data: TrainingData, encoder: Encoder, settings: Stage1Settings, env: Environment, *, fresh: bool
+        self,
+        data: TrainingData,
+        encoder: Encoder,
+        settings: Stage1Settings,
+        env: Environment,
+        *,
+        fresh: bool,
+        best: int | None = None,
     ) -> None:
         captioner = env.captioner
         self._owner, captions = data.seeds.pairs()
@@ -49,6 +60,7 @@ class Stage1:
         self.variance = _variance(settings, data, encoder)
         settings = in_steps(settings, len(self._pair_ids) if settings.pairs else len(self._text_ids))
         self._settings, self._env, self._judged_by_loss = settings, env, len(data.held_seeds) > 0
+        self._best = best
         self._fresh_steps = settings.fresh_steps if fresh else 0
         self.steps = self._fresh_steps + settings.steps
         self.evaluate_every = settings.evaluate_every
@@ -66,17 +78,17 @@ class Stage1:
     def step(self, step: int, progress: Progress) -> StepResult:
         self._set_rates(step)
         embeddings, ids = self._batch(step)
-        total = self._memory.run(lambda portion: self._backward(embeddings, ids, portion))
+        total = self._memory.run(lambda micro: self._backward(embeddings, ids, micro))
         self._env.precision.step(self.optimiser, 1.0)
         return StepResult(loss=total)
 
-    def _backward(self, embeddings: torch.Tensor, ids: torch.Tensor, portion: Portion) -> float:
-        """The gradient of the mean loss per token, a portion at a time; the loss."""
+    def _backward(self, embeddings: torch.Tensor, ids: torch.Tensor, micro: MicroBatch) -> float:
+        """The gradient of the mean loss per token, a micro-batch at a time; the loss."""
         captioner, device = self._env.captioner, self._env.captioner.device
         self.optimiser.zero_grad(set_to_none=True)
         tokens, total = int((ids != IGNORE).sum()), 0.0
-        with checkpointed(captioner.lm, portion.checkpointing):
-            for rows, width in like_lengths(ids, portion.rows):
+        with checkpointed(captioner.lm, micro.checkpointing):
+            for rows, width in like_lengths(ids, micro.rows):
                 with self._env.precision.autocast():
                     losses = captioner.token_losses(
                         embeddings[rows].to(device), ids[rows, :width].to(device), self._settings.label_smoothing
@@ -88,8 +100,10 @@ class Stage1:
         return total
 
     def consider(self, evaluation: Evaluation, progress: Progress) -> float:
-        """Minus the held-out loss; without held-out seeds the last model counts, as nothing can tell."""
-        if not self._judged_by_loss:
+        """Minus the held-out loss; where others have told when to end, or nothing can tell, the last model counts."""
+        if self._best is not None and progress.step >= self._best * self.evaluate_every:
+            progress.stopped = "captions left out in turn were told best after so many steps"
+        if self._best is not None or not self._judged_by_loss:
             return float(progress.step)
         score = -evaluation.values["nll"]
         progress.strikes = 0 if score > progress.best_score else progress.strikes + 1

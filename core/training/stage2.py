@@ -15,7 +15,7 @@ from core.training.data import TrainingData, hard_neighbours
 from core.training.evaluate import Evaluation
 from core.training.gates import Own, check_gates, room_to_move
 from core.training.lm_training import unchanging_copy
-from core.training.memory import MicroBatches, Portion, checkpointed
+from core.training.memory import MicroBatch, MicroBatches, checkpointed
 from core.training.messages import GateRow
 from core.training.methods import chosen_method, make_method, needs_reference
 from core.training.policy import PolicyLosses
@@ -88,21 +88,22 @@ class Stage2:
         for group, rate in zip(self.optimiser.param_groups, self._rates, strict=False):
             group["lr"] = rate * self._share_of_rate(step)
         practised, seed_loss = self._memory.run(
-            lambda portion: self._gradient(Moment(step, self.steps, beta, portion, progress), photos)
+            lambda micro: self._gradient(Moment(step, self.steps, beta, micro, progress), photos)
         )
-        env.precision.step(self.optimiser, settings.clip_norm)
-        self._hold_kl(step, practised.losses, beta, progress)
+        stepped = env.precision.step(self.optimiser, settings.clip_norm)
+        if stepped:
+            self._hold_kl(step, practised.losses, beta, progress)
         if practised.sampled is not None:
             self._scorer.remember(practised.sampled, step, progress)
         progress.values |= {f"reward_{name}": value for name, value in practised.parts.items()}
         progress.values |= self._scorer.frozen()
-        return StepResult(loss=seed_loss, reward=practised.reward, kl=practised.losses.kl_caption)
+        return StepResult(seed_loss, practised.reward, practised.losses.kl_caption if stepped else None)
 
     def _gradient(self, moment: Moment, photos: np.ndarray) -> tuple[Practised, float | None]:
         """The gradient of practice and of the interleaved seeds; what both were."""
         self.optimiser.zero_grad(set_to_none=True)
         practised = self._method.practise(moment, photos)
-        seed_loss = self._seed_backward(moment.step, moment.portion)
+        seed_loss = self._seed_backward(moment.step, moment.micro)
         self._env.ctx.check_cancelled()
         return practised, seed_loss
 
@@ -185,8 +186,8 @@ class Stage2:
             found.append(self._practice.sampled(photos, rollouts))
         return found
 
-    def _seed_backward(self, step: int, portion: Portion) -> float | None:
-        """Interleaved cross-entropy on seed captions, a portion at a time; what it was, in nats per token."""
+    def _seed_backward(self, step: int, micro: MicroBatch) -> float | None:
+        """Interleaved cross-entropy on seed captions, a micro-batch at a time; what it was, in nats per token."""
         settings, env = self._settings, self._env
         wanted = settings.seed_rows if settings.seed_weight > 0 else 0
         rows = cycle(len(self._seed_ids), wanted, step, env.seed, "seeds")
@@ -194,10 +195,10 @@ class Stage2:
             return None
         device = env.captioner.device
         tokens, total = sum(len(self._seed_ids[i]) for i in rows), 0.0
-        for start in range(0, len(rows), portion.rows):
-            part = rows[start : start + portion.rows]
+        for start in range(0, len(rows), micro.rows):
+            part = rows[start : start + micro.rows]
             images = torch.from_numpy(self._seed_images[self._seed_owner[part]]).to(device)
-            with checkpointed(env.captioner.lm, portion.checkpointing), env.precision.autocast():
+            with checkpointed(env.captioner.lm, micro.checkpointing), env.precision.autocast():
                 losses = env.captioner.token_losses(images, pad([self._seed_ids[i] for i in part]).to(device))
             loss = losses.sum() / tokens
             env.precision.backward(settings.seed_weight * loss)

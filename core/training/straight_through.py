@@ -61,7 +61,7 @@ class StraightThrough:
         first, last = settings.tau
         tau = first + (last - first) * min(1.0, moment.step / max(1, moment.steps - 1))
         cosines, drawn = [], []
-        for rows in torch.arange(len(embeddings)).split(moment.portion.rows):
+        for rows in torch.arange(len(embeddings)).split(moment.micro.rows):
             images = embeddings[rows.to(embeddings.device)]
             generators = [torch_rng(practice.env.seed, f"straight-through-{row}", moment.step) for row in rows.tolist()]
             with practice.env.precision.autocast():

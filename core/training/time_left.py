@@ -68,11 +68,12 @@ class Plan:
 @dataclass(frozen=True)
 class Material:
     """What a training has to learn from, as far as it is known beforehand: ``photos`` that were not looked at yet,
-    ``captions`` by people, photos ``without`` one."""
+    ``captions`` by people, photos ``without`` one and ``labelled`` ones."""
 
     photos: int
     captions: int
     without: int
+    labelled: int
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,9 @@ def plan_of(preset: Preset, request: TrainRequest, material: Material, done: Map
         stage = adapted(preset, material.captions, large=large, on_processor=slowly).stage1
         fresh = _has_new_mapper(request, preset)
         first = stage.steps + (stage.fresh_steps if fresh else 0)
-        if not done.get(1):  # captions may be more than photos: then it is said to take longer than it does
+        if not done.get(1):
             limited = request.limit_minutes is not None
-            folds = first * folds_of(stage, material.captions, fresh=fresh, limited=limited)
+            folds = first * folds_of(stage, material.labelled, fresh=fresh, limited=limited)
     second = preset.stage2.steps if "2" in request.stages and preset.stage2 is not None else 0
     drawn = 0
     if preset.stage2 is not None and second and not done.get(2):
@@ -178,6 +179,8 @@ class Forecast:
         self._stage = 0
         self._stages_began: float | None = None
         self._fold_began: float | None = None
+        self._fold_s: float | None = None
+        self._folded_before = 0
         self.plan_anew(plan)
         self._draw_began: float | None = None
         self._draw_s: float | None = None
@@ -188,7 +191,6 @@ class Forecast:
         """Before anything of it has begun."""
         self._todo = {1: plan.stage1, 2: plan.stage2}
         self._photos, self._drawn, self._folds = plan.photos, plan.drawn, plan.folds
-        self._folded = 0.0
 
     def look(self, done: int, total: int) -> None:
         """So many of so many photos were looked at."""
@@ -198,10 +200,13 @@ class Forecast:
         self._looked, self._looked_s, self._photos = done, now - self._look_began, total - done
 
     def fold(self, done: int, total: int) -> None:
-        """So many of so many trainings on seeds left out in turn were made."""
+        """So many of so many steps on seeds left out in turn were made."""
+        now = self._clock()
         if self._fold_began is None:
-            self._fold_began = self._clock()
-        self._folded = done / total
+            self._fold_began, self._folded_before = now, done
+        if done - self._folded_before >= ENOUGH_STEPS:
+            self._fold_s = (now - self._fold_began) / (done - self._folded_before)
+        self._folds = total - done
 
     def draw(self, done: int, total: int) -> None:
         """Sentences were drawn of so many of so many photos."""
@@ -242,7 +247,7 @@ class Forecast:
                 stages = min(stages, max(0.0, self._limit - (now - self._stages_began)))
         elif self._fold_began is None:
             loading = max(0.0, pace.load - (now - self._began - self._looked_s))
-        stages += self._folds * (1 - self._folded) * pace.stage1
+        stages += self._folds * (self._fold_s or slow * pace.stage1)
         return loading + self._photos * look + stages + slow * pace.finish
 
     @property

@@ -50,7 +50,7 @@ def judge_stage1(before: Evaluation, after: Evaluation, held_out: int) -> Verdic
 def judge_folds(folds: FoldJudgement, before: Evaluation, after: Evaluation) -> Verdict:
     """The same of seeds left out in turn, where only few could be held out for good."""
     if folds.change.value >= 0:
-        return Verdict(False, folds.sentence)
+        return Verdict(False, f"{folds.sentence} So it is not kept.")
     return _unless_recited(folds.sentence, before, after)
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from core.captioner.captioner import IGNORE, Captioner, pad
 from core.training.compute import numpy_rng, set_attention
 from core.training.grammar import GrammarHead, examples, fit_head
-from core.training.memory import MicroBatches, Portion, checkpointed
+from core.training.memory import MicroBatch, MicroBatches, checkpointed
 from core.training.stage1 import cycle, has_large_lm, like_lengths, make_optimiser, warm_up_cosine
 from core.training.steps import Environment
 
@@ -86,12 +86,12 @@ class Wording:
             memory.run(partial(self._gradient, batch))
             env.precision.step(optimiser, 1.0)
 
-    def _gradient(self, batch: torch.Tensor, portion: Portion) -> None:
-        """That of the mean loss per token, a portion at a time."""
+    def _gradient(self, batch: torch.Tensor, micro: MicroBatch) -> None:
+        """That of the mean loss per token, a micro-batch at a time."""
         model, tokens = self._model, int((batch != IGNORE).sum())
         model.zero_grad(set_to_none=True)
-        with checkpointed(model.lm, portion.checkpointing):
-            for some, width in like_lengths(batch, portion.rows):
+        with checkpointed(model.lm, micro.checkpointing):
+            for some, width in like_lengths(batch, micro.rows):
                 self._env.ctx.check_cancelled()
                 with self._env.precision.autocast():
                     losses = model.token_losses(self._nothing.expand(len(some), -1), batch[some, :width])

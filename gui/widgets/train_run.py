@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QFrame, QProgressBar, QWidget
 from core.training.messages import (
     BEFORE_PRACTICE,
     FINISHING,
+    FOLDING,
     LOOKING,
     GateRow,
     MetricRow,
@@ -104,6 +105,8 @@ class RunningCard(QFrame):
         self._said = progress.message
         if progress.message == LOOKING:
             self.steps.set_current(PREPARE)
+        elif progress.message == FOLDING:
+            self.steps.set_current(STAGE_1)
         elif progress.message in BEFORE_PRACTICE:
             self.steps.set_current(STAGE_2)
         elif progress.message in FINISHING:

@@ -254,7 +254,7 @@ def test_both_stages_of_a_large_model_go_on_without_activations(data, captioner,
 
     monkeypatch.setattr(captioner, "run", run)
     train_stages(data, captioner, encoder, config(overrides=one_step), tmp_path / "tight", QuietContext())
-    assert kept and max(kept) <= 4
+    assert kept and max(kept) < 8
     for stage in ("stage1", "stage2"):
         one, other = (weights(tmp_path / name / stage) for name in ("free", "tight"))
         assert (one - other).abs().gt(1e-4).float().mean() < 0.01
@@ -270,11 +270,11 @@ def test_a_model_that_never_fits_is_said_in_words(data, captioner, encoder, tmp_
 def test_portions_stay_small_and_other_errors_are_not_taken_for_want_of_memory():
     tried = []
 
-    def work(portion):
-        tried.append(portion.rows)
-        if portion.rows > 5:
+    def work(micro):
+        tried.append(micro.rows)
+        if micro.rows > 5:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
-        return portion.rows
+        return micro.rows
 
     memory = MicroBatches(40)
     assert memory.run(work) == memory.run(work) == 5
@@ -286,13 +286,16 @@ def test_portions_stay_small_and_other_errors_are_not_taken_for_want_of_memory()
 def test_a_large_model_does_without_activations_before_portions_get_tiny():
     memory, tried = MicroBatches(16, can_checkpoint=True), []
 
-    def work(portion):
-        tried.append((portion.rows, portion.checkpointing))
-        if portion.rows > 2:
+    def work(micro):
+        tried.append((micro.rows, micro.checkpointing))
+        if micro.rows > 2:
             raise MemoryError
 
     memory.run(work)
     assert tried == [(16, False), (8, False), (4, False), (4, True), (2, True)]
+    tried.clear()
+    MicroBatches(40, can_checkpoint=True).run(work)
+    assert tried == [(40, False), (20, False), (10, False), (5, False), (5, True), (2, True)]
 
 
 def test_layers_computed_twice_give_the_same_gradient(captioner, encoder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import signal
@@ -104,26 +105,70 @@ def test_stopping_is_said_and_has_its_own_status(command, capsys, raised):
     assert "Stopped" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_first_ctrl_c_waits_for_a_safe_point_second_does_not(command, sent):
-    number, seen = getattr(signal, sent), []
+@pytest.mark.parametrize("sent", [("SIGINT",), ("SIGTERM",), ("SIGHUP",), ("SIGHUP", "SIGHUP"), ("SIGTERM", "SIGHUP")])
+def test_a_signal_waits_for_a_safe_point_however_often_it_comes(command, sent):
+    numbers, seen = [getattr(signal, one) for one in sent], []
 
     def polite(args, ctx):
-        os.kill(os.getpid(), number)
+        for number in numbers:
+            os.kill(os.getpid(), number)
         seen.append("went on")
         ctx.check_cancelled()
         seen.append("never")
 
+    before = [signal.getsignal(number) for number in numbers]
+    assert command(polite) == cli.STOPPED and seen == ["went on"]
+    assert [signal.getsignal(number) for number in numbers] == before
+
+
+@pytest.mark.parametrize("first", ["SIGINT", "SIGTERM"])
+def test_a_second_ctrl_c_does_not_wait(command, first):
+    seen = []
+
     def deaf(args, ctx):
-        os.kill(os.getpid(), number)
-        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), getattr(signal, first))
+        os.kill(os.getpid(), signal.SIGINT)
         seen.append("never")
 
-    before = signal.getsignal(number)
-    assert command(polite) == cli.STOPPED
-    assert command(deaf) == cli.STOPPED
-    assert seen == ["went on"]
-    assert signal.getsignal(number) is before
+    assert command(deaf) == cli.STOPPED and not seen
+
+
+def test_what_is_ignored_on_purpose_stays_ignored(command, monkeypatch):
+    """As under nohup."""
+    seen, before = [], signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def body(args, ctx):
+        os.kill(os.getpid(), signal.SIGHUP)
+        ctx.check_cancelled()
+        seen.append("went on")
+        return CommandResult({}, "")
+
+    try:
+        assert command(body) == 0 and seen
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_terminal_that_has_gone_does_not_keep_a_job_from_ending_well(command, monkeypatch):
+    class Gone(io.StringIO):
+        def isatty(self):
+            return True
+
+        def write(self, text):
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    seen = []
+
+    def body(args, ctx):
+        ctx.progress(1, 4, "Working")
+        os.kill(os.getpid(), signal.SIGHUP)
+        ctx.progress(2, 4, "Working on")
+        seen.append("went on")
+        ctx.check_cancelled()
+
+    assert command(body) == cli.STOPPED and seen
 
 
 def test_missing_json_folder_is_refused_before_the_work(command, tmp_path, capsys):

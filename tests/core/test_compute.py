@@ -11,15 +11,15 @@ from core.training.compute import Precision, precision_of
 CPU = torch.device("cpu")
 
 
-def small() -> tuple[nn.Linear, torch.optim.Optimizer]:
+def small(weight: float = 0.5) -> tuple[nn.Linear, torch.optim.Optimizer]:
     net = nn.Linear(4, 1, bias=False)
-    nn.init.constant_(net.weight, 0.5)
+    nn.init.constant_(net.weight, weight)
     return net, torch.optim.SGD(net.parameters(), lr=1.0)
 
 
-def stepped(precision: Precision, factor: float, most: float = float("inf")) -> torch.Tensor:
+def stepped(precision: Precision, factor: float, most: float = float("inf"), weight: float = 0.5) -> torch.Tensor:
     """Weights after one step down the mean of what a layer says, times ``factor``."""
-    net, optimiser = small()
+    net, optimiser = small(weight)
     with precision.autocast():
         said = net(torch.ones(2, 4))
     precision.backward(said.float().mean() * factor)
@@ -78,11 +78,16 @@ def test_a_person_may_choose(name, dtype):
 
 
 @pytest.mark.parametrize(
-    ("bf16", "chip", "dtype"),
-    [(True, (9, 0), torch.bfloat16), (False, (7, 5), torch.float16), (False, (6, 1), torch.float32)],
+    ("chip", "dtype"), [((9, 0), torch.bfloat16), ((7, 5), torch.float16), ((6, 1), torch.float32)]
 )
-def test_a_card_computes_in_what_it_is_fast_in(bf16, chip, dtype, monkeypatch):
+def test_a_card_computes_in_what_it_is_fast_in(chip, dtype, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda card: chip if card.index == 1 else (9, 9))
+    monkeypatch.setattr(torch.version, "hip", None)
+    assert precision_of("auto", torch.device("cuda:1")).dtype == dtype
+
+
+@pytest.mark.parametrize(("bf16", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_cards_of_another_maker_say_it_themselves(bf16, dtype, monkeypatch):
+    monkeypatch.setattr(torch.version, "hip", "6.4")
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: bf16)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: chip)
-    monkeypatch.setattr(torch.version, "cuda", "13.0")
     assert precision_of("auto", torch.device("cuda:0")).dtype == dtype

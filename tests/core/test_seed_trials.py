@@ -15,11 +15,13 @@ from core.encoders.open_clip_encoder import load_encoder
 from core.jobs import Cancelled, QuietContext
 from core.metrics.bootstrap import Difference
 from core.training import loop, seed_trials
-from core.training.adaptation import adapted, folds_of
+from core.training.adaptation import folds_of
 from core.training.data import CaptionedVectors, make_training_data
 from core.training.evaluate import Evaluation, caption_nll
 from core.training.loop import TrainingConfig, train_stages
-from core.training.presets import LmSettings, Preset, Stage1Settings, find_preset, with_overrides
+from core.training.messages import FOLDING
+from core.training.presets import LmSettings, Preset, Stage1Settings, find_preset, read_preset, with_overrides
+from core.training.runfolder import RunFolder
 from core.training.seed_trials import FoldJudgement, Trainer, judge_by_folds, photo_losses, seed_curve
 from core.training.verdict import judge_folds
 from tests.tiny import SENTENCES, random_pixels
@@ -114,40 +116,87 @@ def test_what_more_seeds_would_do_in_words(gain, word):
 
 
 def test_folds_are_for_few_photos_unless_they_would_take_long():
-    plain, other, none = (replace(Stage1Settings(), folds=n) for n in (5, 3, 0))
+    plain, other, none = (replace(Stage1Settings(), folds=n) for n in (None, 5, 0))
     assert folds_of(plain, 24, fresh=False, limited=False) == 5
     assert folds_of(plain, 25, fresh=False, limited=False) == 0
     assert [folds_of(plain, 10, fresh=fresh, limited=not fresh) for fresh in (True, False)] == [0, 0]
-    assert folds_of(other, 10, fresh=True, limited=True) == 3, "a person asked for them"
+    assert folds_of(other, 10, fresh=True, limited=True) == 5, "a person asked for them"
     assert folds_of(none, 10, fresh=False, limited=False) == folds_of(other, 25, fresh=False, limited=False) == 0
-    large = [
-        adapted(find_preset("recommended"), 12, large=True, on_processor=cpu).stage1.folds for cpu in (True, False)
-    ]
-    assert large == [0, 5]
+    asked = with_overrides(find_preset("recommended"), {"stage1.folds": "7"})
+    assert asked.stage1.folds == 7 and read_preset(asdict(asked)) == asked
 
 
-def test_folds_decide_about_stage_1_where_asked_and_are_not_asked_twice(encoder, captioner, tmp_path, monkeypatch):
-    data, asked = made_data(encoder, 9, 3), []
-    said = FoldJudgement(3, 12, 3.0, 3.5, 1, Difference(0.5, 0.4, 0.6, 0.0))
-    monkeypatch.setattr(loop, "judge_by_folds", lambda trainer, data, folds: asked.append(folds) or said)
-    values = {"stage1.folds": 3, "stage1.steps": 8, "stage1.minimum_steps": 4, "stage1.evaluate_every": 4,
-              "stage1.pairs": 8, "stage1.texts": 8, "stage1.lr_mapper": 1e-3, "stage1.lr_lm": 1e-3}  # fmt: skip
-    preset = with_overrides(find_preset("recommended"), values)
+FEW_STEPS = {"stage1.steps": 8, "stage1.minimum_steps": 4, "stage1.evaluate_every": 4,
+             "stage1.pairs": 8, "stage1.texts": 8, "stage1.lr_mapper": 1e-3, "stage1.lr_lm": 1e-3}  # fmt: skip
 
-    class StopInStage1(QuietContext):
-        stop = False
 
-        def progress(self, done, total, message=""):
-            self.stop = self.stop or (message.startswith("Stage 1") and done == 2)
+class StopsAt(QuietContext):
+    """Is cancelled once ``done`` steps of what ``message`` begins with are told."""
 
-        def check_cancelled(self):
-            if self.stop:
-                raise Cancelled
+    def __init__(self, message, done):
+        self.message, self.done, self.stop, self.said = message, done, False, []
 
-    config = TrainingConfig(preset, stages="1")
+    def progress(self, done, total, message=""):
+        self.said.append((done, total, message))
+        self.stop = self.stop or (message.startswith(self.message) and done >= self.done)
+
+    def check_cancelled(self):
+        if self.stop:
+            raise Cancelled
+
+
+def told(change, evaluation=1):
+    return FoldJudgement(5, 12, 3.0, 3.0 + change, evaluation, Difference(change, change - 0.1, change + 0.1, 0.0))
+
+
+def test_folds_decide_about_stage_1_and_are_not_asked_twice(encoder, captioner, tmp_path, monkeypatch):
+    data, asked, said = made_data(encoder, 9, 3), [], told(0.5)
+    monkeypatch.setattr(loop, "judge_by_folds", lambda _trainer, _data, folds, *_: asked.append(folds) or said)
+    config = TrainingConfig(with_overrides(find_preset("recommended"), FEW_STEPS), stages="1")
     with pytest.raises(Cancelled):
-        train_stages(data, copy.deepcopy(captioner), encoder, config, tmp_path, StopInStage1())
-    report = train_stages(data, captioner, encoder, replace(config, resume=True), tmp_path, QuietContext())
-    assert report.kept == "before" and report.reason == said.sentence, "they overrule the three held-out photos"
-    assert asked == [3]
+        train_stages(data, copy.deepcopy(captioner), encoder, config, tmp_path, StopsAt("Stage 1", 2))
+    going_on = replace(config, resume=True, limit_minutes=5.0)
+    report = train_stages(data, captioner, encoder, going_on, tmp_path, QuietContext())
+    assert report.kept == "before" and report.reason == f"{said.sentence} So it is not kept.", (
+        "they overrule three photos"
+    )
+    assert asked == [5], "also with a limit that would have had none"
     assert report.results["stage1"].values["nll"] < report.results["before"].values["nll"]
+
+
+def test_how_stage_1_is_judged_does_not_change_once_it_has_begun(encoder, captioner, tmp_path, monkeypatch):
+    data = made_data(encoder, 9, 3)
+    monkeypatch.setattr(loop, "judge_by_folds", lambda *_: pytest.fail("it began with a limit, and without folds"))
+    limited = TrainingConfig(with_overrides(find_preset("recommended"), FEW_STEPS), stages="1", limit_minutes=60.0)
+    with pytest.raises(Cancelled):
+        train_stages(data, copy.deepcopy(captioner), encoder, limited, tmp_path, StopsAt("Stage 1", 2))
+    going_on = replace(limited, resume=True, limit_minutes=None)
+    assert "held-out photos" in train_stages(data, captioner, encoder, going_on, tmp_path, QuietContext()).reason
+
+
+@pytest.mark.parametrize("evaluation", [1, 2])
+def test_stage_1_ends_where_the_folds_were_told_best(evaluation, encoder, captioner, tmp_path, monkeypatch):
+    data = made_data(encoder, 9, 3)
+    monkeypatch.setattr(loop, "judge_by_folds", lambda *_: told(-0.5, evaluation))
+    config = TrainingConfig(with_overrides(find_preset("recommended"), {**FEW_STEPS, "stage1.steps": 12}), stages="1")
+    report = train_stages(data, captioner, encoder, config, tmp_path, QuietContext())
+    ended = RunFolder(tmp_path).outcome(1)
+    assert ended is not None and (ended.steps, ended.best_step) == (4 * evaluation, 4 * evaluation)
+    assert report.kept == "stage1" and any("left out in turn" in note for note in report.notes)
+
+
+def test_folds_that_were_stopped_go_on_with_the_next(encoder, captioner, tmp_path):
+    data = made_data(encoder, 9, 3)
+    config = TrainingConfig(with_overrides(find_preset("recommended"), FEW_STEPS), stages="1")
+    whole, stops, rest = (StopsAt(FOLDING, done) for done in (1000, 20, 1000))
+    train_stages(data, copy.deepcopy(captioner), encoder, config, tmp_path / "whole", whole)
+    with pytest.raises(Cancelled):
+        train_stages(data, copy.deepcopy(captioner), encoder, config, tmp_path / "stopped", stops)
+    assert [len(one) for one in RunFolder(tmp_path / "stopped").folds()["losses"]] == [3, 3], (
+        "e evaluations of two folds"
+    )
+    train_stages(data, captioner, encoder, replace(config, resume=True), tmp_path / "stopped", rest)
+    asked = [done for done, total, message in rest.said if message == FOLDING]
+    assert min(asked) == 16 and max(asked) == 39
+    one, other = (RunFolder(tmp_path / name).folds()["judgement"] for name in ("whole", "stopped"))
+    assert one == other

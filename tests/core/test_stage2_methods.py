@@ -26,7 +26,7 @@ from core.training.candidates import FromCandidates, dico_weights, loser_shares,
 from core.training.compute import Precision
 from core.training.data import CaptionedVectors, TrainingData, make_training_data
 from core.training.loop import TrainingConfig, train_stages
-from core.training.memory import Portion
+from core.training.memory import MicroBatch
 from core.training.methods import above_last, chosen_method, make_method, with_greedy
 from core.training.policy import Batch, PolicyOptions, log_probabilities, logit_gradient
 from core.training.practice import Moment, Practice
@@ -88,7 +88,7 @@ def practice(captioner, encoder, images, tmp_path):
 
 
 def moment(step, beta=0.0, at_once=40):
-    return Moment(step, 100, beta, Portion(at_once), Progress())
+    return Moment(step, 100, beta, MicroBatch(at_once), Progress())
 
 
 def gradients(module):
@@ -259,7 +259,7 @@ def test_advantages_above_the_last():
 def test_log_probabilities_are_those_of_the_tokens(captioner, images):
     ids = pad(captioner.encode(SENTENCES[:6]))
     batch = Batch(torch.from_numpy(images[:3]), ids, torch.zeros(6))
-    found = log_probabilities(captioner, batch, PolicyOptions(1.0, 0.0, Portion(4), Precision()), QuietContext())
+    found = log_probabilities(captioner, batch, PolicyOptions(1.0, 0.0, MicroBatch(4), Precision()), QuietContext())
     for i in range(6):
         row = ids[i : i + 1][:, : int((ids[i] != IGNORE).sum())]
         expected = -captioner.token_losses(batch.embeddings[i // 2][None], row).sum().item()
@@ -313,7 +313,7 @@ def test_dico_learns_to_prefer_the_winners(practice, captioner):
     rewards = clip_s(row_cosines(np.repeat(chosen.images[photos], 3, axis=0), chosen.vectors(captions))).reshape(4, 3)
     best = winners(rewards, passes(captions, drawn.finished.reshape(-1)).reshape(4, 3))
     batch = Batch(chosen.embeddings(photos), drawn.rollouts().ids, torch.zeros(12))
-    now = log_probabilities(captioner, batch, chosen.options(1.0, Portion(40)), QuietContext()).numpy().reshape(4, 3)
+    now = log_probabilities(captioner, batch, chosen.options(1.0, MicroBatch(40)), QuietContext()).numpy().reshape(4, 3)
     moved = now - drawn.reference
     others = [np.delete(row, place).mean() for row, place in zip(moved, best, strict=True) if place >= 0]
     won = [row[place] for row, place in zip(moved, best, strict=True) if place >= 0]
@@ -342,7 +342,7 @@ def test_damaged_candidates_are_refused(practice):
 
 def test_the_entropy_term_is_that_of_the_formula():
     logits = torch.randn(70, 9, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    options = PolicyOptions(0.9, 0.0, Portion(4), Precision(), entropy=0.7)
+    options = PolicyOptions(0.9, 0.0, MicroBatch(4), Precision(), entropy=0.7)
     gradient, _, _ = logit_gradient(logits, torch.zeros(70, dtype=torch.long), torch.zeros(70), None, options)
     log_pi = torch.log_softmax(logits, -1)
     (0.7 * (log_pi.exp() * log_pi).sum()).backward()

@@ -105,7 +105,7 @@ def test_a_limit_bounds_what_is_told(clock):
 def test_what_a_stopped_training_has_behind_it_is_not_planned_again():
     preset = PRESETS["recommended"]
     one, two = preset.stage1.steps, preset.stage2.steps
-    request, photos, none = TrainRequest(Path()), Material(7, 5, 40), Material(0, 5, 40)
+    request, photos, none = TrainRequest(Path()), Material(7, 5, 40, 5), Material(0, 5, 40, 5)
     assert plan_of(preset, request, photos) == Plan(7, one, two, 40, 5 * one)
     assert plan_of(preset, request, none, done={1: 20}) == Plan(0, one - 20, two, 40)
     assert plan_of(preset, request, none, done={1: 60, 2: 5}) == Plan(0, 0, two - 5), "stage 1 had stopped early"
@@ -113,24 +113,25 @@ def test_what_a_stopped_training_has_behind_it_is_not_planned_again():
 
 
 def test_few_captions_are_left_out_in_turn_first(clock):
-    preset, request, few = PRESETS["recommended"], TrainRequest(Path()), Material(0, 12, 40)
+    preset, request, few = PRESETS["recommended"], TrainRequest(Path()), Material(0, 36, 40, 12)
     assert plan_of(preset, request, few).folds == 5 * preset.stage1.steps
     assert plan_of(preset, replace(request, limit_minutes=5.0), few).folds == 0
-    assert plan_of(preset, request, replace(few, captions=25)).folds == 0
+    assert plan_of(preset, request, replace(few, labelled=25)).folds == 0
     forecast = Forecast(PACE, Plan(0, 100, 100, folds=500), clock=clock)
     assert forecast.left == pytest.approx(30 + 500 + 100 + 200 + 20)
     clock.now += 10
-    for done in (0, 1):
-        forecast.fold(done, 5)
-        assert forecast.left == pytest.approx((1 - done / 5) * 500 + 100 + 200 + 20)
-        clock.now += 100
+    forecast.fold(0, 500)
+    assert forecast.left == pytest.approx(500 + 100 + 200 + 20), "as planned, without the loading that is behind"
+    clock.now += 50
+    forecast.fold(100, 500)
+    assert forecast.left == pytest.approx(400 * 0.5 + 100 + 200 + 20), "as they go"
     forecast.begin(1, 100)
     assert forecast.left == pytest.approx(100 + 200 + 20)
     assert forecast.measured.load == 10, "what is tried beforehand is no loading"
 
 
 def test_the_plan_counts_a_new_mappers_practice_and_the_sentences_that_are_drawn(monkeypatch):
-    preset, request, many = PRESETS["recommended"], TrainRequest(Path()), Material(0, 60, 9000)
+    preset, request, many = PRESETS["recommended"], TrainRequest(Path()), Material(0, 60, 9000, 60)
     first = preset.stage1
     assert preset.stage2 is not None and preset.stage2.sentences == 6000
     assert plan_of(preset, request, many).drawn == (6000 - 60) // 4

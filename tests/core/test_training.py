@@ -442,6 +442,18 @@ def test_both_stages_learn_in_float16(data, captioner, encoder, tmp_path):
     assert np.isfinite([row["kl"] for row in rows if row["stage"] == 2]).all() and report.kept
 
 
+def test_a_model_that_float16_is_too_narrow_for_learns_in_float32(data, captioner, encoder, tmp_path):
+    """Its last layer makes numbers above 65,504, so that float16 has infinity for them."""
+    with torch.no_grad():
+        captioner.lm.transformer.h[-1].mlp.c_fc.weight.mul_(1e6)
+    drawn = Recorder()
+    half = config(stages="2", overrides={"precision": "fp16"})
+    train_stages(data, captioner, encoder, half, tmp_path, drawn)
+    rows = [row for row in read_rows(tmp_path / "metrics.jsonl") if "reward" in row]
+    assert len(rows) == 8 and np.isfinite([[row["loss"], row["kl"]] for row in rows]).all()
+    assert all(torch.isfinite(one).all() for one in captioner.parameters())
+
+
 def test_a_stage_1_that_recites_its_seeds_is_not_kept():
     def judged(lost, cider):
         before = evaluation(BASE, BASE, cider=[50.0, 60.0], nll=3.5)

@@ -15,7 +15,7 @@ from core.captioner.captioner import IGNORE, pad
 from core.captioner.checkpoint import load_captioner
 from core.jobs import Cancelled, QuietContext
 from core.training.compute import Precision
-from core.training.memory import Portion
+from core.training.memory import MicroBatch
 from core.training.noise import add_noise, noise_variance
 from core.training.policy import Batch, PolicyOptions, logit_gradient, policy_backward
 from core.training.presets import PRESETS, RewardWeights
@@ -200,7 +200,7 @@ def gradients(module):
 
 def options(**changes):
     return PolicyOptions(
-        **{"temperature": 0.9, "beta": 0.0, "portion": Portion(100), "precision": Precision(), **changes}
+        **{"temperature": 0.9, "beta": 0.0, "micro": MicroBatch(100), "precision": Precision(), **changes}
     )
 
 
@@ -223,9 +223,9 @@ def test_micro_batches_change_nothing(captioner):
         for parameter in captioner.parameters():
             parameter.add_(0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
     found = []
-    for portion in (Portion(100), Portion(4), Portion(1), Portion(4, checkpointing=True)):
+    for micro in (MicroBatch(100), MicroBatch(4), MicroBatch(1), MicroBatch(4, checkpointing=True)):
         captioner.zero_grad()
-        settings = options(beta=0.3, portion=portion)
+        settings = options(beta=0.3, micro=micro)
         losses = policy_backward(captioner, reference, batch_of(captioner), settings, QuietContext())
         found.append((gradients(captioner), losses))
     for other, losses in found[1:]:
@@ -242,12 +242,12 @@ def test_kl_to_itself_is_zero_and_pulls_nowhere(captioner, dtype):
     assert gradients(captioner).abs().max() / precision.scale < 1e-6
 
 
-@pytest.mark.parametrize("portion", [Portion(100), Portion(4, checkpointing=True)])
-def test_a_gradient_in_float16_is_that_of_float32_times_its_scale(captioner, portion):
+@pytest.mark.parametrize("micro", [MicroBatch(100), MicroBatch(4, checkpointing=True)])
+def test_a_gradient_in_float16_is_that_of_float32_times_its_scale(captioner, micro):
     found = []
     for precision in (Precision(), Precision(torch.float16)):
         captioner.zero_grad()
-        settings = options(beta=0.3, precision=precision, portion=portion)
+        settings = options(beta=0.3, precision=precision, micro=micro)
         policy_backward(captioner, copy.deepcopy(captioner), batch_of(captioner), settings, QuietContext())
         found.append(gradients(captioner) / precision.scale)
     exact, half = found
@@ -339,5 +339,5 @@ def test_cancel_is_asked_at_every_sampling_step_and_micro_batch(captioner):
     )
     assert ctx.asked >= max(len(tokens) for tokens in rollouts.token_lists())
     ctx = Count()
-    policy_backward(captioner, None, batch_of(captioner), options(portion=Portion(2)), ctx)
+    policy_backward(captioner, None, batch_of(captioner), options(micro=MicroBatch(2)), ctx)
     assert ctx.asked == 3

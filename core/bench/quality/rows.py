@@ -19,7 +19,7 @@ from core.metrics.clip_score import clip_s
 from core.onnx.source import checkpoint_sha256
 from core.training.data import CaptionedVectors, TrainingData, make_training_data
 from core.training.loop import TrainingConfig, train_stages
-from core.training.presets import Preset, Stage1Settings
+from core.training.presets import Preset
 from core.training.runfolder import write_text
 
 RERANK = DecodingOptions(method="sample", candidates=8, temperature=0.7)
@@ -145,6 +145,4 @@ def _told(settings: Any) -> Any:
         return settings
     kept = {name: value for name, value in settings.items() if value != {} and (name, value) != ("sentences", 0)}
     # No bench labels as few photos as folds are for; cells know that as 0 of them.
-    return {
-        name: 0 if (name, value) == ("folds", Stage1Settings.folds) else _told(value) for name, value in kept.items()
-    }
+    return {name: 0 if (name, value) == ("folds", None) else _told(value) for name, value in kept.items()}
