@@ -194,7 +194,7 @@ class _Training:
         said = run.folds() if env.resume else {}
         if "judgement" in said:
             return FoldJudgement.from_dict(said["judgement"])
-        if env.resume and (run.state(1).exists() or run.outcome(1) is not None):
+        if run.asked_to_end or (env.resume and (run.state(1).exists() or run.outcome(1) is not None)):
             return None
         photos, limited = len(self._data.seeds) + self._held, config.limit_minutes is not None
         wanted = folds_of(self._preset.stage1, photos, fresh=config.fresh, limited=limited) if self._held else 0

@@ -53,9 +53,18 @@ class Trainer:
     title: str = "Trying stage 1"
     place: tuple[int, int] = (0, 1)
 
-    def losses(self, data: TrainingData, judged: CaptionedVectors) -> np.ndarray:
-        """Nats a token of every photo of ``judged`` at each evaluation, the first before training: ``[e, n]``."""
-        return np.array([photo_losses(captioner, judged) for captioner in self.stages_of(data)])
+    def losses(self, data: TrainingData, judged: CaptionedVectors, patience: int | None = None) -> np.ndarray:
+        """Nats a token of every photo of ``judged`` at each evaluation, the first before training: ``[e, n]``.
+
+        ``patience``: evaluations without a better mean after which it ends; fewer rows then.
+        """
+        found: list[np.ndarray] = []
+        for captioner in self.stages_of(data):
+            found.append(photo_losses(captioner, judged))
+            means = [float(one.mean()) for one in found]
+            if patience is not None and len(means) - 1 - int(np.argmin(means)) >= patience:
+                break
+        return np.array(found)
 
     def stages_of(self, data: TrainingData) -> Iterator[Captioner]:
         """One captioner again and again: before training, where an evaluation is due, at the end."""
@@ -134,7 +143,8 @@ def judge_by_folds(
 ) -> FoldJudgement:
     """k-fold: each labelled photo is left out of one of ``folds`` trainings, and judged there.
 
-    The same number of steps counts for all folds, the one that is best on average: it is one choice for all photos.
+    The same number of steps counts for all folds, the one that is best on average: it is one choice for all photos. A
+    fold ends early by the patience of stage 1.
     ``made``: losses ``[e, n]`` of the first folds, as an earlier call has handed them to ``keep``.
     """
     everything = joined(data.seeds, data.held_seeds)
@@ -144,12 +154,13 @@ def judge_by_folds(
     for number in range(len(losses), len(parts)):
         rest = np.setdiff1d(order, parts[number])
         one = replace(trainer, title=FOLDING, place=(number, len(parts)))
-        losses.append(one.losses(_with_seeds(data, chosen(everything, rest)), chosen(everything, parts[number])))
+        left_out, patience = chosen(everything, parts[number]), trainer.preset.stage1.patience
+        losses.append(one.losses(_with_seeds(data, chosen(everything, rest)), left_out, patience))
         if keep is not None:
             keep(losses)
-    columns = np.zeros((len(losses[0]), len(everything)))
-    for part, found in zip(parts, losses, strict=True):
-        columns[:, part] = found
+    columns = np.zeros((max(map(len, losses)), len(everything)))
+    for part, found in zip(parts, losses, strict=True):  # one that ended early stays as bad as it was
+        columns[:, part] = np.concatenate([found, np.repeat(found[-1:], len(columns) - len(found), axis=0)])
     means = columns.mean(axis=1)
     best = int(means[1:].argmin()) + 1
     change = paired_bootstrap(columns[0], columns[best])

@@ -115,6 +115,19 @@ def test_what_more_seeds_would_do_in_words(gain, word):
     assert word in seed_trials._curve_sentence(20, gain)
 
 
+def test_a_fold_that_only_gets_worse_ends_early(encoder, captioner, monkeypatch):
+    """Of two folds the first gets worse from the start, the second better to the end."""
+    told = iter([1.0, 2.0, 3.0, 4.0, *(9.0 - n for n in range(7))])
+    monkeypatch.setattr(seed_trials, "photo_losses", lambda _captioner, photos: np.full(len(photos), next(told)))
+    settings = replace(SETTINGS, steps=12, evaluate_every=2)
+    trainer = Trainer(captioner, encoder, replace(PRESET, stage1=settings), QuietContext())
+    kept = []
+    found = judge_by_folds(trainer, made_data(encoder, 4, 2), folds=2, keep=lambda made: kept.append(len(made[-1])))
+    assert kept == [4, 7], "three evaluations in a row were worse"
+    assert (found.before, found.after, found.evaluation) == ((1 + 9) / 2, (4 + 3) / 2, 6)
+    assert next(told, None) is None
+
+
 def test_folds_are_for_few_photos_unless_they_would_take_long():
     plain, other, none = (replace(Stage1Settings(), folds=n) for n in (None, 5, 0))
     assert folds_of(plain, 24, fresh=False, limited=False) == 5

@@ -16,6 +16,7 @@ from core.training import time_left
 from core.training.job import _with_this_time
 from core.training.messages import (
     DRAWING,
+    FOLDING,
     LOOKING,
     REPORTING,
     GateRow,
@@ -308,6 +309,8 @@ def test_the_marker_and_the_line_speak_of_the_same(qtbot, train, monkeypatch):
     for progress, place in ((Progress(5, 8, LOOKING), 0), (Progress(0, None, "Loading the models"), 0)):
         train.show_progress(progress)
         assert train.steps.current == place
+    train.show_progress(Progress(40, 500, FOLDING))
+    assert train.steps.current == 1 and "40 of 500" in train.running.doing.full_text()
     train.show_partials([StageStarted(1, 100)])
     assert train.steps.current == 1 and "Stage 1" in train.running.doing.full_text()
     train.show_progress(Progress(8, 8, LOOKING))
