@@ -37,6 +37,9 @@ FOLDS, FEW_SEEDS = 5, 25
 """Labelled photos below which a fifth of them is too few to judge on."""
 _ON_A_PROCESSOR = {"pairs": 8, "texts": 8, "fresh_steps": 300, "steps": 150, "evaluate_every": 50}
 """Of stage 1: a step of 64 captions of a large one takes a processor ten seconds, and a new mapper needs steps."""
+_CLOSELY = {"minimum_steps": 20, "evaluate_every": 5}
+"""Of stage 1 with few captions: twenty steps may have them by heart, or be a fifth of the way to another style
+(docs/decisions/0046)."""
 _PASSES = 3
 """Over many captions, of a small language model: so `bench quality` learns all captions of half a train split."""
 _TABLE = (
@@ -70,7 +73,7 @@ def adapted(preset: Preset, captions: int, *, large: bool, on_processor: bool = 
     if lm.train != "auto":
         return preset
     if not large:
-        return replace(preset, stage1=_often_enough(preset.stage1, captions), lm=replace(lm, train="all"))
+        return replace(preset, stage1=_of_a_small_model(preset.stage1, captions), lm=replace(lm, train="all"))
     row = next(row for row in _TABLE if captions < row.below)
     stage1 = _filled(preset.stage1, **(_ON_A_PROCESSOR if on_processor else {}))
     stage1 = _filled(stage1, lr_mapper=_LR_MAPPER, lr_large_lm=row.lr_lm)
@@ -96,10 +99,12 @@ def folds_of(stage1: Stage1Settings, photos: int, *, fresh: bool, limited: bool)
     return wanted if wanted >= 2 else 0
 
 
-def _often_enough(stage1: Stage1Settings, captions: int) -> Stage1Settings:
-    """Steps that go :data:`_PASSES` times over many captions, judged as often; those it has where captions are few."""
+def _of_a_small_model(stage1: Stage1Settings, captions: int) -> Stage1Settings:
+    """Steps that go :data:`_PASSES` times over many captions, judged as often; few captions are watched closely."""
     if stage1.epochs is not None or stage1.steps != Stage1Settings.steps:
         return stage1
+    if captions < FEW_SEEDS:
+        return _filled(stage1, **_CLOSELY)
     steps = max(stage1.steps, round(_PASSES * captions / max(1, stage1.pairs or stage1.texts)))
     return _filled(stage1, steps=steps, evaluate_every=max(stage1.evaluate_every, steps // 10))
 

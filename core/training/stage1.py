@@ -63,7 +63,8 @@ class Stage1:
         self._best = best
         self._fresh_steps = settings.fresh_steps if fresh else 0
         self.steps = self._fresh_steps + settings.steps
-        self.evaluate_every = settings.evaluate_every
+        # What the folds have told need not be asked again on the way: a judgement takes as long as many steps.
+        self.evaluate_every = settings.evaluate_every * (best or 1)
         self._lr_lm = settings.lr_large_lm if has_large_lm(captioner) else settings.lr_lm
         at_once = _GROUP if captioner.device.type == "cpu" else settings.pairs + settings.texts
         self._memory = MicroBatches(at_once, can_checkpoint=has_large_lm(captioner))
@@ -101,7 +102,7 @@ class Stage1:
 
     def consider(self, evaluation: Evaluation, progress: Progress) -> float:
         """Minus the held-out loss; where others have told when to end, or nothing can tell, the last model counts."""
-        if self._best is not None and progress.step >= self._best * self.evaluate_every:
+        if self._best is not None and progress.step >= self.evaluate_every:
             progress.stopped = "captions left out in turn were told best after so many steps"
         if self._best is not None or not self._judged_by_loss:
             return float(progress.step)

@@ -41,8 +41,18 @@ SHORT = {
 
 
 def test_a_small_language_model_learns_as_a_whole_and_nothing_else_changes():
-    for captions in (5, 60, 1000):
+    for captions in (50, 60, 1000):
         assert adapted(RECOMMENDED, captions, large=False) == replace(RECOMMENDED, lm=LmSettings("all"))
+
+
+def test_a_small_one_that_learns_few_captions_is_watched_closely():
+    found = adapted(RECOMMENDED, 24, large=False)
+    closely = replace(RECOMMENDED.stage1, minimum_steps=20, evaluate_every=5)
+    assert found == replace(RECOMMENDED, stage1=closely, lm=LmSettings("all"))
+    assert adapted(RECOMMENDED, 25, large=False).stage1 == RECOMMENDED.stage1
+    for name, value in (("steps", 60), ("evaluate_every", 10)):
+        asked = with_overrides(RECOMMENDED, {f"stage1.{name}": value})
+        assert getattr(adapted(asked, 10, large=False).stage1, name) == value, "a person asked for it"
 
 
 def test_a_small_one_goes_three_times_over_many_captions():

@@ -105,6 +105,15 @@ def test_stopping_is_said_and_has_its_own_status(command, capsys, raised):
     assert "Stopped" in capsys.readouterr().err
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """These tests may themselves run under nohup."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("sent", [("SIGINT",), ("SIGTERM",), ("SIGHUP",), ("SIGHUP", "SIGHUP"), ("SIGTERM", "SIGHUP")])
 def test_a_signal_waits_for_a_safe_point_however_often_it_comes(command, sent):
     numbers, seen = [getattr(signal, one) for one in sent], []

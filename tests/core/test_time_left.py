@@ -104,7 +104,7 @@ def test_a_limit_bounds_what_is_told(clock):
 
 def test_what_a_stopped_training_has_behind_it_is_not_planned_again():
     preset = PRESETS["recommended"]
-    one, two = preset.stage1.steps, preset.stage2.steps
+    one, two = adapted(preset, 5, large=False).stage1.steps, preset.stage2.steps
     request, photos, none = TrainRequest(Path()), Material(7, 5, 40, 5), Material(0, 5, 40, 5)
     assert plan_of(preset, request, photos) == Plan(7, one, two, 40, 5 * one)
     assert plan_of(preset, request, none, done={1: 20}) == Plan(0, one - 20, two, 40)
@@ -114,7 +114,7 @@ def test_what_a_stopped_training_has_behind_it_is_not_planned_again():
 
 def test_few_captions_are_left_out_in_turn_first(clock):
     preset, request, few = PRESETS["recommended"], TrainRequest(Path()), Material(0, 36, 40, 12)
-    assert plan_of(preset, request, few).folds == 5 * preset.stage1.steps
+    assert plan_of(preset, request, few).folds == 5 * adapted(preset, 36, large=False).stage1.steps
     assert plan_of(preset, replace(request, limit_minutes=5.0), few).folds == 0
     assert plan_of(preset, request, replace(few, labelled=25)).folds == 0
     forecast = Forecast(PACE, Plan(0, 100, 100, folds=500), clock=clock)
